@@ -1,0 +1,64 @@
+"""A model with everything that travels with it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.change import Change
+from compress.core.families.family import Family, family_of
+from compress.core.sketch import Sketch, State
+
+__all__ = ["Bundle"]
+
+
+@dataclass
+class Bundle:
+    """A model, its tokenizer or image processor, its masks, and the changes that made it.
+
+    Attributes:
+        model: a transformers model, with the task's head.
+        processor: a tokenizer or an image processor.
+        changes: what made this model out of the source, first change first.
+        states: what is true of it (`head_trained`, `masked`, ...).
+        masks: path of a parameter -> boolean tensor of its shape, True where kept.
+    """
+
+    model: nn.Module
+    processor: Any
+    changes: tuple[Change, ...] = ()
+    states: frozenset[State] = frozenset()
+    masks: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.config.model_type)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def sketch(self) -> Sketch:
+        return Sketch.of(self.model, self.family, self.states)
+
+    def copy(self) -> Bundle:
+        """A bundle whose model can be changed without changing this one's. The processor is shared."""
+        return Bundle(copy.deepcopy(self.model), self.processor, self.changes, self.states, dict(self.masks))
+
+    def to(self, device: torch.device | str) -> Bundle:
+        self.model.to(device)
+        return self
+
+    def changed_by(self, change: Change) -> Bundle:
+        """This bundle with `change` applied and remembered."""
+        changed = change.apply(self)
+        changed.changes = (*self.changes, change)
+        return changed

@@ -1,0 +1,91 @@
+"""Every error of trimformer, drawn as a tree.
+
+    TrimformerError
+    ├── InputError              what the user gave cannot work; found before any work (exit code 2)
+    │   ├── UnknownName         a name that nothing answers to; carries the near one
+    │   ├── MissingPackage      an optional package; carries the pip command
+    │   └── Refusal             a stage cannot work on this model; carries the family and the part
+    └── StageFailed             work began and could not end well (exit code 1)
+        ├── NonFiniteLoss       the loss became NaN or infinite
+        └── ParityError         a reloaded or exported model does not give the logits it should
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "InputError",
+    "MissingPackage",
+    "NonFiniteLoss",
+    "ParityError",
+    "Refusal",
+    "StageFailed",
+    "TrimformerError",
+    "UnknownName",
+]
+
+
+class TrimformerError(Exception):
+    """One message for one mistake: what is wrong, where, what was given, what to do.
+
+    Args:
+        what: one sentence, no full stop needed.
+        where: `file:line` and/or the path in the recipe; added by whoever knows it.
+        given: the offending value, shown with `repr`.
+        advice: what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, given: object = None, advice: str | None = None):
+        self.what, self.where, self.given, self.advice = what, where, given, advice
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.given is not None:
+            lines.append(f"  given: {self.given!r}")
+        if self.advice:
+            lines.append(f"  to do: {self.advice}")
+        return "\n".join(lines)
+
+
+class InputError(TrimformerError):
+    """What the user gave cannot work. Raised before any work is done."""
+
+    exit_code = 2
+
+
+class UnknownName(InputError):
+    """`given` is none of `known`; the message names the nearest."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str], *, where: str | None = None):
+        names = sorted(known)
+        near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+        advice = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(names) or '(none)'}"
+        super().__init__(f"unknown {kind} {given!r}", where=where, advice=advice)
+
+
+class MissingPackage(InputError):
+    """An optional package is not installed; `extra` is the extra of trimformer that brings it."""
+
+    def __init__(self, package: str, extra: str, *, purpose: str):
+        super().__init__(f"{purpose} needs the package {package!r}", advice=f'pip install "trimformer[{extra}]"')
+
+
+class Refusal(InputError):
+    """A stage cannot work on this model; the message names the family and the part."""
+
+
+class StageFailed(TrimformerError):
+    """Work began and could not end well; what finished before stays."""
+
+
+class NonFiniteLoss(StageFailed):
+    """The loss became NaN or infinite; the message has the step, the rows and the learning rate."""
+
+
+class ParityError(StageFailed):
+    """A reloaded or exported model does not give the logits that it should."""

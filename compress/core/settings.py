@@ -1,0 +1,36 @@
+"""The value that every part of a recipe is: frozen, hashable, strict about its keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+__all__ = ["Count", "Fraction", "FrozenMapping", "Name", "Positive", "Settings"]
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.\-]*$", max_length=64)]
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(sorted(value.items())) if isinstance(value, dict) else value
+
+
+FrozenMapping = Annotated[
+    tuple[tuple[str, Any], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict),
+]
+"""A mapping kept as sorted pairs, so that the value that holds it can be hashed; written as a mapping."""
+
+
+class Settings(BaseModel):
+    """A frozen value: unknown keys are errors, equal settings are equal and hash alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data (lists, mappings, scalars) of what differs from the defaults; reads back to an equal value."""
+        return self.model_dump(mode="json", exclude_defaults=True)

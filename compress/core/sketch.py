@@ -1,0 +1,78 @@
+"""What is known of a model without its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from compress.core.families.family import Family, base_model
+
+__all__ = ["Sketch", "State"]
+
+State = Literal[
+    "head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"
+]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Family, shapes and states. Built from a model on any device, the meta device too.
+
+    `heads[i]` and `neurons[i]` are those of block i; both are empty where the family refuses the part.
+    """
+
+    family: Family
+    layers: int
+    hidden: int
+    head_size: int
+    heads: tuple[int, ...]
+    neurons: tuple[int, ...]
+    states: frozenset[State]
+    parameters: int
+    embedding_parameters: int
+    bytes: int
+    """Of the weights at their storage type; a shared tensor counts once."""
+
+    @classmethod
+    def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
+        config = model.config  # type: ignore[union-attr]
+        hidden = _field(config, family, "hidden")
+        head_count = _field(config, family, "heads")
+        head_size = getattr(config, "head_dim", None) or (hidden // head_count if head_count else 0)
+        unique = {id(p): p for p in model.parameters()}.values()
+        return cls(
+            family=family,
+            layers=_field(config, family, "layers"),
+            hidden=hidden,
+            head_size=head_size,
+            heads=_widths(model, family, "heads", "output", head_size),
+            neurons=_widths(model, family, "neurons", "down", 1),
+            states=states,
+            parameters=sum(p.numel() for p in unique),
+            embedding_parameters=_embedding_parameters(model, family),
+            bytes=sum(p.numel() * p.element_size() for p in unique),
+        )
+
+
+def _field(config: object, family: Family, word: str) -> int:
+    return int(getattr(config, family.config[word], 0) or 0) if word in family.config else 0
+
+
+def _widths(model: nn.Module, family: Family, part: str, role: str, unit: int) -> tuple[int, ...]:
+    """Units that enter the linear of `role` in each block, from the shape of its weight."""
+    if part in family.refusals or not getattr(family, role) or not unit:
+        return ()
+    return tuple(_inputs(linear) // unit for linear in family.block_parts(model, role))
+
+
+def _inputs(linear: nn.Module) -> int:
+    weight = linear.weight
+    return int(weight.shape[1] if isinstance(linear, nn.Linear) else weight.shape[0])
+
+
+def _embedding_parameters(model: nn.Module, family: Family) -> int:
+    base = base_model(model)
+    tables = {id(m.weight): m.weight for m in base.modules() if isinstance(m, nn.Embedding)}
+    return sum(weight.numel() for weight in tables.values())

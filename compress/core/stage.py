@@ -1,0 +1,99 @@
+"""One step of a recipe."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from compress.core.artifact import Artifact
+from compress.core.bundle import Bundle
+from compress.core.change import Change, Nothing
+from compress.core.choice import Choice
+from compress.core.context import Context
+from compress.core.settings import Name
+from compress.core.sketch import Sketch, State
+from compress.core.training import TrainPlan
+
+__all__ = ["Stage"]
+
+
+class Stage(Choice):
+    """A frozen value. `decide` looks at the model and the data and returns a Change; `apply` makes it; `run` is both
+    and whatever training follows. `guess` gives a change of the same size without data, on a model without weights.
+    """
+
+    leaf: ClassVar[bool] = False
+    """An export: later stages work on what came before it."""
+
+    id: Name | None = Field(None, description="the stage's name in the report; its own name unless given")
+    start: Name | None = Field(None, description="the id of the stage to work on; the one before unless given")
+
+    @classmethod
+    def members(cls) -> dict[str, type[Stage]]:  # type: ignore[override]
+        """Every stage whose module was imported; `compress.core.discovery` and `recipes` import them."""
+        found: dict[str, type[Stage]] = {}
+        waiting = list(cls.__subclasses__())
+        while waiting:
+            member = waiting.pop()
+            waiting.extend(member.__subclasses__())
+            if not member.__name__.startswith("_"):
+                found[member.name] = member
+        return dict(sorted(found.items()))
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        """Whether another seed can give another result; such stages are repeated for each seed."""
+        return False
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether it reads the train or select part."""
+        return True
+
+    def named_stages(self) -> dict[str, str]:
+        """Field -> stage id, for every field that names an earlier stage besides `start` (`teacher`)."""
+        return {}
+
+    def plan(self) -> TrainPlan | None:
+        """The complete plan of its main training, or None where it does not train; for the prediction of cost."""
+        return None
+
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """(package, extra) pairs that must be installed."""
+        return ()
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        """Why it cannot work on such a model, or None."""
+        return None
+
+    def adds(self) -> frozenset[State]:
+        """States that the model has afterwards."""
+        return frozenset()
+
+    def guess(self, sketch: Sketch) -> Change:
+        """A change of the same size as `decide` will give, without data."""
+        return Nothing()
+
+    def uncertainty(self, sketch: Sketch) -> str | None:
+        """What only data decides, in words for `check` ('between 7.1 and 9.0 million parameters'), or None."""
+        return None
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        return Nothing()
+
+    def apply(self, bundle: Bundle, change: Change) -> Bundle:
+        changed = bundle.changed_by(change)
+        changed.states = changed.states | self.adds()
+        return changed
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle | Artifact:
+        """Decide and apply. Stages that train afterwards override this and call `super().run` first.
+
+        `bundle` belongs to the stage: it may be changed in place.
+        """
+        return self.apply(bundle, self.decide(bundle, ctx))
+
+    def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
+        """What was cut, for the report's pictures; the change's own summary by default."""
+        return change.summary()

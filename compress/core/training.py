@@ -1,0 +1,132 @@
+"""What a method may say about training, without training: the plan, the protocols, the one way to recover.
+
+`compress` has no optimiser and loads no data. A method that needs training is handed a `Fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from compress.core.settings import Count, Fraction, FrozenMapping, Positive, Settings
+
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
+
+__all__ = ["DEFAULT_PLAN", "Batch", "Fit", "FitResult", "Hook", "Objective", "TrainPlan", "default_device", "trained_parameters"]
+
+Batch = dict[str, Tensor]
+"""One encoded batch: the model's inputs, `labels` (batch,) and `row_id` (batch,) int64."""
+
+
+class TrainPlan(Settings):
+    """How long and how fast to train. What is left out is the method's own default, then `DEFAULT_PLAN`."""
+
+    epochs: Positive | None = None
+    max_steps: Count | None = Field(None, description="stop after so many optimiser steps; overrides epochs")
+    learning_rate: Positive | None = None
+    batch_size: Count | None = Field(None, description="rows per step and device")
+    accumulation: Count | None = Field(None, description="batches whose gradients are summed before a step")
+    schedule: Literal["linear", "cosine", "constant"] | None = None
+    warmup: Fraction | None = Field(None, description="share of the steps with a rising learning rate")
+    weight_decay: float | None = Field(None, ge=0)
+    clip: Positive | None = Field(None, description="largest norm of the gradient")
+    precision: Literal["auto", "fp32", "bf16"] | None = Field(
+        None, description="auto: bf16 autocast where the hardware has it"
+    )
+    patience: Count | None = Field(None, description="stop after so many epochs without a gain on select")
+    gradient_checkpointing: bool | None = None
+    arguments: FrozenMapping = Field((), description="any other field of transformers.TrainingArguments")
+
+    def over(self, default: TrainPlan) -> TrainPlan:
+        """This plan, with what it leaves out taken from `default`."""
+        given = {name: value for name, value in self if value is not None}
+        given["arguments"] = tuple(sorted({**dict(default.arguments), **dict(self.arguments)}.items()))
+        return default.model_copy(update=given)
+
+
+DEFAULT_PLAN = TrainPlan(
+    epochs=3,
+    learning_rate=5e-5,
+    batch_size=32,
+    accumulation=1,
+    schedule="linear",
+    warmup=0.06,
+    weight_decay=0.01,
+    clip=1.0,
+    precision="auto",
+    gradient_checkpointing=False,
+)
+
+
+class Objective(Protocol):
+    """What is minimised: the task, a distillation, a sum of losses."""
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss, a scalar, averaged over the rows of the batch."""
+        ...
+
+
+class Hook:
+    """Acts inside training. Subclass and override what is needed; every method does nothing by default.
+
+    `before_step` runs before the forward pass of each optimiser step, `after_backward` on unclipped gradients,
+    `after_step` when the weights have moved. `progress` is the share of all optimiser steps done, from 0 to 1.
+    """
+
+    def before_step(self, model: nn.Module, progress: float) -> None: ...
+
+    def after_backward(self, model: nn.Module, progress: float) -> None: ...
+
+    def after_step(self, model: nn.Module, progress: float) -> None: ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """What must survive an interruption, saved with each checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit did: optimiser steps, seconds of wall time, parameters that were trained, the last mean loss."""
+
+    steps: int
+    seconds: float
+    trained_parameters: int
+    loss: float
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Fit(Protocol):
+    """The one way to train. `finetune.training.fit` is the implementation."""
+
+    def __call__(
+        self,
+        bundle: Bundle,
+        objective: Objective,
+        plan: TrainPlan,
+        *,
+        name: str = "fit",
+        hooks: Sequence[Hook] = (),
+    ) -> FitResult:
+        """Train `bundle.model` in place on the *train* part; `name` tells the fits of one stage apart, for resume.
+
+        Parameters with `requires_grad=False` stay as they are, to the bit. Masks of the bundle are held.
+        """
+        ...
+
+
+def trained_parameters(model: nn.Module) -> int:
+    """How many parameters receive gradients; a shared tensor counts once."""
+    return sum(p.numel() for p in set(model.parameters()) if p.requires_grad)
+
+
+def default_device(choice: str = "auto") -> torch.device:
+    """`auto`: the GPU when there is one."""
+    return torch.device("cuda" if choice == "auto" and torch.cuda.is_available() else "cpu" if choice == "auto" else choice)

@@ -1,0 +1,176 @@
+"""The report as plain data: `report.json` is this, and nothing else. No torch here."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BudgetLine", "ChangedInput", "Cost", "PartQuality", "Quality", "Report", "Row", "Size", "Speed", "write_atomically",
+]
+
+Interval = tuple[float, float]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Size(Record):
+    """Bytes of the model's files (config and weights; MB is 10^6), the tokenizer's apart; parameters, each once."""
+
+    bytes: int
+    tokenizer_bytes: int = 0
+    parameters: int
+    nonzero_parameters: int | None = None
+    embedding_parameters: int | None = None
+
+
+class Speed(Record):
+    """One batch size and length. `ratio`: baseline in PyTorch fp32 eager over this row, interleaved in one process;
+    `runtime_ratio`: the uncompressed model in this row's runtime, at its default precision, over this row."""
+
+    batch_size: int
+    sequence_length: int | Literal["data"]
+    median_seconds: float
+    p95_seconds: float
+    examples_per_second: float
+    ratio: float | None = None
+    ratio_interval: Interval | None = None
+    runtime_ratio: float | None = None
+    runtime_ratio_interval: Interval | None = None
+    repeats: int
+    threads: int
+    device: str = "cpu"
+
+
+class ChangedInput(Record):
+    """An evaluation example that this row and the baseline answer differently."""
+
+    row_id: int
+    text: str
+    label: str
+    before: str
+    after: str
+    fixed: bool
+
+
+class PartQuality(Record):
+    """The same measures on one part of the evaluation split (`validation` of `validation+test`)."""
+
+    value: float
+    interval: Interval
+    difference: float | None = None
+    difference_interval: Interval | None = None
+    p_value: float | None = None
+    examples: int
+
+
+class Quality(PartQuality):
+    """The task's metric on the whole evaluation split. `difference` is this row less the baseline, paired.
+
+    `smallest_detectable`: the smallest difference that this split could show (80 % power, 5 % level, at the observed
+    disagreement). `fixed` and `broken` count inputs whose answer turned right or wrong; `agreement` is top-1 with the
+    baseline, `kl` the mean KL divergence from it in nats.
+    """
+
+    metric: str
+    test: str | None = None
+    smallest_detectable: float | None = None
+    agreement: float | None = None
+    kl: float | None = None
+    fixed: int | None = None
+    broken: int | None = None
+    parts: dict[str, PartQuality] = Field(default_factory=dict)
+    select_value: float | None = None
+
+
+class Cost(Record):
+    """What the stage cost. `peak_bytes`: the device's; on the CPU the high-water mark of the process, reset before the
+    stage, of which `import_bytes` were there before. FLOPs count a multiply-add as two."""
+
+    seconds: float
+    peak_bytes: int | None = None
+    import_bytes: int | None = None
+    trained_parameters: int = 0
+    training_flops: float | None = None
+    energy_kwh: float | None = None
+
+
+class Row(Record):
+    """One stage and seed. In `check`, the predictions: no quality, no speed."""
+
+    id: str
+    stage: str
+    start: str | None = None
+    seed: int | None = None
+    runtime: str = "pytorch"
+    precision: str = "fp32"
+    path: str | None = None
+    baseline: bool = False
+    size: Size | None = None
+    flops: float | None = None
+    """Of one forward pass of one example at the task's max length."""
+    speed: list[Speed] = Field(default_factory=list)
+    load_seconds: float | None = None
+    resident_bytes: int | None = None
+    quality: Quality | None = None
+    cost: Cost | None = None
+    sha256: str | None = None
+    identity: str | None = None
+    reused: bool = False
+    notes: list[str] = Field(default_factory=list)
+    facts: dict[str, Any] = Field(default_factory=dict)
+    cut: dict[str, Any] = Field(default_factory=dict)
+    """What was cut: `{"heads": {"kept": [[0, 3], ...], "of": 12}}`, the same for neurons, `{"layers": {...}}`."""
+    changed_inputs: list[ChangedInput] = Field(default_factory=list)
+
+
+class BudgetLine(Record):
+    """One line of the recipe's budget, judged on the best row that could meet it."""
+
+    name: str
+    asked: float
+    measured: float | None
+    row: str | None
+    verdict: Literal["met", "missed", "not decidable"]
+    reason: str = ""
+
+
+class Report(Record):
+    """Everything that a run knows."""
+
+    format: int = 1
+    name: str
+    recipe: dict[str, Any]
+    environment: dict[str, Any] = Field(default_factory=dict)
+    task: dict[str, Any] = Field(default_factory=dict)
+    """name, metric, and for each part: rows, fingerprint."""
+    rows: list[Row] = Field(default_factory=list)
+    budget: list[BudgetLine] = Field(default_factory=list)
+    failed: dict[str, str] = Field(default_factory=dict)
+    """Row id -> the error that stopped it."""
+
+    @classmethod
+    def read(cls, directory: Path) -> Report:
+        return cls.model_validate_json((directory / "report.json").read_text("utf-8"))
+
+    def write(self, directory: Path) -> None:
+        write_atomically(directory / "report.json", json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write all of `text` or nothing: a killed process leaves the old file."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
