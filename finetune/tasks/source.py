@@ -1,0 +1,53 @@
+"""Where the rows of a task come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from compress.core.choice import Choice
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["Source", "open_source"]
+
+
+class Source(Choice):
+    """Named splits of rows. A member is one file in `finetune/tasks/sources`; `data: <name>` in a recipe picks it."""
+
+    home: ClassVar[str] = "finetune.tasks.sources"
+    text: ClassVar[tuple[str, ...]] = ("text",)
+    """The text columns where the task names none."""
+    label: ClassVar[str] = "label"
+    """The label column where the task names none."""
+
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits, `train` first."""
+        raise NotImplementedError
+
+    def rows(self, split: str) -> Dataset:
+        """The rows of one of the `splits`, with any columns.
+
+        Raises:
+            InputError: the rows cannot be read; the message names the file.
+        """
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """What stands in messages and in the report."""
+        return self.name
+
+
+def open_source(data: Any, config: str | None = None) -> Source:
+    """The source that a recipe's `data:` means: a member's form, else an existing path, else a hub id."""
+    from finetune.tasks.sources.hub import Hub
+    from finetune.tasks.sources.local import Local, looks_like_a_path
+
+    if isinstance(data, Source):
+        return data
+    if not isinstance(data, str) or data in Source.members():
+        return Source.parse(data)
+    if Path(data).expanduser().exists() or looks_like_a_path(data):
+        return Local(path=data)
+    return Hub(id=data, config=config)
