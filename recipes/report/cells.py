@@ -1,0 +1,123 @@
+"""One cell of the table: a number with its unit, its interval, and whether it shows anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Literal
+
+from recipes.record import Quality, Row, Speed
+from recipes.report import units
+from recipes.report.points import Point, speed_at
+
+__all__ = ["Cell", "Tone", "difference_cell", "mean_cells", "quality_cell", "row_cells", "speed_cell"]
+
+Tone = Literal["", "gain", "loss", "noise"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`text` is the number with its unit, `detail` its interval, `extra` what only wide views have room for."""
+
+    text: str = units.DASH
+    detail: str = ""
+    extra: str = ""
+    tone: Tone = ""
+
+
+def row_cells(row: Row, baseline: Row | None, chosen: list[Point]) -> dict[str, Cell]:
+    """Column key -> cell, of one row."""
+    return {**_cells(row, baseline), **_speed_cells(row, chosen)}
+
+
+def _cells(row: Row, baseline: Row | None) -> dict[str, Cell]:
+    cells = {"id": Cell(row.id, _runtime(row)), "seed": Cell(units.DASH if row.seed is None else str(row.seed))}
+    if row.size:
+        cells["parameters"] = Cell(units.count(row.size.parameters))
+        cells["size"] = Cell(units.bytes_(row.size.bytes), _smaller(row, baseline))
+    if row.flops:
+        cells["flops"] = Cell(units.flops(row.flops))
+    if row.cost and row.cost.peak_bytes:
+        cells["memory"] = Cell(units.bytes_(row.cost.peak_bytes))
+    if row.quality:
+        cells["quality"] = quality_cell(row.quality)
+        cells["difference"] = Cell("baseline") if row.baseline else difference_cell(row.quality)
+    return cells
+
+
+def _runtime(row: Row) -> str:
+    named = row.runtime if row.precision == "fp32" and row.runtime == "pytorch" else f"{row.runtime} {row.precision}"
+    return "" if named == "pytorch" else named
+
+
+def _smaller(row: Row, baseline: Row | None) -> str:
+    if not (baseline and baseline.size and row.size and row.size.bytes) or baseline.id == row.id:
+        return ""
+    return units.ratio(baseline.size.bytes / row.size.bytes)
+
+
+def quality_cell(quality: Quality) -> Cell:
+    name = quality.metric
+    places = (lambda x: units.decimal(x * 100, 1)) if units.is_percent(name) else (lambda x: units.decimal(x, 3))
+    return Cell(units.score(name, quality.value), units.interval(quality.interval, places))
+
+
+def difference_cell(quality: Quality) -> Cell:
+    """A difference that the data do not show is marked as such and has no colour."""
+    name, value, limits = quality.metric, quality.difference, quality.difference_interval
+    if value is None:
+        return Cell()
+    detail = units.interval(limits, lambda x: units.point(name, x)) if limits else ""
+    p_value = units.probability(quality.p_value) if quality.p_value is not None else ""
+    tone: Tone = "noise"
+    if units.is_shown(limits, 0.0, quality.p_value):
+        tone = "gain" if value > 0 else "loss"
+    return Cell(units.difference(name, value), detail, p_value, tone)
+
+
+def _speed_cells(row: Row, chosen: list[Point]) -> dict[str, Cell]:
+    return {f"speed {index}": speed_cell(speed_at(row, point), row) for index, point in enumerate(chosen)}
+
+
+def speed_cell(speed: Speed | None, row: Row) -> Cell:
+    if speed is None:
+        return Cell()
+    took = units.seconds(speed.median_seconds)
+    if row.baseline or speed.ratio is None:
+        return Cell("baseline" if row.baseline else took, "", took if row.baseline else "")
+    limits = speed.ratio_interval
+    tone: Tone = "noise"
+    if units.is_shown(limits, 1.0):
+        tone = "gain" if speed.ratio > 1 else "loss"
+    return Cell(units.ratio(speed.ratio), units.interval(limits, _short) if limits else "", took, tone)
+
+
+def _short(value: float) -> str:
+    return units.ratio(value).removesuffix(units.TIMES)
+
+
+def mean_cells(rows: list[Row], chosen: list[Point]) -> dict[str, Cell]:
+    name = next((row.quality.metric for row in rows if row.quality), "")
+    cells = {"id": Cell(rows[0].id, f"mean of {len(rows)}"), "seed": Cell("mean", "± sd")}
+    cells["size"] = _spread([row.size.bytes for row in rows if row.size], units.bytes_)
+    cells["parameters"] = _spread([row.size.parameters for row in rows if row.size], units.count)
+    values = [row.quality.value for row in rows if row.quality]
+    cells["quality"] = _spread(values, lambda x: units.score(name, x))
+    gaps = [row.quality.difference for row in rows if row.quality and row.quality.difference is not None]
+    cells["difference"] = _spread(
+        gaps, lambda x: units.difference(name, x), lambda x: units.difference(name, x).lstrip("+")
+    )
+    for index, point in enumerate(chosen):
+        speeds = [speed.ratio for row in rows if (speed := speed_at(row, point)) and speed.ratio is not None]
+        cells[f"speed {index}"] = _spread(speeds, units.ratio)
+    return cells
+
+
+def _spread(
+    values: list[float] | list[int], show: Callable[[float], str], width: Callable[[float], str] | None = None
+) -> Cell:
+    if not values:
+        return Cell()
+    deviation = stdev(values) if len(values) > 1 else 0.0
+    return Cell(show(mean(values)), f"± {(width or show)(deviation)}" if deviation else "± 0")

@@ -1,0 +1,117 @@
+"""What a run achieved, in one sentence of measured facts, and its budget in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from recipes.record import BudgetLine, Quality, Report, Row, Speed
+from recipes.report import units
+from recipes.report.points import describe, points, speed_at
+from recipes.report.table import is_prediction
+
+__all__ = ["achieved", "budget_value", "headline"]
+
+
+def headline(report: Report) -> str:
+    """One sentence: size, speed and quality of the row that `achieved` names, against the baseline."""
+    if is_prediction(report):
+        return _predicted(report)
+    baseline = next((row for row in report.rows if row.baseline), None)
+    row = achieved(report)
+    if baseline is None or row is None:
+        return _only_one(report, baseline)
+    point = next(iter(points(report, 1)), None)
+    speed = speed_at(row, point) if point else None
+    facts = [
+        _size(row, baseline),
+        _speed(speed, describe(point)) if speed and point else "",
+        _quality(row.quality, baseline),
+    ]
+    name = row.id if row.seed is None else f"{row.id} (seed {row.seed})"
+    return f"{name}: {'; '.join(fact for fact in facts if fact)}."
+
+
+def achieved(report: Report) -> Row | None:
+    """The row that the budget was judged on; without a budget the fastest, or the smallest where speed is unknown."""
+    rows = [row for row in report.rows if row.quality and not row.baseline and row.id != "source"]
+    judged = Counter(line.row for line in report.budget if line.row and line.verdict == "met").most_common(1)
+    named = [row for row in rows if judged and row.id == judged[0][0]]
+    if named:
+        return named[0]
+    point = next(iter(points(report, 1)), None)
+    timed = {
+        index: speed.ratio
+        for index, row in enumerate(rows)
+        if point and (speed := speed_at(row, point)) and speed.ratio
+    }
+    if timed:
+        return rows[max(timed, key=lambda index: timed[index] or 0.0)]
+    return min(rows, key=lambda row: row.size.bytes if row.size else float("inf"), default=None)
+
+
+def budget_value(line: BudgetLine, value: float | None, metric: str) -> str:
+    """A budget's number with the unit that its name implies."""
+    if value is None:
+        return "not measured"
+    if "size" in line.name or "bytes" in line.name or "memory" in line.name:
+        return units.bytes_(value)
+    if "speedup" in line.name or "ratio" in line.name:
+        return units.ratio(value)
+    if "drop" in line.name:
+        return units.difference(metric, value).lstrip("+")
+    if "latency" in line.name or "seconds" in line.name:
+        return units.seconds(value)
+    return units.score(metric, value) if line.name in {"metric", metric} else units.count(value)
+
+
+def _size(row: Row, baseline: Row) -> str:
+    if not (row.size and baseline.size):
+        return ""
+    words = f"{units.bytes_(row.size.bytes)} in place of {units.bytes_(baseline.size.bytes)}"
+    smaller = baseline.size.bytes / row.size.bytes if row.size.bytes else 0.0
+    return f"{words} ({units.ratio(smaller)} smaller)" if smaller > 1 else words
+
+
+def _speed(speed: Speed, where: str) -> str:
+    if speed.ratio is None:
+        return f"{units.seconds(speed.median_seconds)} at {where}"
+    limits = units.interval(speed.ratio_interval, _bare) if speed.ratio_interval else "no interval"
+    if not units.is_shown(speed.ratio_interval, 1.0):
+        return f"no difference in speed shown at {where}: {units.ratio(speed.ratio)} {limits}"
+    return f"{units.ratio(speed.ratio)} as fast {limits} at {where}"
+
+
+def _bare(value: float) -> str:
+    return units.ratio(value).removesuffix(units.TIMES)
+
+
+def _quality(quality: Quality | None, baseline: Row) -> str:
+    if quality is None or baseline.quality is None:
+        return ""
+    name = quality.metric
+    words = f"{name} {units.score(name, quality.value)} against {units.score(name, baseline.quality.value)}"
+    if quality.difference is None:
+        return words
+    limits = quality.difference_interval
+    shown = units.interval(limits, lambda value: units.point(name, value)) if limits else "no interval"
+    gap = f"{units.difference(name, quality.difference)} {shown} on {quality.examples:,} examples"
+    if units.is_shown(limits, 0.0, quality.p_value):
+        return f"{words}: {gap}"
+    return f"{words}, a difference within noise: {gap}"
+
+
+def _predicted(report: Report) -> str:
+    first, last = report.rows[0], report.rows[-1]
+    if not (first.size and last.size):
+        return "Predicted: nothing was run."
+    return (
+        f"Predicted, nothing was run: from {units.bytes_(first.size.bytes)} at {first.id} "
+        f"to {units.bytes_(last.size.bytes)} at {last.id}."
+    )
+
+
+def _only_one(report: Report, baseline: Row | None) -> str:
+    if baseline is None or baseline.quality is None:
+        return "No row was measured against a baseline." if report.rows else "No stage has finished."
+    value = units.score(baseline.quality.metric, baseline.quality.value)
+    return f"{baseline.id} is the baseline ({baseline.quality.metric} {value}); no other row was measured."

@@ -1,0 +1,63 @@
+"""The report as Markdown: the same table, compact."""
+
+from __future__ import annotations
+
+from recipes.record import Report
+from recipes.report.cells import Cell
+from recipes.report.headline import budget_value, headline
+from recipes.report.table import Column, Table, is_reused, metric, table
+
+__all__ = ["markdown"]
+
+
+def markdown(report: Report) -> str:
+    """A heading, the headline, the table, the budget, notes and failures."""
+    whole = table(report)
+    parts = [f"# {_plain(report.name)}", _plain(headline(report)), _table(whole), _plain(whole.caption)]
+    parts += [_budget(report), _notes(report, whole), _failures(report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _plain(text: str) -> str:
+    """User text on one line, with nothing that Markdown or HTML would read as more than text."""
+    joined = " ".join(text.split()).replace("\\", "\\\\")
+    for sign in "`*_[]<>|#":
+        joined = joined.replace(sign, f"\\{sign}")
+    return joined
+
+
+def _table(whole: Table) -> str:
+    head = [_head(column) for column in whole.columns]
+    rule = ["---:" if column.numeric else ":---" for column in whole.columns]
+    lines = [[_cell(line.cells.get(column.key, Cell())) for column in whole.columns] for line in whole.lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
+
+
+def _head(column: Column) -> str:
+    return _plain(f"{column.title} ({column.detail})" if column.detail else column.title)
+
+
+def _cell(cell: Cell) -> str:
+    words = f"{cell.text} {cell.detail}".strip()
+    return _plain(f"{words}, within noise" if cell.tone == "noise" else words)
+
+
+def _budget(report: Report) -> str:
+    lines = []
+    for line in report.budget:
+        asked, measured = (budget_value(line, value, metric(report)) for value in (line.asked, line.measured))
+        words = f"{line.name}: **{line.verdict}** (asked {asked}, got {measured}{f', {line.row}' if line.row else ''})"
+        lines.append(f"- {words}{f'; {_plain(line.reason)}' if line.reason else ''}")
+    return "## Budget\n\n" + "\n".join(lines) if lines else ""
+
+
+def _notes(report: Report, whole: Table) -> str:
+    lines = [f"- {_plain(name)}: {_plain(note)}" for name, note in whole.footnotes]
+    reused = list(dict.fromkeys(row.id for row in report.rows if is_reused(row)))
+    lines += [f"- reused, finished earlier and unchanged: {_plain(', '.join(reused))}"] if reused else []
+    return "## Notes\n\n" + "\n".join(lines) if lines else ""
+
+
+def _failures(report: Report) -> str:
+    lines = [f"- {_plain(name)}: {_plain(error)}" for name, error in report.failed.items()]
+    return "## Failed\n\n" + "\n".join(lines) if lines else ""

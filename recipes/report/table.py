@@ -1,0 +1,119 @@
+"""The table that every view draws: a line for each row, and for several seeds their mean and standard deviation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from recipes.record import Report, Row
+from recipes.report.cells import Cell, mean_cells, row_cells
+from recipes.report.points import Point, points, short
+
+__all__ = ["Column", "Line", "Table", "groups", "is_prediction", "is_reused", "metric", "table"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """`keep` orders what narrow views drop: the lowest goes first."""
+
+    key: str
+    title: str
+    detail: str = ""
+    keep: int = 9
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Line:
+    kind: Literal["row", "mean", "failed"]
+    id: str
+    cells: dict[str, Cell]
+    row: Row | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    caption: str
+    prediction: bool = False
+    footnotes: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+
+
+def is_reused(row: Row) -> bool:
+    return row.reused and row.id != "source"
+
+
+def is_prediction(report: Report) -> bool:
+    """A report of `check`: nothing was run, so nothing was measured, saved or failed."""
+    ran = any(row.quality or row.speed or row.sha256 or row.path for row in report.rows)
+    return bool(report.rows) and not ran and not report.failed
+
+
+def metric(report: Report) -> str:
+    """The name of the task's metric."""
+    named = [row.quality.metric for row in report.rows if row.quality]
+    return named[0] if named else str(report.task.get("metric", "quality"))
+
+
+def groups(report: Report) -> dict[str, list[Row]]:
+    """Rows by id, in the order of the report: one row each, or one for each seed."""
+    found: dict[str, list[Row]] = {}
+    for row in report.rows:
+        found.setdefault(row.id, []).append(row)
+    return found
+
+
+def table(report: Report, *, speeds: int | None = 2) -> Table:
+    """The report as a table with at most `speeds` columns of speed (None: all)."""
+    chosen = points(report, speeds)
+    return Table(
+        columns=_columns(report, chosen),
+        lines=_lines(report, chosen),
+        caption=_caption(report),
+        prediction=is_prediction(report),
+        footnotes=tuple((_name(row), note) for row in report.rows for note in row.notes),
+    )
+
+
+def _name(row: Row) -> str:
+    return row.id if row.seed is None else f"{row.id}, seed {row.seed}"
+
+
+def _caption(report: Report) -> str:
+    if is_prediction(report):
+        return "Predicted: nothing was run, so there is no quality and no speed here."
+    examples = max((row.quality.examples for row in report.rows if row.quality), default=0)
+    judged = f" {metric(report)} on {examples:,} examples;" if examples else ""
+    return f"Measured.{judged} brackets hold 95 % intervals; pp is percentage points; MB is 10⁶ bytes."
+
+
+def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
+    rows = report.rows
+    columns = [Column("id", "stage", "runtime", numeric=False)]
+    if any(len(group) > 1 for group in groups(report).values()):
+        columns.append(Column("seed", "seed"))
+    columns.append(Column("parameters", "parameters", keep=1))
+    columns.append(Column("size", "size", "smaller by" if not is_prediction(report) else ""))
+    if is_prediction(report):
+        columns.append(Column("flops", "FLOPs", "per example", keep=5))
+        if any(row.cost and row.cost.peak_bytes for row in rows):
+            columns.append(Column("memory", "training memory", "peak", keep=4))
+        return tuple(columns)
+    columns.append(Column("quality", metric(report), "95 % interval"))
+    columns.append(Column("difference", "difference", "to the baseline", keep=8))
+    for index, point in enumerate(chosen):
+        columns.append(Column(f"speed {index}", "speed-up", short(point), keep=7 if index == 0 else 3 - index))
+    return tuple(columns)
+
+
+def _lines(report: Report, chosen: list[Point]) -> tuple[Line, ...]:
+    baseline = next((row for row in report.rows if row.baseline), None)
+    lines: list[Line] = []
+    for name, rows in groups(report).items():
+        own = [row_cells(row, baseline, chosen) for row in rows]
+        lines += [Line("row", name, cells, row) for row, cells in zip(rows, own)]
+        if len(rows) > 1:
+            lines.append(Line("mean", name, mean_cells(rows, chosen)))
+    lines += [Line("failed", name, {"id": Cell(name, "failed")}) for name in report.failed]
+    return tuple(lines)

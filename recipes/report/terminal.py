@@ -1,0 +1,109 @@
+"""The report in the terminal: a table that fits the width, the budget's verdicts, what was reused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recipes.record import Report
+from recipes.report.cells import Cell
+from recipes.report.headline import budget_value, headline
+from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+__all__ = ["draw", "fitting", "show"]
+
+TONES = {"gain": "green", "loss": "red", "noise": "", "": ""}
+VERDICTS = {"met": "green", "missed": "red", "not decidable": "yellow"}
+PLAIN = str.maketrans({"×": "x", "−": "-", "–": "-", "±": "+", "µ": "u", "⁶": "6", "…": "~", "·": "|"})
+
+
+def show(report: Report, console: Console | None = None) -> None:
+    """Print `report`. What does not fit the console's width is dropped, the least needed first."""
+    from rich.console import Console
+    from rich.text import Text
+
+    out = console or Console(highlight=False)
+    whole = table(report)
+    out.print(Text(report.name, style="bold"))
+    out.print(_text(headline(report), out))
+    out.print(draw(whole, out))
+    out.print(_text(_caption(whole), out, style="dim"))
+    for line in _below(report, whole):
+        out.print(_text(line[0], out, style=line[1]))
+
+
+def draw(whole: Table, console: Console) -> RichTable:
+    """The rich table, with the columns that fit `console`."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    columns = fitting(whole, console.width)
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 2, 0, 0))
+    for column in columns:
+        head = _text(f"{column.title}\n{column.detail}".rstrip(), console)
+        drawn.add_column(head, justify="right" if column.numeric else "left", overflow="fold")
+    for line in whole.lines:
+        style = {"mean": "bold", "failed": "red"}.get(line.kind, "")
+        drawn.add_row(*(_cell(line.cells.get(column.key, Cell()), console) for column in columns), style=style)
+    return drawn
+
+
+def fitting(whole: Table, width: int) -> tuple[Column, ...]:
+    """The columns of `whole` that fit `width` characters, two between columns; stage, size and quality always stay."""
+    columns = list(whole.columns)
+    while sum(_width(column, whole) + 2 for column in columns) - 2 > width:
+        weakest = min(columns, key=lambda column: column.keep)
+        if weakest.keep >= 9:
+            break
+        columns.remove(weakest)
+    return tuple(columns)
+
+
+def _width(column: Column, whole: Table) -> int:
+    cells = [line.cells.get(column.key, Cell()) for line in whole.lines]
+    return max(len(part) for cell in cells for part in (column.title, column.detail, _first(cell), cell.detail))
+
+
+def _first(cell: Cell) -> str:
+    return f"{cell.text} (noise)" if cell.tone == "noise" else cell.text
+
+
+def _cell(cell: Cell, console: Console) -> Text:
+    drawn = _text(_first(cell), console, style=TONES[cell.tone])
+    if cell.detail:
+        drawn.append_text(_text(f"\n{cell.detail}", console, style="dim"))
+    return drawn
+
+
+def _text(words: str, console: Console, style: str = "") -> Text:
+    """Never read as markup: intervals have brackets. A console without Unicode gets plain signs."""
+    from rich.text import Text
+
+    if not console.encoding.lower().startswith("utf"):
+        words = words.translate(PLAIN).encode(console.encoding, "replace").decode(console.encoding)
+    return Text(words, style=style)
+
+
+def _caption(whole: Table) -> str:
+    noise = any(cell.tone == "noise" for line in whole.lines for cell in line.cells.values())
+    return whole.caption + (" (noise): within noise, no difference is shown." if noise else "")
+
+
+def _below(report: Report, whole: Table) -> list[tuple[str, str]]:
+    lines = [(f"{name}: {note}", "") for name, note in whole.footnotes]
+    reused = list(dict.fromkeys(row.id for row in report.rows if is_reused(row)))
+    if reused and not is_prediction(report):
+        lines.append((f"reused, finished earlier and unchanged: {', '.join(reused)}", "dim"))
+    for line in report.budget:
+        asked, measured = (budget_value(line, value, metric(report)) for value in (line.asked, line.measured))
+        on = f" ({line.row})" if line.row else ""
+        reason = f"; {line.reason}" if line.reason else ""
+        lines.append(
+            (f"budget {line.name}: {line.verdict}: asked {asked}, got {measured}{on}{reason}", VERDICTS[line.verdict])
+        )
+    lines += [(f"{name} failed: {error}", "red") for name, error in report.failed.items()]
+    return lines
