@@ -11,9 +11,7 @@ from compress.core.families.family import Family, base_model
 
 __all__ = ["Sketch", "State"]
 
-State = Literal[
-    "head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"
-]
+State = Literal["head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,7 @@ class Sketch:
     def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
         config = model.config  # type: ignore[union-attr]
         hidden = _field(config, family, "hidden")
-        head_count = _field(config, family, "heads")
-        head_size = getattr(config, "head_dim", None) or (hidden // head_count if head_count else 0)
+        head_size = family.head_size(config)
         unique = {id(p): p for p in model.parameters()}.values()
         return cls(
             family=family,

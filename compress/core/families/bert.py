@@ -1,4 +1,4 @@
-"""BERT and the families that keep its block: RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA."""
+"""BERT and the families that keep its block: RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA; MPNet with names of its own."""
 
 from dataclasses import replace
 
@@ -21,3 +21,14 @@ ROBERTA = replace(BERT, model_type="roberta")
 XLM_ROBERTA = replace(BERT, model_type="xlm-roberta")
 CAMEMBERT = replace(BERT, model_type="camembert")
 ELECTRA = replace(BERT, model_type="electra")
+MPNET = replace(
+    BERT,
+    model_type="mpnet",
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    output="attention.attn.o",
+    head_attributes={"attention.attn.num_attention_heads": "heads", "attention.attn.all_head_size": "width"},
+    one_set_of_heads=True,
+    shared_head_table="encoder.relative_attention_bias",
+)

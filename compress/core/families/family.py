@@ -14,9 +14,11 @@ from torch import nn
 
 from compress.core.errors import Refusal, UnknownName
 
-__all__ = ["Family", "family_of", "families"]
+__all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
 Part = Literal["heads", "neurons", "layers"]
+
+CHANGED_PREFIX = "trimformer_"
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,20 @@ class Family:
     up: str | None = None
     gate: str | None = None
     down: str | None = None
-    """The second linear of the feed-forward network; its input is the neurons."""
+    """The second linear of the feed-forward network; its input is the neurons. A path may name alternatives, `a|b`."""
+    stacked: Mapping[str, int] = field(default_factory=dict)
+    """Path of a fused linear -> how many matrices its output holds one after the other (GPT-2's `c_attn`: 3)."""
+    interleaved: Mapping[str, int] = field(default_factory=dict)
+    """Path of a fused linear -> how many matrices its output holds side by side in each head (DeBERTa's `in_proj`: 3)."""
+    feed_forward_order: tuple[str, str] = ("gate", "up")
+    """Which of the two lies first where `up` and `gate` are one linear; `gate` is the one that is activated."""
     biases_of_head: tuple[str, ...] = ()
-    """Further linears of a block whose output is the concatenated heads (DeBERTa-v2's position projections)."""
+    """Further linears of a block whose output is the concatenated heads (DeBERTa-v2's position projections), and bare
+    parameters with one entry for each of these outputs (DeBERTa's `q_bias`). What a model lacks is passed over."""
     head_attributes: Mapping[str, Literal["heads", "width"]] = field(default_factory=dict)
     """Attributes of a block that hold the number of heads, or heads times head size, and are read in forward."""
+    needs_first_layer: str | None = None
+    """Why the first block must stay (T5's holds the position bias of all), or None where any block may go."""
     one_set_of_heads: bool = False
     """All blocks share one position bias per head, so all must keep the same heads."""
     shared_head_table: str | None = None
@@ -51,14 +62,17 @@ class Family:
     """The module that holds all input tables, from the base model."""
     word_embedding: str | None = None
     position_embedding: str | None = None
-    config: Mapping[str, str] = field(default_factory=lambda: {
-        "layers": "num_hidden_layers",
-        "heads": "num_attention_heads",
-        "neurons": "intermediate_size",
-        "hidden": "hidden_size",
-    })
-    """Our words for the fields of the configuration."""
-    head_modules: tuple[str, ...] = ("classifier", "score", "pooler")
+    config: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "layers": "num_hidden_layers",
+            "heads": "num_attention_heads",
+            "neurons": "intermediate_size",
+            "hidden": "hidden_size",
+        }
+    )
+    """Our words for the fields of the configuration: `layers`, `heads`, `hidden`; `neurons` and `head_size` where one
+    number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer."""
+    head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
 
@@ -76,13 +90,39 @@ class Family:
 
     def block_parts(self, model: nn.Module, role: str) -> Iterator[nn.Module]:
         """The module of `role` (`query`, `down`, ...) in each block, first block first."""
-        path = getattr(self, role)
-        return (attrgetter(path)(block) for block in self.module_list(model))
+        return (self.part(block, role) for block in self.module_list(model))
+
+    def part(self, block: nn.Module, role: str) -> nn.Module:
+        """The module of `role` in one block."""
+        return attrgetter(self.path(block, role))(block)
+
+    def path(self, block: nn.Module, role: str) -> str:
+        """The path of `role` in `block`, of the alternatives the one that is there."""
+        paths = (getattr(self, role) or "").split("|")
+        return next((path for path in paths if has(block, path)), paths[0])
+
+    def head_size(self, config: object) -> int:
+        """Width of one attention head; the same before and after heads are cut."""
+        given = getattr(config, self.config.get("head_size", "head_dim"), None)
+        return int(given or getattr(config, self.config["hidden"]) // getattr(config, self.config["heads"]))
+
+
+def has(module: nn.Module, path: str) -> bool:
+    """Whether the dotted `path` leads somewhere from `module`."""
+    try:
+        return attrgetter(path)(module) is not None
+    except AttributeError:
+        return False
 
 
 def base_model(model: nn.Module) -> nn.Module:
     """The model without its task's head."""
     return getattr(model, "base_model", model)
+
+
+def stock_type(model_type: str) -> str:
+    """The family's own `model_type`; a directory that only our class can open says `trimformer_<model type>`."""
+    return model_type.removeprefix(CHANGED_PREFIX)
 
 
 @cache
@@ -100,6 +140,7 @@ def families() -> dict[str, Family]:
 def family_of(model_type: str) -> Family:
     """The record of `model_type` (`config.model_type`), or `UnknownName` with the near one."""
     known = families()
-    if model_type not in known:
-        raise UnknownName("model family", model_type, known)
-    return known[model_type]
+    name = stock_type(model_type)
+    if name not in known:
+        raise UnknownName("model family", name, known)
+    return known[name]

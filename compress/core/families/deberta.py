@@ -1,0 +1,32 @@
+"""DeBERTa: v1 fuses query, key and value head by head; v2 and v3 have linears of their own."""
+
+from dataclasses import replace
+
+from compress.core.families.bert import BERT
+
+HEADS = {"attention.self.num_attention_heads": "heads", "attention.self.all_head_size": "width"}
+
+DEBERTA = replace(
+    BERT,
+    model_type="deberta",
+    query="attention.self.in_proj",
+    key="attention.self.in_proj",
+    value="attention.self.in_proj",
+    interleaved={"attention.self.in_proj": 3},
+    biases_of_head=(
+        "attention.self.q_bias",
+        "attention.self.v_bias",
+        "attention.self.pos_proj",
+        "attention.self.pos_q_proj",
+    ),
+    head_attributes=HEADS,
+)
+DEBERTA_V2 = replace(
+    BERT,
+    model_type="deberta-v2",
+    query="attention.self.query_proj",
+    key="attention.self.key_proj",
+    value="attention.self.value_proj",
+    biases_of_head=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
+    head_attributes=HEADS,
+)

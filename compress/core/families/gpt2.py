@@ -1,0 +1,20 @@
+"""GPT-2: linears stored (in, out), query, key and value one after the other in one of them."""
+
+from compress.core.families.family import Family
+
+GPT2 = Family(
+    model_type="gpt2",
+    blocks="h",
+    query="attn.c_attn",
+    key="attn.c_attn",
+    value="attn.c_attn",
+    output="attn.c_proj",
+    up="mlp.c_fc",
+    down="mlp.c_proj",
+    stacked={"attn.c_attn": 3},
+    head_attributes={"attn.num_heads": "heads", "attn.split_size": "width"},
+    embeddings="wte",
+    word_embedding="wte",
+    position_embedding="wpe",
+    config={"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"},
+)

@@ -1,0 +1,26 @@
+"""ModernBERT: fused query-key-value, gated feed-forward network in one linear, no biases."""
+
+from compress.core.families.family import Family
+
+MODERNBERT = Family(
+    model_type="modernbert",
+    blocks="layers",
+    query="attn.Wqkv",
+    key="attn.Wqkv",
+    value="attn.Wqkv",
+    output="attn.Wo",
+    up="mlp.Wi",
+    gate="mlp.Wi",
+    down="mlp.Wo",
+    stacked={"attn.Wqkv": 3, "mlp.Wi": 2},
+    needs_first_layer="it alone has no norm before its attention",
+    embeddings="embeddings",
+    word_embedding="embeddings.tok_embeddings",
+    config={
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "neurons": "intermediate_size",
+        "hidden": "hidden_size",
+        "layer_lists": "layer_types",
+    },
+)

@@ -1,0 +1,25 @@
+"""ViT and DeiT: images. Uniform heads stay stock, since the configuration takes a head's size."""
+
+from dataclasses import replace
+
+from compress.core.families.family import Family
+
+VIT = Family(
+    model_type="vit",
+    blocks="layers",
+    query="attention.q_proj",
+    key="attention.k_proj",
+    value="attention.v_proj",
+    output="attention.o_proj",
+    up="mlp.fc1",
+    down="mlp.fc2",
+    embeddings="embeddings",
+    config={
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "neurons": "intermediate_size",
+        "hidden": "hidden_size",
+        "head_size": "head_dim",
+    },
+)
+DEIT = replace(VIT, model_type="deit")

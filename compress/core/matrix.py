@@ -1,0 +1,69 @@
+"""One (out, in) view of every linear: nn.Linear, transformers' Conv1D (stored in, out), fused query-key-value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.families.family import Family
+
+__all__ = ["is_transposed", "matrix", "part_matrix", "rows_of"]
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether `module` stores its weight as (in, out), as transformers' Conv1D does."""
+    return hasattr(module, "nf") and not isinstance(module, nn.Linear)
+
+
+def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
+    """(out, in): the weight of a linear, or a tensor of the weight's shape (a gradient, a mask), as a view."""
+    found = module.weight if tensor is None else tensor
+    return found.T if is_transposed(module) else found  # type: ignore[union-attr, return-value]
+
+
+def rows_of(
+    units: Sequence[int], *, size: int, of: int, stacked: int = 1, interleaved: int = 1, device: Any = None
+) -> Tensor:
+    """Indices of the outputs that belong to `units`, in the order in which the linear holds them.
+
+    Args:
+        units: which heads (or neurons).
+        size: outputs of one unit (the head's size; 1 for neurons).
+        of: how many units the linear has now.
+        stacked: matrices that lie one after the other (query, then key, then value).
+        interleaved: matrices that lie side by side in each unit.
+    """
+    width = size * interleaved
+    starts = [(layer * of + unit) * width for layer in range(stacked) for unit in units]
+    start = torch.tensor(starts, dtype=torch.long, device=device)
+    return (start[:, None] + torch.arange(width, device=device)).reshape(-1)
+
+
+def part_matrix(block: nn.Module, family: Family, role: str, *, head_size: int = 1, gradient: bool = False) -> Tensor:
+    """(out, in) of one role alone, also where the family fuses it with others.
+
+    Args:
+        block: one Transformer block.
+        role: `query`, `key`, `value`, `output`, `up`, `gate` or `down`.
+        head_size: needed where matrices are interleaved by head.
+        gradient: the weight's gradient instead of the weight.
+    """
+    path = family.path(block, role)
+    module = family.part(block, role)
+    whole = matrix(module, module.weight.grad if gradient else None)  # type: ignore[arg-type, union-attr]
+    if path in family.stacked:
+        return whole.chunk(family.stacked[path])[_position(family, role, path)]
+    if path in family.interleaved:
+        count = family.interleaved[path]
+        by_head = whole.reshape(-1, count, head_size, whole.shape[1])
+        return by_head[:, _position(family, role, path)].reshape(-1, whole.shape[1])
+    return whole
+
+
+def _position(family: Family, role: str, path: str) -> int:
+    """Which of the fused matrices is `role`'s: query, key, value; or gate's partner first."""
+    fused = [name for name in ("query", "key", "value", *family.feed_forward_order) if getattr(family, name) == path]
+    return fused.index(role)

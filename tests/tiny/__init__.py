@@ -1,0 +1,16 @@
+"""Tiny models, tokenizers and rows, made from configurations: nothing is downloaded, and all are alive (not near zero)."""
+
+from tests.tiny.models import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_classifier_directory, tiny_config, tiny_inputs
+from tests.tiny.rows import tiny_rows
+from tests.tiny.tokens import tiny_tokenizer
+
+__all__ = [
+    "FAMILIES",
+    "IMAGE_FAMILIES",
+    "tiny_bundle",
+    "tiny_classifier_directory",
+    "tiny_config",
+    "tiny_inputs",
+    "tiny_rows",
+    "tiny_tokenizer",
+]
