@@ -142,10 +142,23 @@ def _parse_in_pydantic(cls: type[C], value: Any) -> C:
 def _forms(name: str, member: type[Choice]) -> list[dict[str, Any]]:
     summary = (member.__doc__ or "").strip().splitlines()[:1]
     described = {"description": summary[0]} if summary else {}
-    settings = member.model_json_schema()
+    settings = _inlined(member.model_json_schema())
     forms: list[dict[str, Any]] = [
         {"type": "object", "properties": {name: settings}, "required": [name], "additionalProperties": False}
     ]
     if not member.required():
         forms.insert(0, {"const": name, **described})
     return forms
+
+
+def _inlined(schema: Any, definitions: dict[str, Any] | None = None) -> Any:
+    """The schema with every reference replaced by what it names, so that it can stand inside another."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {**(definitions or {}), **schema.get("$defs", {})}
+    if "$ref" in schema:
+        named = known[schema["$ref"].rsplit("/", 1)[-1]]
+        schema = {**named, **{key: value for key, value in schema.items() if key != "$ref"}}
+    return {key: _inlined(value, known) for key, value in schema.items() if key != "$defs"}

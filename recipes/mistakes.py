@@ -1,0 +1,92 @@
+"""Mistakes in a recipe as one message: where, what was given, what to do. No torch here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from compress.core.errors import InputError
+from recipes.places import Place, find_place
+
+__all__ = ["Mistakes", "in_one", "mistakes", "near"]
+
+Where = Callable[[tuple[Any, ...]], str]
+
+
+class Mistakes(InputError):
+    """Several mistakes in one recipe; `errors` has each."""
+
+    def __init__(self, errors: list[InputError]):
+        self.errors = errors
+        super().__init__(f"{len(errors)} mistakes")
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.what}:", *(f"- {error}".replace("\n", "\n  ") for error in self.errors)])
+
+
+def in_one(errors: list[InputError]) -> InputError:
+    """One error that says all of `errors`."""
+    return errors[0] if len(errors) == 1 else Mistakes(errors)
+
+
+def mistakes(root: type[BaseModel], data: Any, error: ValidationError, where: Where) -> InputError:
+    """What pydantic found wrong in `data`, in words; `where` turns a path in words into `file:line: path`."""
+    found: dict[tuple[Any, ...], InputError] = {}
+    for detail in error.errors(include_url=False):
+        place = find_place(root, data, detail["loc"])
+        words = place.words
+        if detail["type"] == "missing" and words:
+            words = words[:-1]
+        key = (*words, detail["loc"][-1] if detail["type"] == "missing" else None)
+        if key in found:  # one value, tried as each type of a union
+            found[key] = _either(found[key], detail)
+        else:
+            found[key] = _mistake(detail, place, where(words))
+    return in_one(list(found.values()))
+
+
+def near(given: Any, known: Iterable[str]) -> str:
+    """Advice for a name that is none of `known`."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names) or '(none)'}"
+
+
+def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
+    kind, context, given = detail["type"], detail.get("ctx", {}), detail.get("input")
+    fields = place.owner.model_fields if place.owner else {}
+    key = detail["loc"][-1] if detail["loc"] else ""
+    if kind == "extra_forbidden":
+        owner = _owner_fields(place)
+        return InputError(f"unknown key {key!r}", where=where, advice=near(key, owner))
+    if kind == "missing":
+        described = fields[key].description if key in fields else None
+        return InputError(f"the key {key!r} is missing", where=where, advice=f"add it{': ' + described if described else ''}")
+    if kind == "unknown_choice":
+        return InputError(str(context["what"]), where=where, advice=str(context["advice"]) or None)
+    if kind == "literal_error":
+        expected = str(context.get("expected", ""))
+        known = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
+        return InputError(f"must be {expected}", where=where, given=given, advice=near(given, known))
+    described = fields[key].description if key in fields else None
+    return InputError(_message(detail), where=where, given=given, advice=described)
+
+
+def _owner_fields(place: Place) -> Iterable[str]:
+    return place.owner.model_fields if place.owner else ()
+
+
+def _message(detail: ErrorDetails) -> str:
+    text = detail["msg"].removeprefix("Value error, ")
+    return text.replace("Input should be", "must be", 1) if text.startswith("Input") else text[:1].lower() + text[1:]
+
+
+def _either(error: InputError, detail: ErrorDetails) -> InputError:
+    also = _message(detail)
+    if also in error.what:
+        return error
+    return InputError(f"{error.what}, or {also}", where=error.where, given=error.given, advice=error.advice)
