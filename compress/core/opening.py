@@ -1,0 +1,96 @@
+"""Opens model directories: the configuration, the model, the tokenizer or image processor. Never remote code."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compress.core.errors import InputError
+from compress.core.families.family import CHANGED_PREFIX
+
+__all__ = ["model_class", "open_model", "open_processor", "quiet", "read_config"]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' load report and progress bars stay silent; its errors do not."""
+    from transformers.utils import logging as library
+
+    level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity(logging.ERROR)
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """`config.json` as data.
+
+    Raises:
+        InputError: the directory or the file is not there, or it is not JSON.
+    """
+    path = directory / "config.json"
+    if not directory.is_dir():
+        raise InputError("the model directory does not exist", given=str(directory))
+    if not path.is_file():
+        raise InputError(
+            "the directory holds no model: it has no config.json",
+            given=str(directory),
+            advice="name a directory that save_pretrained wrote, or a model id of the hub",
+        )
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"config.json is not valid JSON: {error}", where=str(path)) from error
+
+
+def model_class(config: dict[str, Any]) -> Any:
+    """The class that wrote the directory: transformers' own, or its changed twin."""
+    import transformers
+
+    from compress.core.layers import changed
+
+    name = (config.get("architectures") or [""])[0]
+    home = changed if config.get("model_type", "").startswith(CHANGED_PREFIX) else transformers
+    found = getattr(home, name, None) if name else None
+    if found is None:
+        raise InputError("config.json names no model class of transformers", given=config.get("architectures"))
+    return found
+
+
+def open_model(directory: Path, *, with_class: Any = None, **options: Any) -> Any:
+    """The model of a directory, in the type its weights are stored in, on the CPU; in evaluation mode."""
+    config = read_config(directory)
+    found = with_class or model_class(config)
+    with quiet():
+        settings = found.config_class.from_pretrained(directory)
+        return found.from_pretrained(directory, config=settings, **{"dtype": "auto", **options})
+
+
+def open_processor(directory: Path | str) -> Any:
+    """The tokenizer, or the image processor, or None where the directory has neither."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    with quiet():
+        if _has(directory, "preprocessor_config.json", "processor_config.json"):
+            return AutoImageProcessor.from_pretrained(directory)
+        if _has(directory, "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model"):
+            return AutoTokenizer.from_pretrained(directory)
+    return None
+
+
+def _has(directory: Path | str, *names: str) -> bool:
+    if Path(directory).is_dir():
+        return any((Path(directory) / name).is_file() for name in names)
+    from transformers.utils.hub import cached_file
+
+    options = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    return any(cached_file(str(directory), name, **options) is not None for name in names)

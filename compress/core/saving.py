@@ -1,0 +1,108 @@
+"""Bundles on disk: a directory in Hugging Face's layout that also says how the model came to be.
+
+`config.json`, `model.safetensors`, the tokenizer, and `trimformer.json` (changes, states, shapes of the masks);
+`masks.safetensors` holds the masks as packed bits; `changed.py` lies beside where no stock class fits.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change, change_from_data
+from compress.core.choice import import_all
+from compress.core.errors import UnknownName
+from compress.core.opening import open_model, open_processor, quiet
+from compress.core.stock import is_stock, write_config
+
+__all__ = ["load", "save"]
+
+RECORD = "trimformer.json"
+MASKS = "masks.safetensors"
+
+
+def save(bundle: Bundle, directory: Path | str) -> Path:
+    """Write `bundle` into `directory` (made if missing, files of the same names are replaced); gives the directory.
+
+    A model that a stock architecture can express opens with plain `from_pretrained`; any other with
+    `from_pretrained(..., trust_remote_code=True)`, and raises without it. Both open with `load`.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    stock = is_stock(bundle.model, bundle.family)
+    with quiet():
+        bundle.model.save_pretrained(directory, save_original_format=stock)  # type: ignore[operator]
+        if bundle.processor is not None:
+            bundle.processor.save_pretrained(directory)
+    write_config(bundle.model, bundle.family, directory)
+    _write_masks(bundle.masks, directory)
+    record = {
+        "format": 1,
+        "changes": [change.data() for change in bundle.changes],
+        "states": sorted(bundle.states),
+        "masks": {path: list(mask.shape) for path, mask in sorted(bundle.masks.items())},
+    }
+    (directory / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    return directory
+
+
+def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle:
+    """The bundle that `save` wrote (or any directory that `save_pretrained` wrote), in evaluation mode.
+
+    Raises:
+        InputError: there is no such directory, or no model in it.
+    """
+    directory = Path(directory)
+    model = open_model(directory)
+    record = read_record(directory)
+    return Bundle(
+        model.to(device).eval(),
+        open_processor(directory),
+        tuple(_change(data) for data in record.get("changes", ())),
+        frozenset(record.get("states", ())),
+        _read_masks(directory, record.get("masks", {}), device),
+    )
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """`trimformer.json`, or nothing where another tool wrote the directory."""
+    path = directory / RECORD
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _change(data: dict[str, Any]) -> Change:
+    try:
+        return change_from_data(data)
+    except UnknownName:
+        # The stage that makes this kind of change may not be imported yet.
+        import_all("compress")
+        return change_from_data(data)
+
+
+def _write_masks(masks: dict[str, Tensor], directory: Path) -> None:
+    from safetensors.torch import save_file
+
+    (directory / MASKS).unlink(missing_ok=True)
+    if masks:
+        packed = {path: np.packbits(mask.cpu().numpy().reshape(-1)) for path, mask in masks.items()}
+        save_file({path: torch.from_numpy(bits) for path, bits in packed.items()}, directory / MASKS)
+
+
+def _read_masks(directory: Path, shapes: dict[str, list[int]], device: torch.device | str) -> dict[str, Tensor]:
+    if not shapes:
+        return {}
+    from safetensors.torch import load_file
+
+    packed = load_file(directory / MASKS)
+    return {path: _unpacked(packed[path], shape).to(device) for path, shape in shapes.items()}
+
+
+def _unpacked(bits: Tensor, shape: list[int]) -> Tensor:
+    count = int(np.prod(shape, dtype=np.int64))
+    return torch.from_numpy(np.unpackbits(bits.numpy(), count=count).astype(bool)).reshape(shape)

@@ -1,0 +1,112 @@
+"""Decides how a model is saved: as a stock architecture where its configuration can say everything, else as `changed`."""
+
+from __future__ import annotations
+
+import shutil
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from compress.core.errors import StageFailed
+from compress.core.families.family import CHANGED_PREFIX, Family, base_model, has
+
+__all__ = ["difference_to_stock", "is_stock", "stock_class", "write_config"]
+
+OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
+
+
+def stock_class(value: object) -> Any:
+    """transformers' own class behind a model or a configuration."""
+    return next(cls for cls in type(value).__mro__ if cls.__module__.startswith("transformers."))
+
+
+def stock_config(model: nn.Module) -> Any:
+    """The model's configuration as transformers' own class holds it."""
+    config: Any = model.config
+    found = stock_class(config).from_dict({k: v for k, v in config.to_dict().items() if k not in OURS})
+    found.architectures = [stock_class(model).__name__]
+    found._attn_implementation_internal = config._attn_implementation
+    return found
+
+
+def is_stock(model: nn.Module, family: Family) -> bool:
+    """Whether the configuration alone says all shapes and head counts."""
+    difference = difference_to_stock(model, family)
+    return not difference["shapes"] and not difference["attributes"]
+
+
+def difference_to_stock(model: nn.Module, family: Family) -> dict[str, dict[str, Any]]:
+    """What must be resized and set in the stock model of this configuration; paths relative to the base model."""
+    with torch.device("meta"):
+        plain = base_model(stock_class(model)(stock_config(model)))
+    base = base_model(model)
+    ours, theirs = _shapes(base), _shapes(plain)
+    if ours.keys() != theirs.keys():
+        odd = sorted(ours.keys() ^ theirs.keys())
+        raise StageFailed(
+            f"this {family.model_type} model cannot be saved: parameters differ from the stock model's in name",
+            given=odd[:4],
+        )
+    paths = [
+        f"{family.blocks}.{i}.{path}" for i in range(len(family.module_list(model))) for path in _attributes(family)
+    ]
+    values = {path: attrgetter(path)(base) for path in paths if has(base, path)}
+    return {
+        "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs[path]},
+        "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
+    }
+
+
+def write_config(model: nn.Module, family: Family, directory: Path) -> None:
+    """`config.json`, and the code that opens the directory where stock code cannot."""
+    config = stock_config(model)
+    config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    difference = difference_to_stock(model, family)
+    if difference["shapes"] or difference["attributes"]:
+        config = _changed_config(model, config, difference)
+        from compress.core.layers import changed
+
+        shutil.copyfile(changed.__file__, directory / "changed.py")
+    config.save_pretrained(directory)
+
+
+def _changed_config(model: nn.Module, config: Any, difference: dict[str, Any]) -> Any:
+    from compress.core.layers import changed
+
+    data = {k: v for k, v in config.to_dict().items() if k not in OURS}
+    found = getattr(changed, type(config).__name__).from_dict(data)
+    found.trimformer = difference
+    found.auto_map = {
+        "AutoConfig": f"changed.{type(config).__name__}",
+        "AutoModel": f"changed.{stock_class(base_model(model)).__name__}",
+        **{auto: f"changed.{stock_class(model).__name__}" for auto in _auto_classes(model)},
+    }
+    return found
+
+
+def _auto_classes(model: nn.Module) -> list[str]:
+    """Names of the AutoModelFor... that open this class."""
+    from transformers.models.auto import modeling_auto
+
+    name = stock_class(model).__name__
+    return [
+        auto
+        for auto, cls in vars(modeling_auto).items()
+        if auto.startswith("AutoModelFor") and name in _names(getattr(cls, "_model_mapping", None))
+    ]
+
+
+def _names(mapping: Any) -> set[str]:
+    values = getattr(mapping, "_model_mapping", {}).values()
+    return {name for value in values for name in ((value,) if isinstance(value, str) else value)}
+
+
+def _attributes(family: Family) -> tuple[str, ...]:
+    return tuple(family.head_attributes)
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in module.named_parameters(remove_duplicate=False)}
