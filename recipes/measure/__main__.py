@@ -1,0 +1,7 @@
+"""`python -m recipes.measure JOB.json`: the worker's process."""
+
+import sys
+
+from recipes.measure.worker import main
+
+sys.exit(main(sys.argv[1:]))

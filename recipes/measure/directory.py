@@ -1,0 +1,94 @@
+"""One saved model or export, measured by itself: `trimformer measure DIR`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from compress.core.errors import InputError
+from recipes.measure.job import Job, Outcome, measure
+from recipes.measure.logits import read_logits
+from recipes.measure.quality import quality
+from recipes.measure.threads import available_threads
+from recipes.record import Quality, Row
+
+if TYPE_CHECKING:
+    from recipes.recipe import Recipe
+
+__all__ = ["measure_directory"]
+
+
+def measure_directory(
+    directory: Path | str,
+    *,
+    recipe: Recipe | None = None,
+    batch_sizes: Sequence[int] = (1, 8),
+    lengths: Sequence[int | Literal["data"]] | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> Row:
+    """The row of a saved model or export: size, speed, and with a recipe the quality on its task.
+
+    There is no baseline here, so there are no ratios and no differences.
+
+    Args:
+        recipe: for its task; its first seed is used.
+        lengths: tokens, or `data` for the task's own lengths; by default 128, and `data` where there is a recipe.
+        device: where the answers and, of a PyTorch model, the timings are computed.
+
+    Raises:
+        InputError: there is no model in the directory, or `data` is asked for without a recipe.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError("there is no such directory", given=str(directory))
+    chosen = tuple(lengths) if lengths else (128,) if recipe is None else (128, "data")
+    if recipe is None and "data" in chosen:
+        raise InputError("the lengths of the data need a task", given=list(chosen), advice="name a recipe as well")
+    latency = {"batch_sizes": list(batch_sizes), "sequence_lengths": list(chosen), "device": device}
+    job = Job(
+        directory=directory.resolve(),
+        runtime=str(_export(directory).get("runtime", "pytorch")),
+        task=None if recipe is None else recipe.task.recipe_form(),
+        seed=0 if recipe is None else recipe.seeds[0],
+        probes=[{"latency": latency}],
+        device=device,
+        threads=threads or available_threads(),
+    )
+    with tempfile.TemporaryDirectory(prefix="trimformer-") as scratch:
+        outcome = measure(job, Path(scratch))
+        return _row(directory, job, outcome, None if recipe is None else _quality(recipe, outcome))
+
+
+def _export(directory: Path) -> dict[str, Any]:
+    file = directory / "export.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def _quality(recipe: Recipe, outcome: Outcome) -> Quality:
+    rows = recipe.task.load(recipe.seeds[0]).evaluation
+    if outcome.logits is None:
+        raise InputError("the task has no evaluation rows", given=recipe.name)
+    return quality(recipe.task, read_logits(outcome.logits)[1], np.asarray(rows["label"]), rows["part"])
+
+
+def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None) -> Row:
+    return Row(
+        id=directory.resolve().name,
+        stage="measure",
+        runtime=job.runtime,
+        precision=str(_export(directory).get("precision", "fp32")),
+        path=str(directory),
+        size=outcome.size,
+        speed=outcome.speeds,
+        load_seconds=outcome.load_seconds,
+        resident_bytes=outcome.resident_bytes,
+        quality=answers,
+        sha256=outcome.sha256,
+        notes=outcome.notes,
+    )

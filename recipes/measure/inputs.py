@@ -1,0 +1,76 @@
+"""The batches that models are timed on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from compress.core.errors import InputError
+from recipes.measure.probe import Bench
+
+if TYPE_CHECKING:
+    from recipes.measure.runners import Model
+
+__all__ = ["Arrays", "arrays", "batches", "random_batch"]
+
+Arrays = dict[str, np.ndarray]
+
+NOT_INPUTS = ("labels", "row_id")
+
+
+def arrays(batch: Any) -> Arrays:
+    """The inputs of a task's encoded batch as numpy arrays."""
+    return {name: value.numpy() for name, value in batch.items() if name not in NOT_INPUTS}
+
+
+def batches(model: Model, bench: Bench, *, batch_size: int, length: int | Literal["data"], count: int) -> list[Arrays]:
+    """Batches for `model`: one of random tokens at a fixed length, or `count` of evaluation rows at their own lengths.
+
+    Models with the same tokenizer get equal batches; another tokenizer encodes the same rows itself.
+    """
+    if length != "data":
+        return [random_batch(model, batch_size=batch_size, length=length, seed=bench.seed)]
+    if bench.rows is None or bench.task is None:
+        raise InputError(
+            "timing at the lengths of the data needs a task", given="data", advice="give a length in tokens"
+        )
+    generator = np.random.default_rng(bench.seed)
+    drawn = [generator.integers(0, len(bench.rows), batch_size) for _ in range(count)]
+    return [arrays(bench.task.encode(bench.rows.select(index), model.processor)) for index in drawn]
+
+
+def random_batch(model: Model, *, batch_size: int, length: int, seed: int) -> Arrays:
+    """Random ordinary tokens under a full attention mask, ending as the model's texts end (some heads look for it)."""
+    _check_length(model, length)
+    tokenizer = model.processor
+    special = set(tokenizer.all_special_ids)
+    ordinary = np.array([i for i in range(_vocabulary(model)) if i not in special])
+    ids = np.random.default_rng(seed).choice(ordinary, (batch_size, length)).astype(np.int64)
+    for place, token in ((0, tokenizer.cls_token_id), (-1, _last_token(model))):
+        if token is not None:
+            ids[:, place] = token
+    batch = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    if "token_type_ids" in tokenizer.model_input_names:
+        batch["token_type_ids"] = np.zeros_like(ids)
+    return batch
+
+
+def _vocabulary(model: Model) -> int:
+    size = getattr(model.config, "vocab_size", None)
+    if size is None:
+        raise InputError("only models of text can be timed at a fixed number of tokens", given=model.config.model_type)
+    return int(min(size, len(model.processor)))
+
+
+def _last_token(model: Model) -> int | None:
+    end = model.processor.eos_token_id
+    return model.processor.sep_token_id if end is None else end
+
+
+def _check_length(model: Model, length: int) -> None:
+    most = min(getattr(model.config, "max_position_embeddings", length), model.processor.model_max_length)
+    if length > most:
+        raise InputError(
+            f"the model reads at most {most} tokens", given=length, advice="time it at a smaller sequence length"
+        )

@@ -1,0 +1,143 @@
+"""What a fresh process is asked to measure, what it answers, and the call that starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from compress.core import errors
+from recipes.measure.size import Counts
+from recipes.measure.threads import available_threads
+from recipes.record import Record, Size, Speed
+
+__all__ = ["FAILED", "Failure", "Job", "Outcome", "measure"]
+
+FAILED = 3
+"""The worker's exit status where it wrote a failure.json."""
+
+LAUNCHER = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "ROLE_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+
+
+class Job(Record):
+    """One directory to measure. All paths are absolute or relative to the working directory of the caller."""
+
+    directory: Path
+    runtime: str = "pytorch"
+    reference: Path | None = Field(None, description="what `reference_logits` wrote; the reload is compared with it")
+    tolerance: float | None = Field(0.0, description="largest difference that passes; None: it is only reported")
+    baseline: Path | None = None
+    runtime_reference: Path | None = Field(None, description="the uncompressed model in this row's runtime")
+    task: Any = Field(None, description="the task in its recipe form")
+    seed: int = 0
+    evaluation: Path | None = Field(
+        None, description="written by Dataset.save_to_disk; loaded by the task unless given"
+    )
+    select: Path | None = Field(None, description="the same for select, whose logits are then computed too")
+    probes: list[Any] = Field(default_factory=list, description="probes in their recipe form")
+    device: str = Field("cpu", description="where the logits of the evaluation rows are computed")
+    threads: int = Field(default_factory=available_threads, ge=1)
+    counts: Counts | None = Field(None, description="an export's: its PyTorch model's; counted in the model otherwise")
+
+
+class Outcome(Record):
+    """What was measured.
+
+    `load_seconds` and `resident_bytes` are of a second load in the process, so that imports are not among them, with
+    one forward pass. `max_difference` is to the reference. `logits` and `select_logits` are files of
+    `recipes.measure.logits.read_logits`.
+    """
+
+    size: Size | None = None
+    sha256: str
+    load_seconds: float
+    resident_bytes: int
+    speeds: list[Speed] = Field(default_factory=list)
+    max_difference: float | None = None
+    logits: Path | None = None
+    select_logits: Path | None = None
+    device: str = "cpu"
+    threads: int
+    notes: list[str] = Field(default_factory=list)
+
+
+class Failure(Record):
+    """An error of the worker, in the words that the caller raises again."""
+
+    kind: str
+    what: str
+    where: str | None = None
+    given: str | None = None
+    advice: str | None = None
+
+
+def measure(job: Job, directory: Path) -> Outcome:
+    """The outcome of `job`, measured in a fresh process that keeps its files in `directory`.
+
+    Raises:
+        ParityError: the reloaded model's logits are not those of the reference.
+        InputError: the directory holds no model, or a probe cannot work on it.
+        StageFailed: the process ended otherwise; the message has the end of what it wrote.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for stale in ("result.json", "failure.json"):
+        (directory / stale).unlink(missing_ok=True)
+    file = directory / "job.json"
+    file.write_text(job.model_dump_json(indent=1), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes.measure", str(file.resolve())],
+        env=_environment(job.threads), capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if (directory / "failure.json").is_file():
+        raise _failure(directory, job)
+    if done.returncode != 0 or not (directory / "result.json").is_file():
+        raise _crash(done, job)
+    return Outcome.model_validate_json((directory / "result.json").read_text("utf-8"))
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The caller's, less what a launcher of several processes set: the worker is a process of its own."""
+    root = Path(__file__).resolve().parents[2]
+    inherited = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**inherited, **own, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+
+
+def _failure(directory: Path, job: Job) -> errors.TrimformerError:
+    failure = Failure.model_validate_json((directory / "failure.json").read_text("utf-8"))
+    kind = getattr(errors, failure.kind, errors.StageFailed)
+    if kind.__init__ is not errors.TrimformerError.__init__:  # these make their own message, which is made already
+        kind = errors.InputError if issubclass(kind, errors.InputError) else errors.StageFailed
+    given = None if failure.given is None else _Shown(failure.given)
+    return kind(failure.what, where=failure.where or str(job.directory), given=given, advice=failure.advice)
+
+
+class _Shown(str):
+    """A value of another process: its `repr` there."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _crash(done: subprocess.CompletedProcess[str], job: Job) -> errors.StageFailed:
+    tail = "\n".join(done.stderr.strip().splitlines()[-15:])
+    how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended with status {done.returncode}"
+    memory = "a killed process often means that memory ran out; " if done.returncode == -9 else ""
+    return errors.StageFailed(
+        f"the process that measures {job.directory} {how}\n{tail}",
+        advice=f"{memory}what finished before stays, and the same command goes on from here",
+    )

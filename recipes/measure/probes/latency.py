@@ -1,0 +1,47 @@
+"""How long one call takes, beside the baseline and the uncompressed model in the same runtime."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from compress.core.settings import Count, Positive
+from recipes.measure.probe import Bench, Probe
+from recipes.record import Speed
+
+__all__ = ["Latency"]
+
+
+class Latency(Probe):
+    """Median and 95th percentile of the seconds of one call, with the ratio to the baseline.
+
+    The models take turns (baseline, this row, the uncompressed model in this row's runtime, and again), so that a noisy
+    machine is as noisy for each; the ratio is the median of the ratios within a turn, with its interval. Before each
+    call the machine rests: threads of another runtime that still spin would slow the call down and flatter the ratio.
+    """
+
+    batch_sizes: tuple[Count, ...] = Field((1, 8), min_length=1)
+    sequence_lengths: tuple[Count | Literal["data"], ...] = Field(
+        (128, "data"), min_length=1, description="tokens; `data`: batches of evaluation texts at their own lengths"
+    )
+    threads: Count | None = Field(None, description="in every runtime; those of affinity and quota unless given")
+    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="where it is timed; exports always on the CPU")
+    repeats: Count = Field(12, description="turns for each point")
+    seconds: Positive = Field(6.0, description="a slow model's turns end after so long, but not before the fifth")
+    rest: float = Field(0.05, ge=0.05, le=10, description="seconds before each call")
+
+    @property
+    def needs_rows(self) -> bool:
+        return "data" in self.sequence_lengths
+
+    def speeds(self, bench: Bench) -> list[Speed]:
+        from recipes.measure.latency import speed
+        from recipes.measure.runners import opponents
+
+        rivals = opponents(bench, device=self.device, threads=self.threads or bench.threads)
+        return [
+            speed(rivals, bench, batch_size, length, repeats=self.repeats, seconds=self.seconds, rest=self.rest)
+            for batch_size in self.batch_sizes
+            for length in self.sequence_lengths
+        ]

@@ -1,0 +1,136 @@
+"""Saved models, opened so that they can be called alike: arrays in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recipes.measure.inputs import Arrays
+from recipes.measure.probe import Bench
+
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
+
+__all__ = ["Model", "Opponents", "is_export", "open_model", "opponents"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model.
+
+    Attributes:
+        call: logits (batch, labels) float32 for the arrays of a batch.
+        processor: the tokenizer or image processor that was saved with it.
+        config: its transformers configuration.
+        device: where it runs; an export's is the CPU.
+        bundle: the model itself, where it runs in PyTorch.
+    """
+
+    call: Callable[[Arrays], np.ndarray]
+    processor: Any
+    config: Any
+    device: str = "cpu"
+    bundle: Bundle | None = None
+
+    def __call__(self, inputs: Arrays) -> np.ndarray:
+        return self.call(inputs)
+
+
+def is_export(directory: Path) -> bool:
+    return (directory / "export.json").is_file()
+
+
+def open_model(directory: Path, *, device: str = "cpu", threads: int) -> Model:
+    """The model of `directory`: PyTorch fp32 eager, or the runtime that the directory was exported for.
+
+    PyTorch's threads belong to the process: they are set here for every model of it.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    return _open_export(directory, threads) if is_export(directory) else _open_pytorch(directory, device)
+
+
+def _open_pytorch(directory: Path, device: str) -> Model:
+    from compress.core.saving import load
+
+    bundle = load(directory, device=device)
+    bundle.model.eval()
+    return Model(_pytorch_call(bundle.model, device), bundle.processor, bundle.config, device, bundle)
+
+
+def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
+    import torch
+
+    def call(inputs: Arrays) -> np.ndarray:
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(value).to(device) for name, value in inputs.items()}
+            return model(**tensors).logits.float().cpu().numpy()
+
+    return call
+
+
+def _open_export(directory: Path, threads: int) -> Model:
+    from transformers import AutoConfig
+
+    from compress.export import open_artifact
+
+    session = open_artifact(directory, threads=threads, exact=False)
+    return Model(session, open_processor(directory), AutoConfig.from_pretrained(directory))
+
+
+def open_processor(directory: Path) -> Any:
+    """The tokenizer, or else the image processor, that is saved in `directory`."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    if (directory / "preprocessor_config.json").is_file() and not (directory / "tokenizer_config.json").is_file():
+        return AutoImageProcessor.from_pretrained(directory)
+    return AutoTokenizer.from_pretrained(directory)
+
+
+@dataclass(frozen=True)
+class Opponents:
+    """A row's model, and those it is timed against, all with the same threads on the same device."""
+
+    row: Model
+    baseline: Model | None = None
+    reference: Model | None = None
+    threads: int = 1
+    device: str = "cpu"
+
+    def all(self) -> list[Model]:
+        """In the order of a turn: baseline, row, reference."""
+        return [model for model in (self.baseline, self.row, self.reference) if model is not None]
+
+    @property
+    def place_of_baseline(self) -> int | None:
+        return None if self.baseline is None else 0
+
+    @property
+    def place_of_row(self) -> int:
+        return 0 if self.baseline is None else 1
+
+    @property
+    def place_of_reference(self) -> int | None:
+        return None if self.reference is None else self.place_of_row + 1
+
+
+def opponents(bench: Bench, *, device: str, threads: int) -> Opponents:
+    """The models of a bench, opened on `device` (`auto`, `cpu`, `cuda`); beside an export all run on the CPU."""
+    import torch
+
+    from compress.core.training import default_device
+
+    directories = (bench.row, bench.baseline, bench.runtime_reference)
+    exports = any(directory is not None and is_export(directory) for directory in directories)
+    place = "cpu" if exports else str(default_device(device))
+    torch.set_num_threads(threads)
+    baseline, reference = (
+        None if directory is None else bench.model(directory, device=place, threads=threads)
+        for directory in directories[1:]
+    )
+    return Opponents(bench.model(bench.row, device=place, threads=threads), baseline, reference, threads, place)

@@ -1,0 +1,95 @@
+"""What a saved model weighs: bytes of its files, parameters, and the digest that tells it from any other."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compress.core.errors import InputError
+from recipes.record import Record, Size
+
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
+
+__all__ = ["Counts", "counts", "model_files", "sha256", "size", "tokenizer_files"]
+
+MODEL_NAMES = {"config.json", "trimformer.json", "export.json", "adapter_config.json", "model.safetensors.index.json"}
+MODEL_SUFFIXES = {".safetensors", ".py"}
+EXPORT_SUFFIXES = {".onnx", ".data", ".onnx_data", ".xml", ".bin"}
+TOKENIZER_NAMES = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "bpe.codes",
+    "preprocessor_config.json", "processor_config.json", "chat_template.jinja",
+}  # fmt: skip
+
+
+class Counts(Record):
+    """Parameters of a model, each tensor once: all, those that are not zero, those in embedding tables."""
+
+    parameters: int
+    nonzero: int
+    embedding: int
+
+
+def counts(bundle: Bundle) -> Counts:
+    """The counts of a model in memory. A tensor that two modules share is counted once."""
+    unique = {id(p): p for p in bundle.model.parameters()}.values()
+    sketch = bundle.sketch()
+    return Counts(
+        parameters=sketch.parameters,
+        nonzero=sum(int(p.count_nonzero()) for p in unique),
+        embedding=sketch.embedding_parameters,
+    )
+
+
+def model_files(directory: Path) -> list[Path]:
+    """The files that are needed to run the model, without its tokenizer, sorted by name."""
+    export = (directory / "export.json").is_file()
+    suffixes = EXPORT_SUFFIXES if export else MODEL_SUFFIXES
+    files = [path for path in sorted(directory.iterdir()) if path.is_file() and not _is_tokenizer(path)]
+    found = [path for path in files if path.name in MODEL_NAMES or path.suffix in suffixes]
+    if not any(path.suffix in suffixes for path in found):
+        raise InputError("there is no model in this directory", where=str(directory), advice=_advice(files))
+    return found
+
+
+def _advice(files: list[Path]) -> str:
+    if any(path.name == "pytorch_model.bin" for path in files):
+        return "its weights are a pickle, which is not opened; save them with save_pretrained, as safetensors"
+    return "a model directory holds config.json and model.safetensors, or is an export with export.json"
+
+
+def _is_tokenizer(path: Path) -> bool:
+    return path.name in TOKENIZER_NAMES or path.name.startswith(("openvino_tokenizer", "openvino_detokenizer"))
+
+
+def tokenizer_files(directory: Path) -> list[Path]:
+    """The files of the tokenizer or image processor, sorted by name."""
+    return [path for path in sorted(directory.iterdir()) if path.is_file() and _is_tokenizer(path)]
+
+
+def size(directory: Path, of: Counts) -> Size:
+    """Bytes of the directory's files, with parameters that were counted in the model (an export's: in its parent)."""
+    return Size(
+        bytes=_bytes(model_files(directory)),
+        tokenizer_bytes=_bytes(tokenizer_files(directory)),
+        parameters=of.parameters,
+        nonzero_parameters=of.nonzero,
+        embedding_parameters=of.embedding,
+    )
+
+
+def _bytes(files: list[Path]) -> int:
+    return sum(path.stat().st_size for path in files)
+
+
+def sha256(directory: Path) -> str:
+    """The digest of the names and contents of the model's and tokenizer's files."""
+    digest = hashlib.sha256()
+    for path in sorted([*model_files(directory), *tokenizer_files(directory)]):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,137 @@
+"""Intervals and tests, as pure functions of counts and scores. All intervals are at 95 %, all tests two-sided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import numpy as np
+
+__all__ = [
+    "bootstrap",
+    "bootstrap_p_value",
+    "mcnemar_p_value",
+    "median_ratio",
+    "paired_share_interval",
+    "percentile_interval",
+    "share_interval",
+    "smallest_detectable_share",
+]
+
+Interval = tuple[float, float]
+NORMAL_975 = 1.959963984540054
+NORMAL_80 = 0.8416212335729143
+
+
+def share_interval(successes: int, trials: int) -> Interval:
+    """The Wilson score interval of a share.
+
+    References: Wilson 1927, JASA 22, 209-212; Newcombe 1998, Statistics in Medicine 17, 857-872, method 3.
+    """
+    z, share = NORMAL_975, successes / trials
+    scale = 1 + z * z / trials
+    middle = (share + z * z / (2 * trials)) / scale
+    half = z / scale * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def paired_share_interval(gained: int, lost: int, trials: int) -> Interval:
+    """The score interval of a difference of two shares that were observed on the same examples.
+
+    It inverts the score test whose value at no difference is McNemar's, so that interval and test tell one story.
+
+    Args:
+        gained: examples right now and wrong before.
+        lost: examples wrong now and right before.
+        trials: all examples.
+
+    References: Tango 1998, Statistics in Medicine 17, 891-908, eq. 12 to 16.
+    """
+    from scipy.optimize import brentq
+
+    edge = 1 - 1e-12
+    seen = (gained - lost) / trials
+    low, high = -1.0, 1.0
+    if lost < trials:
+        low = brentq(lambda d: _score(d, gained, lost, trials) - NORMAL_975, -edge, min(seen, edge))
+    if gained < trials:
+        high = brentq(lambda d: _score(d, gained, lost, trials) + NORMAL_975, max(seen, -edge), edge)
+    return low, high
+
+
+def _score(difference: float, gained: int, lost: int, trials: int) -> float:
+    """Tango's statistic: standard normal where the true difference is `difference`."""
+    linear = (2 * trials - gained + lost) * difference - gained - lost
+    constant = -lost * difference * (1 - difference)
+    root = sqrt(max(0.0, linear * linear - 8 * trials * constant))
+    lost_share = max(0.0, (root - linear) / (4 * trials))
+    variance = trials * (2 * lost_share + difference * (1 - difference))
+    distance = gained - lost - trials * difference
+    return distance / sqrt(max(variance, 1e-300)) if distance else 0.0
+
+
+def mcnemar_p_value(gained: int, lost: int) -> float:
+    """The exact probability of so uneven a split of the examples whose answer turned right or wrong.
+
+    References: McNemar 1947, Psychometrika 12, 153-157; the exact form is the sign test on the discordant pairs.
+    """
+    from scipy.stats import binomtest
+
+    if gained + lost == 0:
+        return 1.0
+    return float(binomtest(gained, gained + lost, 0.5).pvalue)
+
+
+def smallest_detectable_share(disagreement: float, trials: int) -> float:
+    """The smallest difference of two paired shares that `trials` examples show with a power of 80 % at the 5 % level.
+
+    Solves sqrt(n) d = z_0.975 sqrt(p) + z_0.8 sqrt(p - d^2) for d, with p the share of examples on which exactly one of
+    the two is right. Where p is so small that not even one-sided changes would show, p = d: then the answer is the
+    difference that would show if every change went one way.
+
+    References: Connor 1987, Biometrics 43, 207-211.
+    """
+    from scipy.optimize import brentq
+
+    def lack(d: float, p: float) -> float:
+        return NORMAL_975 * sqrt(p) + NORMAL_80 * sqrt(max(0.0, p - d * d)) - sqrt(trials) * d
+
+    if disagreement > 0 and lack(disagreement, disagreement) <= 0:
+        return float(brentq(lambda d: lack(d, disagreement), 1e-12, disagreement))
+    if lack(1.0, 1.0) > 0:
+        return 1.0
+    return float(brentq(lambda d: lack(d, d), 1e-12, 1.0))
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray | float], examples: int, *, resamples: int, seed: int
+) -> np.ndarray:
+    """`statistic(index)` for `resamples` draws of `examples` indices with replacement.
+
+    References: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
+    """
+    generator = np.random.default_rng(seed)
+    return np.array([statistic(generator.integers(0, examples, examples)) for _ in range(resamples)], dtype=float)
+
+
+def percentile_interval(draws: np.ndarray) -> Interval:
+    """The middle 95 % of bootstrap draws. A draw on which the statistic is undefined (NaN) is left out."""
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_p_value(differences: np.ndarray) -> float:
+    """Twice the smaller tail beyond zero, so that it falls below 0.05 where the percentile interval leaves zero out."""
+    differences = differences[~np.isnan(differences)]
+    count = len(differences) + 1
+    tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / count)
+
+
+def median_ratio(
+    above: np.ndarray, below: np.ndarray, *, seed: int = 0, resamples: int = 2000
+) -> tuple[float, Interval]:
+    """The median of the ratios of paired timings, with its percentile bootstrap interval over the pairs."""
+    ratios = np.asarray(above, dtype=float) / np.asarray(below, dtype=float)
+    index = np.random.default_rng(seed).integers(0, len(ratios), (resamples, len(ratios)))
+    return float(np.median(ratios)), percentile_interval(np.median(ratios[index], axis=1))

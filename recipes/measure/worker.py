@@ -1,0 +1,122 @@
+"""What happens in the fresh process: open what was saved, compare, answer, time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from compress.core.errors import TrimformerError
+from recipes.measure.inputs import random_batch
+from recipes.measure.job import FAILED, Failure, Job, Outcome
+from recipes.measure.logits import compare, model_logits, write_logits
+from recipes.measure.memory import resident_bytes
+from recipes.measure.probe import Bench, Probe
+from recipes.measure.runners import Model, open_model
+from recipes.measure.size import counts, sha256, size
+
+__all__ = ["main", "work"]
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job of a file, and leave `result.json` or `failure.json` beside it. Returns the exit status."""
+    file = Path(arguments[0])
+    job = Job.model_validate_json(file.read_text("utf-8"))
+    try:
+        outcome = work(job, file.parent)
+    except TrimformerError as error:
+        given = None if error.given is None else repr(error.given)
+        failure = Failure(
+            kind=type(error).__name__, what=error.what, where=error.where, given=given, advice=error.advice
+        )
+        (file.parent / "failure.json").write_text(failure.model_dump_json(indent=1), "utf-8")
+        return FAILED
+    (file.parent / "result.json").write_text(outcome.model_dump_json(indent=1), "utf-8")
+    return 0
+
+
+def work(job: Job, out: Path) -> Outcome:
+    """The outcome of a job, in this process."""
+    digest = sha256(job.directory)
+    model, load_seconds, resident = _opened(job)
+    probes = [Probe.parse(form) for form in job.probes]
+    task, rows, select = _data(job)
+    fields: dict[str, Any] = {"threads": job.threads, "size": _size(job, model)}
+    if job.reference is not None:
+        parts = [part for part in (rows, select) if part is not None]
+        fields["max_difference"] = compare(model, task, parts, job.reference, job.tolerance)
+    fields |= _logits(job, model, task, {"logits": rows, "select_logits": select}, out)
+    bench = Bench(
+        row=job.directory, runtime=job.runtime, baseline=job.baseline, runtime_reference=job.runtime_reference,
+        task=task, rows=rows, threads=job.threads, seed=job.seed,
+        opened={(job.directory, "cpu", job.threads): model},
+    )  # fmt: skip
+    speeds = [speed for probe in probes for speed in probe.speeds(bench)]
+    return Outcome(sha256=digest, load_seconds=load_seconds, resident_bytes=resident, speeds=speeds, **fields)
+
+
+def _opened(job: Job) -> tuple[Model, float, int]:
+    """The model, the seconds of its load, and the memory that it takes after a forward pass.
+
+    It is opened twice and the second load is measured beside the first: imports and the runtime's own memory are then
+    there already, and no freed memory of the first is reused.
+    """
+    first = open_model(job.directory, threads=job.threads)
+    _try(first)
+    before, start = resident_bytes(), time.perf_counter()
+    model = open_model(job.directory, threads=job.threads)
+    seconds = time.perf_counter() - start
+    _try(model)
+    return model, seconds, max(0, resident_bytes() - before)
+
+
+def _try(model: Model) -> None:
+    """One forward pass, where the model reads text."""
+    if getattr(model.config, "vocab_size", None) is not None:
+        model(random_batch(model, batch_size=1, length=16, seed=0))
+
+
+def _size(job: Job, model: Model) -> Any:
+    if job.counts is not None:
+        return size(job.directory, job.counts)
+    return None if model.bundle is None else size(job.directory, counts(model.bundle))
+
+
+def _data(job: Job) -> tuple[Any, Any, Any]:
+    """The task with the evaluation and select rows."""
+    if job.task is None:
+        return None, None, None
+    from finetune.tasks.task import Task
+
+    task = Task.parse(job.task)
+    rows = task.load(job.seed).evaluation if job.evaluation is None else _read(job.evaluation)
+    return task, rows, None if job.select is None else _read(job.select)
+
+
+def _read(directory: Path) -> Any:
+    from datasets import load_from_disk
+
+    return load_from_disk(directory)
+
+
+def _logits(job: Job, model: Model, task: Any, parts: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write the logits of each part that is there; the file's path by field of the outcome."""
+    wanted = {name: rows for name, rows in parts.items() if rows is not None}
+    if not wanted:
+        return {}
+    on_device = _moved(job, model)
+    for name, rows in wanted.items():
+        write_logits(out / f"{name}.npz", rows["row_id"], model_logits(on_device, task, rows))
+    return {"device": on_device.device, **{name: out / f"{name}.npz" for name in wanted}}
+
+
+def _moved(job: Job, model: Model) -> Model:
+    """The model on the job's device; an export stays where it is."""
+    from compress.core.training import default_device
+
+    device = str(default_device(job.device))
+    return (
+        model
+        if device == "cpu" or model.bundle is None
+        else open_model(job.directory, device=device, threads=job.threads)
+    )
