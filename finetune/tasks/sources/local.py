@@ -60,7 +60,9 @@ class Local(Source):
         if not found:
             there = ", ".join(file.name for file in files[:20]) or "nothing"
             raise InputError(
-                f"no data file (there is: {there})", where=self.path, advice=f"files end in {', '.join(READERS)}, or .gz"
+                f"no data file (there is: {there})",
+                where=self.path,
+                advice=f"files end in {', '.join(READERS)}, or .gz",
             )
         return found
 
@@ -107,7 +109,9 @@ def read_file(path: Path) -> Dataset:
     if not path.is_file():
         raise missing_file(path)
     if ending(path) not in READERS:
-        raise InputError(f"unknown kind of data file {path.name!r}", where=str(path), advice=f"one of: {', '.join(READERS)}")
+        raise InputError(
+            f"unknown kind of data file {path.name!r}", where=str(path), advice=f"one of: {', '.join(READERS)}"
+        )
     if path.stat().st_size == 0:
         raise InputError("the file is empty", where=str(path))
     builder, settings = READERS[ending(path)]

@@ -1,0 +1,111 @@
+"""Text in tokens, kept flat in memory and padded when a batch is cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.core.errors import InputError
+from finetune.tasks.task import Encoded
+
+__all__ = ["EncodedText", "processor_fingerprint", "tokenize"]
+
+CHUNK = 10_000
+"""Rows that are tokenised at once: bounds the memory of Python lists."""
+
+
+class EncodedText(Encoded):
+    """Rows of tokens, end to end in one array for each input, cut by `offsets`.
+
+    Args:
+        flat: name of an input -> (tokens,) int32.
+        padding: name of an input -> what stands where a row is shorter than its batch.
+    """
+
+    def __init__(
+        self,
+        flat: dict[str, np.ndarray],
+        lengths: np.ndarray,
+        *,
+        padding: dict[str, int],
+        left: bool,
+        labels: np.ndarray,
+        row_ids: np.ndarray,
+    ):
+        super().__init__(lengths, labels, row_ids)
+        self.flat, self.padding, self.left = flat, padding, left
+        self.offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+    def inputs(self, indices: np.ndarray) -> dict[str, Tensor]:
+        lengths = self.lengths[indices]
+        width = int(lengths.max(initial=0))
+        places = np.arange(width)
+        there = places >= (width - lengths)[:, None] if self.left else places < lengths[:, None]
+        spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in indices]
+        return {name: self._padded(name, there, spans) for name in self.flat}
+
+    def _padded(self, name: str, there: np.ndarray, spans: list[slice]) -> Tensor:
+        padded = np.full(there.shape, self.padding[name], dtype=np.int64)
+        if spans:
+            padded[there] = np.concatenate([self.flat[name][span] for span in spans])
+        return torch.from_numpy(padded)
+
+
+def tokenize(
+    columns: Sequence[Sequence[str]], tokenizer: Any, *, max_length: int, labels: np.ndarray, row_ids: np.ndarray
+) -> EncodedText:
+    """One or two columns of text in the tokens of `tokenizer`, cut at `max_length` tokens.
+
+    Raises:
+        InputError: the tokenizer has no padding token.
+    """
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            f"the tokenizer ({type(tokenizer).__name__}) has no padding token, so rows cannot share a batch",
+            advice="set `pad_token` in its tokenizer_config.json; the end-of-text token serves",
+        )
+    longest = min(max_length, tokenizer.model_max_length)
+    found: dict[str, list[np.ndarray]] = {}
+    lengths: list[int] = []
+    for start in range(0, len(row_ids), CHUNK):
+        texts = [list(column[start : start + CHUNK]) for column in columns]
+        encoded = tokenizer(*texts, truncation=True, max_length=longest, padding=False)
+        lengths.extend(len(ids) for ids in encoded["input_ids"])
+        for name, rows in encoded.items():
+            found.setdefault(name, []).append(np.fromiter((t for row in rows for t in row), dtype=np.int32))
+    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    return EncodedText(
+        {name: np.concatenate(parts) for name, parts in found.items()},
+        np.asarray(lengths, dtype=np.int64),
+        padding={name: padding.get(name, 0) for name in found},
+        left=tokenizer.padding_side == "left",
+        labels=labels,
+        row_ids=row_ids,
+    )
+
+
+def processor_fingerprint(tokenizer: Any) -> str:
+    """SHA-256 of what decides how a tokenizer encodes: its vocabulary and pipeline, and how it pads."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        pipeline = {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
+    else:
+        pipeline = json.loads(backend.to_str())
+        # A call sets these two on the backend; they say how it was last used, not what it is.
+        pipeline.pop("truncation", None)
+        pipeline.pop("padding", None)
+    settings = [
+        tokenizer.model_input_names,
+        tokenizer.model_max_length,
+        tokenizer.padding_side,
+        tokenizer.truncation_side,
+        tokenizer.pad_token_id,
+        tokenizer.pad_token_type_id,
+    ]
+    return hashlib.sha256(json.dumps([pipeline, settings], sort_keys=True).encode()).hexdigest()

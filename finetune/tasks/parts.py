@@ -1,0 +1,128 @@
+"""Checked tables become the three parts of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from compress.core.errors import InputError
+from finetune.tasks.columns import Table
+from finetune.tasks.labels import LabelSet
+from finetune.tasks.splits import draw, fingerprint, select_size
+from finetune.tasks.task import Splits
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["Numbered", "Sources", "assemble"]
+
+
+@dataclass(frozen=True, eq=False)
+class Numbered:
+    """A table with its labels as numbers and a row id for each row."""
+
+    table: Table
+    labels: np.ndarray
+    row_ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    def rows(self, indices: np.ndarray, columns: Sequence[str], *, part: str) -> Dataset:
+        """These rows as a dataset of the task's columns."""
+        from datasets import Dataset
+
+        texts = {
+            name: [values[i] for i in indices] for name, values in zip(columns, self.table.texts, strict=True)
+        }
+        return Dataset.from_dict(
+            {**texts, "label": self.labels[indices], "row_id": self.row_ids[indices], "part": [part] * len(indices)}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What was read, before any draw: the train split, the evaluation splits, and the select split where one is named."""
+
+    labels: LabelSet
+    train: Numbered
+    evaluation: tuple[Numbered, ...]
+    select: Numbered | None
+
+    @classmethod
+    def of(cls, labels: LabelSet, *, train: Table, evaluation: Sequence[Table], select: Table | None) -> Sources:
+        """Number the rows over all splits: train, evaluation, select."""
+        start = 0
+        numbered: list[Numbered] = []
+        for table in (train, *evaluation, *([select] if select else [])):
+            numbers = labels.numbers(table.labels, where=table.where)
+            numbered.append(Numbered(table, numbers, np.arange(start, start + len(table), dtype=np.int64)))
+            start += len(table)
+        rest = numbered[1:]
+        return cls(labels, numbered[0], tuple(rest[: len(evaluation)]), rest[-1] if select else None)
+
+
+def assemble(
+    sources: Sources, columns: Sequence[str], *, seed: int, subset: int | None = None, subset_seed: int = 0
+) -> Splits:
+    """The three parts.
+
+    Args:
+        sources: what was read.
+        columns: the names of the text columns.
+        seed: draws *select* out of train where no split is named for it.
+        subset: keep so many train rows, drawn by `subset_seed` before *select* is.
+    """
+    train = sources.train
+    kept = _subset(sources, subset, subset_seed)
+    select = sources.select
+    if select is None:
+        select, kept, chosen = train, *_carve(sources, kept, seed)
+    else:
+        chosen = np.arange(len(select))
+    parts = {
+        "train": train.rows(kept, columns, part="train"),
+        "select": select.rows(chosen, columns, part="select"),
+        "evaluation": _joined([_whole(part, columns) for part in sources.evaluation]),
+    }
+    prints = {name: fingerprint([rows[c] for c in (*columns, "label", "row_id")]) for name, rows in parts.items()}
+    return Splits(**parts, fingerprints=prints)
+
+
+def _subset(sources: Sources, rows: int | None, seed: int) -> np.ndarray:
+    everything = np.arange(len(sources.train))
+    if rows is None:
+        return everything
+    if rows > len(everything):
+        raise InputError(
+            f"a subset of {rows:,} rows was asked, and train has {len(everything):,}",
+            where=sources.train.table.where,
+            advice="ask for fewer rows, or leave out `subset:`",
+        )
+    return draw(sources.train.labels, rows, seed=seed, stratified=not sources.labels.regression)
+
+
+def _carve(sources: Sources, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`rows` of train divided into those that stay and those of *select*."""
+    if len(rows) < 2:
+        raise InputError(
+            f"train has {len(rows)} row, and *select* is drawn from it",
+            where=sources.train.table.where,
+            advice="name a split for `select:`, or give more rows",
+        )
+    labels = sources.train.labels[rows]
+    drawn = draw(labels, select_size(len(rows)), seed=seed, stratified=not sources.labels.regression)
+    return np.delete(rows, drawn), rows[drawn]
+
+
+def _whole(part: Numbered, columns: Sequence[str]) -> Dataset:
+    return part.rows(np.arange(len(part)), columns, part=part.table.name)
+
+
+def _joined(parts: list[Dataset]) -> Dataset:
+    from datasets import concatenate_datasets
+
+    return parts[0] if len(parts) == 1 else concatenate_datasets(parts)

@@ -1,0 +1,205 @@
+"""A text, or a pair of texts, and a label or a number."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from torch import Tensor
+from torch.nn import functional
+
+from compress.core.errors import InputError
+from compress.core.settings import Count, Settings
+from finetune.tasks.columns import Table, read_table, split_names
+from finetune.tasks.encoding import processor_fingerprint, tokenize
+from finetune.tasks.labels import LabelSet, find_labels
+from finetune.tasks.metrics import CLASSIFICATION, METRICS, REGRESSION
+from finetune.tasks.parts import Sources, assemble
+from finetune.tasks.source import Source, open_source
+from finetune.tasks.task import Encoded, Metric, Splits, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["Subset", "TextClassification"]
+
+
+def _source(value: Any) -> Any:
+    return Source.parse(value) if isinstance(value, dict) or value in Source.members() else value
+
+
+def _plain(value: Any) -> Any:
+    return value.recipe_form() if isinstance(value, Source) else value
+
+
+def _columns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _one_or_more(value: tuple[str, ...]) -> Any:
+    return value[0] if len(value) == 1 else list(value)
+
+
+Data = Annotated[
+    Any, BeforeValidator(_source), PlainSerializer(_plain), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+]
+Columns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_columns),
+    PlainSerializer(_one_or_more),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 2}]}),
+]
+
+
+class Subset(Settings):
+    """A part of the train split, drawn once: stratified where there are classes."""
+
+    rows: Count
+    seed: int = Field(0, ge=0, description="its own, so that every seed of the run sees the same rows")
+
+
+class TextClassification(Task):
+    """Sort texts, or pairs of texts, into two or more classes, or give each a number."""
+
+    head: ClassVar[str] = "sequence_classification"
+
+    data: Data = Field(None, description="a hub id, a directory, a file, or made data such as `reviews`")
+    config: str | None = Field(None, description="of a hub id that has several")
+    train: str = Field("train", description="a split, or the path of a file")
+    select: str | None = Field(None, description="a split or a file; 5 % of train by seed unless given")
+    evaluation: str | None = Field(None, description="a split, a file, or `a+b`; validation, else test, unless given")
+    text: Columns = Field((), max_length=2, description="one or two columns; the data's own unless given")
+    label: str | None = Field(None, description="a column; the data's own (`label`) unless given")
+    labels: tuple[str, ...] = Field((), description="in the order of the model's outputs; sorted unless given")
+    asked_regression: bool | None = Field(
+        None, alias="regression", description="found by the labels (numbers with a fraction) unless given"
+    )
+    asked_metric: Metric | None = Field(
+        None, alias="metric", description="accuracy, or pearson for a regression, unless given"
+    )
+    max_length: Count = Field(128, description="in tokens; longer rows are cut")
+    subset: Subset | None = Field(None, description="train on so many rows only")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.sources.labels.names
+
+    @property
+    def regression(self) -> bool:
+        return self.sources.labels.regression
+
+    @property
+    def metric(self) -> Metric:
+        return self.asked_metric or ("pearson" if self.regression else "accuracy")
+
+    @cached_property
+    def source(self) -> Source | None:
+        """Where the rows come from; None where every split is a file of its own."""
+        return None if self.data is None else open_source(self.data, self.config)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The text columns."""
+        return self.text or (self.source.text if self.source else Source.text)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """What was read and checked; the same for every seed."""
+        train = self._table(self.train)
+        labels = find_labels(
+            train.labels,
+            class_names=train.class_names,
+            given=self.labels,
+            regression=self.asked_regression,
+            where=train.where,
+        )
+        self._check_metric(labels)
+        evaluation = self.evaluation_splits()
+        self._check_apart([self.train, self.select, *evaluation])
+        tables = [self._table(name) for name in evaluation]
+        select = self._table(self.select) if self.select else None
+        return Sources.of(labels, train=train, evaluation=tables, select=select)
+
+    @cached_property
+    def loaded(self) -> dict[int, Splits]:
+        """The parts by seed, as far as they were asked for."""
+        return {}
+
+    def load(self, seed: int) -> Splits:
+        if seed not in self.loaded:
+            rows = self.subset.rows if self.subset else None
+            subset_seed = self.subset.seed if self.subset else 0
+            self.loaded[seed] = assemble(self.sources, self.columns, seed=seed, subset=rows, subset_seed=subset_seed)
+        return self.loaded[seed]
+
+    def evaluation_splits(self) -> list[str]:
+        """The splits that are read to report."""
+        if self.evaluation is not None:
+            return split_names(self.evaluation)
+        there = self.source.splits() if self.source else ()
+        for name in ("validation", "test"):
+            if name in there and name != self.select:
+                return [name]
+        raise InputError(
+            "no split to report on",
+            where=self.source.describe() if self.source else "task.data",
+            advice=f"name one in `evaluation:` (a split or the path of a file); there is: {', '.join(there) or 'nothing'}",
+        )
+
+    def encoded(self, rows: Dataset, processor: Any) -> Encoded:
+        known = _ENCODED.setdefault(rows, {})
+        key = (processor_fingerprint(processor), self.columns, self.max_length)
+        if key not in known:
+            known[key] = tokenize(
+                [rows[column] for column in self.columns],
+                processor,
+                max_length=self.max_length,
+                labels=np.asarray(rows["label"], dtype=np.float32 if self.regression else np.int64),
+                row_ids=np.asarray(rows["row_id"], dtype=np.int64),
+            )
+        return known[key]
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy, or the mean square error of a regression."""
+        if self.regression:
+            return functional.mse_loss(logits.float().squeeze(-1), labels.float())
+        return functional.cross_entropy(logits.float(), labels)
+
+    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        return METRICS[self.metric](logits, labels)
+
+    def texts(self, rows: Dataset) -> list[str]:
+        return [" | ".join(row) for row in zip(*(rows[column] for column in self.columns), strict=True)]
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+
+    def _table(self, split: str) -> Table:
+        label = self.label or (self.source.label if self.source else Source.label)
+        return read_table(self.source, split, text=self.columns, label=label)
+
+    def _check_metric(self, labels: LabelSet) -> None:
+        fitting = REGRESSION if labels.regression else CLASSIFICATION
+        if self.asked_metric is not None and self.asked_metric not in fitting:
+            kind = "a regression" if labels.regression else f"{len(labels.names)} classes"
+            raise InputError(
+                f"the metric {self.asked_metric!r} does not fit {kind}", where="task.metric",
+                advice=f"one of: {', '.join(fitting)}",
+            )
+
+    def _check_apart(self, splits: list[str | None]) -> None:
+        named = [name for name in splits if name is not None]
+        twice = next((name for name in named if named.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"the split {twice!r} is used twice, and train, select and evaluation must have no row in common",
+                where=self.source.describe() if self.source else "task",
+                advice="name three different splits; leave out `select:` to draw it from train",
+            )
+
+
+_ENCODED: WeakKeyDictionary[Any, dict[Any, Encoded]] = WeakKeyDictionary()
+"""Rows -> what they are in the tokens of each processor; forgotten with the rows."""
