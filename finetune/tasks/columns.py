@@ -71,7 +71,9 @@ def _open(source: Source | None, split: str) -> tuple[Dataset, str, str]:
         return read_file(path), stem(path), split
     if source is None:
         raise InputError(
-            f"no data for the split {split!r}", where="task.data", advice="name `data:`, or give the path of a file here"
+            f"no data for the split {split!r}",
+            where="task.data",
+            advice="name `data:`, or give the path of a file here",
         )
     names = source.splits()
     if split not in names:
@@ -89,7 +91,9 @@ def missing_split(split: str, names: tuple[str, ...], *, where: str) -> InputErr
 
 def require_column(column: str, there: list[str], *, where: str) -> None:
     if column in RESERVED:
-        raise InputError(f"the column name {column!r} is used by trimformer", where=where, advice="rename it in the data")
+        raise InputError(
+            f"the column name {column!r} is used by trimformer", where=where, advice="rename it in the data"
+        )
     if column not in there:
         near = difflib.get_close_matches(column, there, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -103,9 +107,13 @@ def check_texts(values: list[Any], *, column: str, where: str) -> None:
         return
     if values[wrong] is None:
         count = sum(value is None for value in values)
-        raise InputError(f"column {column!r}: {count} rows have no text, first row {wrong}", where=where, advice="remove them")
+        raise InputError(
+            f"column {column!r}: {count} rows have no text, first row {wrong}", where=where, advice="remove them"
+        )
     raise InputError(
-        f"column {column!r} holds {type(values[wrong]).__name__}, not text", where=where, given=values[wrong],
+        f"column {column!r} holds {type(values[wrong]).__name__}, not text",
+        where=where,
+        given=values[wrong],
         advice="name the column of the text in `text:`",
     )
 

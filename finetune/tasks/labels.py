@@ -55,7 +55,12 @@ class LabelSet:
 
 
 def find_labels(
-    column: Sequence[Any], *, class_names: Sequence[str] | None, given: Sequence[str], regression: bool | None, where: str
+    column: Sequence[Any],
+    *,
+    class_names: Sequence[str] | None,
+    given: Sequence[str],
+    regression: bool | None,
+    where: str,
 ) -> LabelSet:
     """The label set of the train split.
 
@@ -84,7 +89,9 @@ def find_labels(
 
 def _named(present: list[Any], names: Sequence[str], *, named_by: str, where: str) -> LabelSet:
     if len(present) < 2:
-        raise InputError(f"all rows have one label, {present[0]!r}", where=where, advice="a classifier needs two or more")
+        raise InputError(
+            f"all rows have one label, {present[0]!r}", where=where, advice="a classifier needs two or more"
+        )
     if not names:
         return LabelSet(tuple(str(_plain(value)) for value in present), tuple(present))
     values: tuple[Any, ...] = tuple(names) if isinstance(present[0], str) else tuple(range(len(names)))
@@ -105,7 +112,9 @@ def _plain(value: Any) -> Any:
 def refuse_missing(column: Sequence[Any], *, where: str) -> None:
     missing = [row for row, value in enumerate(column) if value is None or value == "" or _is_nan(value)]
     if missing:
-        raise InputError(f"{len(missing)} rows have no label, first row {missing[0]}", where=where, advice="label or remove them")
+        raise InputError(
+            f"{len(missing)} rows have no label, first row {missing[0]}", where=where, advice="label or remove them"
+        )
 
 
 def _is_nan(value: Any) -> bool:

@@ -35,9 +35,7 @@ class Numbered:
         """These rows as a dataset of the task's columns."""
         from datasets import Dataset
 
-        texts = {
-            name: [values[i] for i in indices] for name, values in zip(columns, self.table.texts, strict=True)
-        }
+        texts = {name: [values[i] for i in indices] for name, values in zip(columns, self.table.texts, strict=True)}
         return Dataset.from_dict(
             {**texts, "label": self.labels[indices], "row_id": self.row_ids[indices], "part": [part] * len(indices)}
         )

@@ -44,7 +44,10 @@ def _one_or_more(value: tuple[str, ...]) -> Any:
 
 
 Data = Annotated[
-    Any, BeforeValidator(_source), PlainSerializer(_plain), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+    Any,
+    BeforeValidator(_source),
+    PlainSerializer(_plain),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
 ]
 Columns = Annotated[
     tuple[str, ...],
@@ -186,7 +189,8 @@ class TextClassification(Task):
         if self.asked_metric is not None and self.asked_metric not in fitting:
             kind = "a regression" if labels.regression else f"{len(labels.names)} classes"
             raise InputError(
-                f"the metric {self.asked_metric!r} does not fit {kind}", where="task.metric",
+                f"the metric {self.asked_metric!r} does not fit {kind}",
+                where="task.metric",
                 advice=f"one of: {', '.join(fitting)}",
             )
 
