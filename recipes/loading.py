@@ -57,7 +57,9 @@ def find(reference: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise InputError("a recipe is a file, and this is a directory", given=str(reference), advice="name the file in it")
+        raise InputError(
+            "a recipe is a file, and this is a directory", given=str(reference), advice="name the file in it"
+        )
     known = book()
     name = str(reference)
     if name in known:
@@ -106,7 +108,9 @@ def _check_json(text: str, file: str) -> None:
         json.loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        raise InputError(f"not JSON: {error}", where=f"{file}:{line}", advice="correct the syntax at this line") from error
+        raise InputError(
+            f"not JSON: {error}", where=f"{file}:{line}", advice="correct the syntax at this line"
+        ) from error
 
 
 def _compose(text: str, file: str) -> yaml.Node | None:
@@ -116,7 +120,9 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise InputError(f"not YAML: {what}", where=f"{file}:{line}", advice="correct the syntax at this line") from error
+        raise InputError(
+            f"not YAML: {what}", where=f"{file}:{line}", advice="correct the syntax at this line"
+        ) from error
     except yaml.YAMLError as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=file) from error
     except RecursionError as error:
@@ -132,18 +138,25 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()
         if getattr(event, "anchor", None) is not None:
             raise yaml.composer.ComposerError(
-                None, None, f"a recipe has no anchors and aliases ({event.anchor!r}); write the value out", event.start_mark
+                None,
+                None,
+                f"a recipe has no anchors and aliases ({event.anchor!r}); write the value out",
+                event.start_mark,
             )
         return super().compose_node(parent, index)
 
 
 _NUMBER_START = list("-+.0123456789")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), _NUMBER_START)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+    re.compile(
+        r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
     _NUMBER_START,
 )
 
@@ -159,16 +172,16 @@ _SCALARS = {
 def _construct(node: yaml.Node, words: Words, lines: dict[Words, int], file: str) -> Any:
     lines.setdefault(words, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-        return {
-            key: _construct(value, (*words, key), lines, file) for key, value in _entries(node, words, lines, file)
-        }
+        return {key: _construct(value, (*words, key), lines, file) for key, value in _entries(node, words, lines, file)}
     if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return [_construct(item, (*words, index), lines, file) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
         try:
             return _SCALARS[node.tag](node.value)
         except ValueError as error:
-            raise InputError(f"not a value: {error}", where=f"{file}:{node.start_mark.line + 1}", given=node.value) from error
+            raise InputError(
+                f"not a value: {error}", where=f"{file}:{node.start_mark.line + 1}", given=node.value
+            ) from error
     raise InputError(
         f"a recipe has no tags ({node.tag!r})", where=f"{file}:{node.start_mark.line + 1}", advice="leave the tag out"
     )
@@ -182,7 +195,9 @@ def _entries(
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            raise InputError("a key is a single word", where=f"{file}:{line}", advice="quote it, or correct the brackets")
+            raise InputError(
+                "a key is a single word", where=f"{file}:{line}", advice="quote it, or correct the brackets"
+            )
         key = key_node.value
         if key in seen:
             raise InputError(

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from compress.core.errors import InputError
+from compress.core.errors import InputError, UnknownName
 from recipes.places import Place, find_place
 
 __all__ = ["Mistakes", "in_one", "mistakes", "near"]
 
-Where = Callable[[tuple[Any, ...]], str]
+Words = tuple[Any, ...]
 
 
 class Mistakes(InputError):
@@ -33,9 +33,24 @@ def in_one(errors: list[InputError]) -> InputError:
     return errors[0] if len(errors) == 1 else Mistakes(errors)
 
 
-def mistakes(root: type[BaseModel], data: Any, error: ValidationError, where: Where) -> InputError:
-    """What pydantic found wrong in `data`, in words; `where` turns a path in words into `file:line: path`."""
-    found: dict[tuple[Any, ...], InputError] = {}
+def mistakes(
+    root: type[BaseModel],
+    data: Any,
+    error: ValidationError,
+    *,
+    where: Callable[[Words], str],
+    line: Callable[[Words], int],
+) -> InputError:
+    """What pydantic found wrong in `data`, in words, in the order of the file.
+
+    Args:
+        root: the settings class that `data` should have been.
+        data: plain data.
+        error: what pydantic says.
+        where: path in words -> `file:line: path`.
+        line: path in words -> line.
+    """
+    found: dict[Words, InputError] = {}
     for detail in error.errors(include_url=False):
         place = find_place(root, data, detail["loc"])
         words = place.words
@@ -46,7 +61,7 @@ def mistakes(root: type[BaseModel], data: Any, error: ValidationError, where: Wh
             found[key] = _either(found[key], detail)
         else:
             found[key] = _mistake(detail, place, where(words))
-    return in_one(list(found.values()))
+    return in_one([found[key] for key in sorted(found, key=lambda key: line(key[:-1]))])
 
 
 def near(given: Any, known: Iterable[str]) -> str:
@@ -61,11 +76,12 @@ def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
     fields = place.owner.model_fields if place.owner else {}
     key = detail["loc"][-1] if detail["loc"] else ""
     if kind == "extra_forbidden":
-        owner = _owner_fields(place)
-        return InputError(f"unknown key {key!r}", where=where, advice=near(key, owner))
+        return UnknownName("key", str(key), fields, where=where)
     if kind == "missing":
         described = fields[key].description if key in fields else None
-        return InputError(f"the key {key!r} is missing", where=where, advice=f"add it{': ' + described if described else ''}")
+        return InputError(
+            f"the key {key!r} is missing", where=where, advice=f"add it{': ' + described if described else ''}"
+        )
     if kind == "unknown_choice":
         return InputError(str(context["what"]), where=where, advice=str(context["advice"]) or None)
     if kind == "literal_error":
@@ -74,10 +90,6 @@ def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
         return InputError(f"must be {expected}", where=where, given=given, advice=near(given, known))
     described = fields[key].description if key in fields else None
     return InputError(_message(detail), where=where, given=given, advice=described)
-
-
-def _owner_fields(place: Place) -> Iterable[str]:
-    return place.owner.model_fields if place.owner else ()
 
 
 def _message(detail: ErrorDetails) -> str:

@@ -32,7 +32,9 @@ def near_the_file(document: Document, file: Path) -> Document:
         name, settings = next(iter(task.items()))
         if isinstance(settings, dict):
             words = ("task", name)
-            changed["task"] = {name: {key: _part(key, value, (*words, key), document, file) for key, value in settings.items()}}
+            changed["task"] = {
+                name: {key: _part(key, value, (*words, key), document, file) for key, value in settings.items()}
+            }
     return replace(document, data=changed)
 
 

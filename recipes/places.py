@@ -85,10 +85,10 @@ def find_place(root: type[BaseModel], data: Any, loc: Sequence[Any]) -> Place:
 
 
 def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
-    """`value` with `new` at the path `parts`. Nothing is changed in place.
+    """`value` with `new` at the path `parts`. Nothing is changed in place. Whether a key is known shows on validation.
 
     Raises:
-        UnknownName: the path names nothing; with the near name.
+        UnknownName: an index or the name of a choice that is not there; with the near one.
     """
     if not parts:
         return new
@@ -104,9 +104,7 @@ def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
     if not isinstance(value, dict | None):
         raise InputError(f"{part!r} cannot be set inside a single value", given=value)
     _, model, _ = _settle(annotation, value or {})
-    if model is not None and part not in model.model_fields:
-        raise UnknownName("setting", part, model.model_fields)
-    inner = _type(model.model_fields[part]) if model is not None else None
+    inner = _type(model.model_fields[part]) if model is not None and part in model.model_fields else None
     return {**(value or {}), part: set_at(inner, (value or {}).get(part), rest, new)}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema
 
 from compress.core.errors import InputError
 from compress.core.settings import Fraction, Name, Positive, Settings
@@ -32,6 +32,7 @@ else:
 __all__ = ["Budget", "Origin", "Packaged", "Recipe"]
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?[KMG]?i?B$"}]}
 
 
 def _bytes(value: Any) -> Any:
@@ -52,7 +53,7 @@ class Packaged(Settings):
 class Budget(Settings):
     """What the best row must meet; a line that this split of the data cannot decide is said to be so."""
 
-    size: Annotated[int, BeforeValidator(_bytes), Field(ge=1)] | None = Field(
+    size: Annotated[int, Field(ge=1), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)] | None = Field(
         None, description="bytes of the model's files, or with a unit: 17MB (10^6), 16MiB (2^20)"
     )
     speedup: Positive | None = Field(None, description="times the speed of the baseline in PyTorch fp32")
@@ -72,11 +73,15 @@ class Origin:
     def __hash__(self) -> int:
         return 0
 
+    def line(self, words: Sequence[Any]) -> int:
+        return self.document.locate(tuple(words))[1] if self.document else 0
+
     def where(self, words: Sequence[Any]) -> str:
         """`file:line: path.in.the.recipe`, or the --set option that gave the value."""
         texts = tuple(str(word) for word in words)
         for path, option in self.options.items():
-            if texts[: len(path)] == path:
+            new = path[: len(texts)] == texts and (self.document is None or tuple(words) not in self.document.lines)
+            if texts[: len(path)] == path or new:
                 return f"--set {option}"
         path = ".".join(texts)
         if self.document is None:
@@ -132,7 +137,7 @@ class Recipe(Settings):
         try:
             recipe = cls.model_validate(data)
         except ValidationError as error:
-            raise mistakes(cls, data, error, origin.where) from error
+            raise mistakes(cls, data, error, where=origin.where, line=origin.line) from error
         recipe._origin = origin
         return recipe
 
@@ -151,7 +156,9 @@ def _override(root: type[Recipe], data: Any, option: str) -> tuple[tuple[str, ..
     path, equals, text = option.partition("=")
     parts = tuple(path.strip().split("."))
     if not equals or not all(parts):
-        raise InputError("not a setting", where=f"--set {option}", advice="write --set path=value, as in --set seeds=[1]")
+        raise InputError(
+            "not a setting", where=f"--set {option}", advice="write --set path=value, as in --set seeds=[1]"
+        )
     try:
         return parts, set_at(root, data, parts, parse_value(text))
     except InputError as error:

@@ -1,0 +1,150 @@
+"""What a recipe would give, without training: the same mistakes as a run, and predicted rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.errors import InputError
+from compress.core.stage import Stage
+from compress.core.training import TrainPlan, trained_parameters
+from recipes.flops import activation_bytes, forward_flops
+from recipes.plan import SOURCE, Plan, Step, plan
+from recipes.recipe import Recipe
+from recipes.record import Cost, Report, Row, Size
+
+__all__ = ["check", "check_data", "peak_bytes", "weight_bytes"]
+
+DEFAULT_LENGTH = 128
+NARROW = {"int8": 1, "fp16": 2, "bf16": 2}
+"""Bytes of a weight matrix's entry in an export; vectors stay at four."""
+ADAM_STATES = 2
+"""Running means of the gradient and of its square, each as large as the weights that are trained."""
+
+
+def check(recipe: Recipe) -> Report:
+    """The report that a run would have, with predicted sizes, FLOPs and memory in place of measurements.
+
+    Raises:
+        InputError: whatever a run would refuse before any work.
+    """
+    check_data(recipe)
+    planned = plan(recipe)
+    length = int(getattr(recipe.task, "max_length", None) or DEFAULT_LENGTH)
+    rows = [_source_row(planned, length), *(_row(planned, step, length) for step in planned.steps)]
+    task = {"name": recipe.task.name, "metric": recipe.task.metric_name, "labels": list(recipe.task.label_names)}
+    return Report(name=recipe.name, recipe=recipe.dump(), task=task, rows=rows)
+
+
+def check_data(recipe: Recipe) -> None:
+    """Raise `InputError`, with the place in the recipe, where the task's data cannot be used."""
+    try:
+        recipe.task.check()
+    except InputError as error:
+        place = recipe.where("task", recipe.task.name)
+        error.where = f"{place}: {error.where}" if error.where else place
+        raise
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of `model.safetensors`: each tensor once, and the header."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    seen: set[int] = set()
+    total = 0
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        end = total + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [total, end]}
+        total = end
+    text = len(json.dumps(header, separators=(",", ":")))
+    return total + 8 + -(-text // 8) * 8
+
+
+def peak_bytes(model: nn.Module, train: TrainPlan, *, length: int) -> int:
+    """Rough peak of training: weights, gradients, Adam's two states, and what one batch keeps for backward."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    trained = 4 * trained_parameters(model)
+    activations = activation_bytes(model, batch_size=train.batch_size or 32, length=length)
+    return weights + (1 + ADAM_STATES) * trained + (activations or 0)
+
+
+def _source_row(planned: Plan, length: int) -> Row:
+    row = Row(id=SOURCE, stage=SOURCE, baseline=planned.source_head_trained)
+    return _filled(row, planned.source, length)
+
+
+def _row(planned: Plan, step: Step, length: int) -> Row:
+    node, stage = step.node, step.node.stage
+    row = Row(
+        id=node.id,
+        stage=stage.name,
+        start=node.start,
+        baseline=node.id == _baseline(planned),
+        notes=list(_notes(step)),
+        cut=stage.cut(step.before, step.change),
+    )
+    if node.leaf:
+        row = row.model_copy(update=_exported(stage))
+    row = _filled(row, step.bundle, length)
+    train = stage.plan()
+    return _with_cost(row, step, train, length) if train else row
+
+
+def _exported(stage: Stage) -> dict[str, str]:
+    """Runtime and precision of an export, from its format."""
+    format = getattr(stage, "format", None)
+    return {"runtime": getattr(format, "name", stage.name), "precision": str(getattr(format, "precision", "fp32"))}
+
+
+def _notes(step: Step) -> Iterator[str]:
+    uncertain = step.node.stage.uncertainty(step.before)
+    if uncertain:
+        yield uncertain
+    if step.node.seeds != (None,) and len(step.node.seeds) > 1:
+        yield f"runs once for each of the seeds {', '.join(map(str, step.node.seeds))}"
+
+
+def _baseline(planned: Plan) -> str:
+    """The source, or the first stage after which the head is trained."""
+    if planned.source_head_trained:
+        return SOURCE
+    trained = (step.node.id for step in planned.steps if "head_trained" in step.bundle.states)
+    return next(trained, "")
+
+
+def _filled(row: Row, bundle: Bundle, length: int) -> Row:
+    """The row with its size and FLOPs."""
+    sketch = bundle.sketch()
+    size = Size(
+        bytes=_file_bytes(bundle, row.precision),
+        parameters=sketch.parameters,
+        embedding_parameters=sketch.embedding_parameters,
+    )
+    flops = forward_flops(bundle.model, length=length)
+    notes = row.notes if flops is not None else [*row.notes, "no FLOPs: its forward pass depends on the data"]
+    return row.model_copy(update={"size": size, "flops": flops, "notes": notes})
+
+
+def _file_bytes(bundle: Bundle, precision: str) -> int:
+    """Bytes of the model's files: weights at `precision`, and the configuration."""
+    config = len(bundle.config.to_json_string())
+    if precision not in NARROW:
+        return weight_bytes(bundle.model) + config
+    unique = {id(p): p for p in bundle.model.parameters()}.values()
+    narrow = sum(NARROW[precision] * p.numel() + 4 * len(p) for p in unique if p.dim() > 1)
+    return narrow + sum(4 * p.numel() for p in unique if p.dim() <= 1) + config
+
+
+def _with_cost(row: Row, step: Step, train: TrainPlan, length: int) -> Row:
+    """The row with what its training would take. No time is predicted."""
+    model = step.bundle.model
+    cost = Cost(
+        seconds=0.0, peak_bytes=peak_bytes(model, train, length=length), trained_parameters=trained_parameters(model)
+    )
+    return row.model_copy(update={"cost": cost, "facts": {"predicted_peak_bytes": cost.peak_bytes}})

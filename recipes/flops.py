@@ -1,0 +1,75 @@
+"""What one step of a model costs, counted on the meta device: floating-point operations, bytes kept for backward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["activation_bytes", "example_inputs", "forward_flops"]
+
+
+def example_inputs(model: nn.Module, *, batch_size: int, length: int) -> dict[str, Tensor]:
+    """Inputs of the model's own kind, without values, on its device."""
+    config: Any = model.config
+    device = next(model.parameters()).device
+    if getattr(model, "main_input_name", "input_ids") == "pixel_values":
+        shape = (batch_size, config.num_channels, config.image_size, config.image_size)
+        return {"pixel_values": torch.zeros(shape, device=device)}
+    length = min(length, _longest(config))
+    ids = torch.ones((batch_size, length), dtype=torch.long, device=device)
+    return {"input_ids": ids}
+
+
+def forward_flops(model: nn.Module, *, length: int) -> int | None:
+    """FLOPs of one forward pass of one example; a multiply-add counts as two.
+
+    None where the forward pass looks at values, which a model on the meta device has not.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    training = model.training
+    model.eval()
+    with torch.no_grad(), counter:
+        ran = _ran(model, example_inputs(model, batch_size=1, length=length))
+    model.train(training)
+    return int(counter.get_total_flops()) if ran else None
+
+
+def activation_bytes(model: nn.Module, *, batch_size: int, length: int) -> int | None:
+    """Bytes that a training step keeps for backward, besides the parameters; None as in `forward_flops`."""
+    own = {id(parameter) for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+    held: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        if id(tensor) not in own and id(getattr(tensor, "_base", None)) not in own:
+            kept[id(tensor)] = tensor.numel() * tensor.element_size()
+            held.append(tensor)  # so that no other tensor gets its id
+        return tensor
+
+    training = model.training
+    model.train()
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        ran = _ran(model, example_inputs(model, batch_size=batch_size, length=length))
+    model.train(training)
+    return sum(kept.values()) if ran else None
+
+
+def _ran(model: nn.Module, inputs: dict[str, Tensor]) -> bool:
+    """Whether the forward pass ended; on the meta device it cannot where it looks at values."""
+    try:
+        model(**inputs)
+    except (RuntimeError, NotImplementedError):
+        if inputs[next(iter(inputs))].device.type != "meta":
+            raise
+        return False
+    return True
+
+
+def _longest(config: Any) -> int:
+    """Positions that the model has, less what RoBERTa's padding index takes; unlimited where it has no table."""
+    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
+    return positions - 2 if positions > 2 else 2**31
