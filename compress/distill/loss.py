@@ -1,0 +1,68 @@
+"""What a student is asked to match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from compress.core.choice import Choice
+from compress.core.context import TaskView
+from compress.core.settings import Positive
+
+__all__ = ["Loss", "Seen"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What student and teacher gave for one batch.
+
+    Attributes:
+        task: whose labels they are.
+        labels: the batch's labels.
+        student_logits: of the student, with gradients.
+        teacher_logits: of the teacher, for the same rows; None where no loss needs a teacher.
+        student_hidden: what each of the student's layers gave.
+        teacher_hidden: layer of the teacher -> what it gave, for the layers that a loss asked for.
+        teacher_layers: how many the teacher has.
+        tokens: True for the tokens that both models have: no padding, no row that they cut into different pieces.
+    """
+
+    task: TaskView
+    labels: Tensor
+    student_logits: Float[Tensor, "batch labels"]
+    teacher_logits: Float[Tensor, "batch labels"] | None = None
+    student_hidden: tuple[Float[Tensor, "batch length width"], ...] = ()
+    teacher_hidden: Mapping[int, Float[Tensor, "batch length width"]] = field(default_factory=dict)
+    teacher_layers: int = 0
+    tokens: Bool[Tensor, "batch length"] = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
+
+    def teacher(self) -> Tensor:
+        """The teacher's logits; a loss that says `needs_teacher` has them."""
+        if self.teacher_logits is None:
+            raise ValueError("this loss did not say that it needs a teacher")
+        return self.teacher_logits
+
+
+class Loss(Choice):
+    """One term of a distillation; the terms are summed by weight."""
+
+    home: ClassVar[str] = "compress.distill.losses"
+    needs_teacher: ClassVar[bool] = True
+    on_tokens: ClassVar[bool] = False
+    """Whether it compares token by token, so that both models must cut a row into equally many pieces."""
+
+    weight: Positive = Field(1.0, description="factor of this loss in the sum")
+
+    def layer_pairs(self, student: int, teacher: int) -> tuple[tuple[int, int], ...]:
+        """(student's layer, teacher's layer) pairs whose outputs it compares, for models of so many layers."""
+        return ()
+
+    def value(self, seen: Seen) -> Float[Tensor, ""]:
+        """The loss of a batch, unweighted."""
+        raise NotImplementedError

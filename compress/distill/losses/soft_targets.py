@@ -1,0 +1,39 @@
+"""The teacher's answers, softened by a temperature."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from compress.core.settings import Positive
+from compress.distill.loss import Loss, Seen
+
+__all__ = ["SoftTargets", "soft_target_divergence"]
+
+
+class SoftTargets(Loss):
+    """KL divergence to the teacher's softened answers; mean square of the outputs for regression."""
+
+    temperature: Positive = Field(2.0, description="divides the logits of both sides; higher is softer")
+
+    def value(self, seen: Seen) -> Tensor:
+        if seen.task.regression:
+            return F.mse_loss(seen.student_logits.float(), seen.teacher().float())
+        return soft_target_divergence(seen.student_logits, seen.teacher(), temperature=self.temperature)
+
+
+def soft_target_divergence(
+    student: Float[Tensor, "batch labels"], teacher: Float[Tensor, "batch labels"], *, temperature: float
+) -> Float[Tensor, ""]:
+    """KL(softmax(teacher / T) || softmax(student / T)) T^2, averaged over the batch.
+
+    T^2 keeps the size of the gradient independent of T, so that a weight means the same at each temperature.
+
+    References:
+        Hinton et al. 2015, arXiv 1503.02531, section 2; Sanh et al. 2019, arXiv 1910.01108, section 2.
+    """
+    answers = F.log_softmax(student.float() / temperature, dim=-1)
+    targets = F.log_softmax(teacher.float() / temperature, dim=-1)
+    return F.kl_div(answers, targets, log_target=True, reduction="batchmean") * temperature**2

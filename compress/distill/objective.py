@@ -1,0 +1,133 @@
+"""What a student minimises: the weighted sum of its losses against one teacher."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context, TaskView
+from compress.core.errors import InputError, Refusal, StageFailed
+from compress.core.training import Batch, TrainPlan
+from compress.distill.cache_filling import NoRoom
+from compress.distill.loss import Loss, Seen
+from compress.distill.teacher import Answers, LiveTeacher, Teacher, forward, real_tokens, same_tokens
+from compress.distill.teacher_cache import cached_teacher
+
+__all__ = ["Distillation", "distillation", "read_once"]
+
+FEW_ROWS = 16_384
+"""A fit of fewer rows than this is not worth a pass over the whole train part."""
+
+
+class Distillation:
+    """The objective that `fit` is handed. It remembers the mean of each term over the last steps, for the report."""
+
+    def __init__(self, losses: tuple[Loss, ...], teacher: Teacher | None, *, task: TaskView, depth: int = 0) -> None:
+        self.losses, self.teacher, self.task, self.depth = losses, teacher, task, depth
+        self.on_tokens = any(loss.on_tokens for loss in losses)
+        self.last: deque[Tensor] = deque(maxlen=50)
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        logits, hidden = forward(model, batch, hidden=self.on_tokens)
+        answers = self.teacher(batch) if self.teacher else None
+        seen = self._seen(batch, logits, hidden, answers)
+        values = torch.stack([loss.weight * loss.value(seen) for loss in self.losses])
+        self.last.append(values.detach())
+        return values.sum()
+
+    def _seen(self, batch: Batch, logits: Tensor, hidden: tuple[Tensor, ...], answers: Answers | None) -> Seen:
+        if answers is None:
+            return Seen(task=self.task, labels=batch["labels"], student_logits=logits)
+        found = Seen(self.task, batch["labels"], logits, answers.logits, hidden, answers.hidden, self.depth)
+        if not hidden:
+            return found
+        tokens = real_tokens(batch, hidden[0])
+        if answers.matched is not None:
+            tokens = tokens & answers.matched[:, None]
+        return Seen(**{**vars(found), "tokens": tokens})
+
+    def facts(self) -> dict[str, Any]:
+        """The weighted terms at the end of the training, and where the teacher's outputs came from."""
+        found: dict[str, Any] = {}
+        if self.last:
+            means = torch.stack(tuple(self.last)).mean(0).tolist()
+            found["losses"] = {_label(self.losses, i): round(mean, 5) for i, mean in enumerate(means)}
+        return {**found, "teacher_outputs": self.teacher.facts()} if self.teacher else found
+
+
+def distillation(
+    student: Bundle, teacher: Bundle | None, losses: tuple[Loss, ...], ctx: Context, plan: TrainPlan, *, name: str
+) -> Distillation:
+    """The objective for `student`, with the teacher's outputs at hand.
+
+    They are cached over *train* where the training reads rows more than once, or where the two models read different
+    tokens; a training that reads each row at most once asks the teacher batch by batch, which costs the same.
+
+    Args:
+        student: what is trained.
+        teacher: what it imitates; may be None where no loss needs one.
+        losses: the terms.
+        ctx: task, batches and scratch.
+        plan: the complete plan of the training.
+        name: of the fit; the cache lies beside it in scratch.
+
+    Raises:
+        Refusal: the two models' labels or widths differ, or a model does not give what a loss compares.
+        StageFailed: the disk is full and the two models read different tokens.
+    """
+    if ctx.task is None:
+        raise InputError("a distillation needs a task", advice="name a task in the recipe")
+    if teacher is None or not any(loss.needs_teacher for loss in losses):
+        return Distillation(losses, None, task=ctx.task)
+    _comparable(student, teacher, losses)
+    depth = teacher.sketch().layers
+    pairs = [pair for loss in losses for pair in loss.layer_pairs(student.sketch().layers, depth)]
+    layers = tuple(sorted({of_teacher for _, of_teacher in pairs}))
+    source = _teacher(student, teacher.to(ctx.device), ctx, plan, layers=layers, name=name)
+    return Distillation(losses, source, task=ctx.task, depth=depth)
+
+
+def read_once(plan: TrainPlan) -> bool:
+    """Whether the training reads each row at most once, or few rows in all."""
+    if plan.max_steps is not None:
+        return plan.max_steps * (plan.batch_size or 1) * (plan.accumulation or 1) <= FEW_ROWS
+    return plan.epochs is not None and plan.epochs <= 1
+
+
+def _teacher(
+    student: Bundle, teacher: Bundle, ctx: Context, plan: TrainPlan, *, layers: tuple[int, ...], name: str
+) -> Teacher:
+    same = same_tokens(student.processor, teacher.processor)
+    if same and read_once(plan):
+        return LiveTeacher(teacher, layers=layers)
+    if ctx.scratch is None:
+        raise InputError("a distillation needs a scratch directory", advice="give the Context one: scratch=Path(...)")
+    directory = Path(ctx.scratch) / f"teacher-{name}"
+    try:
+        return cached_teacher(teacher, ctx, directory=directory, layers=layers, precision=plan.precision or "auto")
+    except NoRoom:
+        if not same:
+            advice = "free disk space, or leave out the loss on hidden states"
+            raise StageFailed("the disk is too full for the teacher's hidden states", advice=advice) from None
+    ctx.note(disk_too_full="the teacher's hidden states did not fit on the disk; they are computed for each batch")
+    return LiveTeacher(teacher, layers=layers)
+
+
+def _comparable(student: Bundle, teacher: Bundle, losses: tuple[Loss, ...]) -> None:
+    labels = [bundle.config.num_labels for bundle in (student, teacher)]
+    if labels[0] != labels[1]:
+        raise Refusal(f"the student has {labels[0]} labels and the teacher {labels[1]}", advice="name another teacher")
+    widths = [bundle.sketch().hidden for bundle in (student, teacher)]
+    if widths[0] != widths[1] and any(loss.on_tokens for loss in losses):
+        what = f"hidden_states compares equal widths; the student has {widths[0]} and the teacher {widths[1]}"
+        raise Refusal(what, advice="leave out the loss 'hidden_states', or name a teacher of the same width")
+
+
+def _label(losses: tuple[Loss, ...], index: int) -> str:
+    earlier = sum(loss.name == losses[index].name for loss in losses[:index])
+    return losses[index].name + (f"-{earlier + 1}" if earlier else "")

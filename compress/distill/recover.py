@@ -1,0 +1,107 @@
+"""How a damaged model recovers: the one value that every stage which damages a model takes.
+
+It lies here and not in `compress.core`, because its default is a distillation; the stages that damage a model import
+this file alone of `compress.distill`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.settings import Settings
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.distill.loss import Loss
+from compress.distill.losses.hidden_states import HiddenStates
+from compress.distill.losses.labels import Labels
+from compress.distill.losses.soft_targets import SoftTargets
+from compress.distill.objective import distillation
+
+__all__ = ["MaybeRecover", "Recover", "heal", "teacher_of_recovery"]
+
+RECOVER_PLAN = TrainPlan(epochs=1, learning_rate=5e-5).over(DEFAULT_PLAN)
+
+
+class Recover(Settings):
+    """Training after a cut. By default the model learns to answer as the best earlier row does.
+
+    The fields of `train` may also stand here themselves: `recover: {epochs: 1}`.
+    """
+
+    by: Literal["distillation", "task"] = Field(
+        "distillation", description="distillation: from the best earlier row; task: on the task's labels"
+    )
+    losses: tuple[Loss, ...] | None = Field(
+        None, min_length=1, description="of a distillation; soft_targets and hidden_states unless given"
+    )
+    train: TrainPlan = TrainPlan()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plan_fields(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        here = {name: given for name, given in value.items() if name in TrainPlan.model_fields}
+        if here and "train" in value:
+            raise ValueError(
+                f"{', '.join(here)} belongs either to 'recover' or to 'recover.train', not to both at once"
+            )
+        rest = {name: given for name, given in value.items() if name not in here}
+        return {**rest, "train": here} if here else value
+
+    @model_validator(mode="after")
+    def _losses_fit(self) -> Recover:
+        if self.by == "task" and self.losses is not None:
+            raise ValueError("'by: task' trains on the labels alone; leave out 'losses', or 'by'")
+        return self
+
+    def plan(self) -> TrainPlan:
+        return self.train.over(RECOVER_PLAN)
+
+    def terms(self) -> tuple[Loss, ...]:
+        """The losses that are summed."""
+        if self.by == "task":
+            return (Labels(),)
+        return self.losses or (SoftTargets(), HiddenStates())
+
+    @property
+    def needs_teacher(self) -> bool:
+        return any(loss.needs_teacher for loss in self.terms())
+
+
+def _none(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+MaybeRecover = Annotated[Recover | None, BeforeValidator(_none)]
+"""`recover: none` (or null) leaves the model as the cut left it."""
+
+
+def teacher_of_recovery(recover: Recover | None, bundle: Bundle, ctx: Context) -> tuple[str, Bundle] | None:
+    """(name, bundle) of the model to learn from, to be asked for before the cut; None where no teacher is needed."""
+    if recover is None or not recover.needs_teacher:
+        return None
+    return ctx.best() or ("the model before the cut", bundle.copy())
+
+
+def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, Bundle] | None) -> Bundle:
+    """`bundle`, trained as `recover` says, in place.
+
+    Args:
+        bundle: the damaged model.
+        recover: how.
+        ctx: trains it and notes how it went.
+        teacher: what `teacher_of_recovery` gave.
+
+    Raises:
+        InputError: there is no data to train on.
+    """
+    plan = recover.plan()
+    name, model = teacher or (None, None)
+    objective = distillation(bundle, model, recover.terms(), ctx, plan, name="recover")
+    ctx.fit(bundle, objective, plan, name="recover")
+    ctx.note(recovery={"by": recover.by, **({"teacher": name} if name else {}), **objective.facts()})
+    return bundle

@@ -1,0 +1,107 @@
+"""A teacher answers batches: by its model as they come, or out of a cache."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.errors import Refusal
+from compress.core.training import Batch
+
+__all__ = ["Answers", "LiveTeacher", "Teacher", "forward", "real_tokens", "same_tokens"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a teacher gave for a batch.
+
+    Attributes:
+        logits: for each row.
+        hidden: layer -> what it gave, padded like the batch.
+        matched: rows that both models cut into equally many pieces.
+    """
+
+    logits: Float[Tensor, "batch labels"]
+    hidden: Mapping[int, Float[Tensor, "batch length width"]] = field(default_factory=dict)
+    matched: Bool[Tensor, " batch"] | None = None
+
+
+class Teacher(Protocol):
+    """Answers a batch that was encoded for the student."""
+
+    def __call__(self, batch: Batch) -> Answers: ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the report says of it."""
+        ...
+
+
+class LiveTeacher:
+    """Runs the model on the student's own batches; for a teacher that reads the same tokens.
+
+    It runs inside the training step, so in the precision of the training; without dropout and without gradients.
+    """
+
+    def __init__(self, teacher: Bundle, *, layers: tuple[int, ...]) -> None:
+        self.model = teacher.model.eval().requires_grad_(False)
+        self.layers = layers
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Answers:
+        self.model.to(next(iter(batch.values())).device)
+        logits, hidden = forward(self.model, accepted(self.model, batch), hidden=bool(self.layers))
+        return Answers(logits, {layer: hidden[layer] for layer in self.layers})
+
+    def facts(self) -> dict[str, Any]:
+        return {"outputs": "computed for each batch"}
+
+
+def forward(model: nn.Module, batch: Batch, *, hidden: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Logits, and what each layer gave where `hidden` asks for it (without the embeddings' output).
+
+    Raises:
+        Refusal: the model does not give its hidden states.
+    """
+    inputs = {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
+    outputs = model(**inputs, output_hidden_states=True) if hidden else model(**inputs)
+    if not hidden:
+        return outputs.logits, ()
+    if getattr(outputs, "hidden_states", None) is None:
+        what = f"hidden_states cannot compare the layers of {type(model).__name__}: it does not give their outputs"
+        raise Refusal(what, advice="leave out the loss 'hidden_states'")
+    return outputs.logits, tuple(outputs.hidden_states[1:])
+
+
+def accepted(model: nn.Module, batch: Batch) -> Batch:
+    """The part of a batch that the model's forward takes: families differ in `token_type_ids`."""
+    known = inspect.signature(model.forward).parameters
+    return {name: value for name, value in batch.items() if name in known}
+
+
+def real_tokens(batch: Batch, hidden: Float[Tensor, "batch length width"]) -> Bool[Tensor, "batch length"]:
+    """True where there is a token and not padding; everywhere for inputs without padding."""
+    if "attention_mask" in batch:
+        return batch["attention_mask"].bool()
+    return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+
+
+def same_tokens(one: Any, other: Any) -> bool:
+    """Whether two tokenizers (or image processors) give the same inputs for the same text (or picture)."""
+    return one is other or (type(one) is type(other) and _rules(one) == _rules(other))
+
+
+def _rules(processor: Any) -> Any:
+    backend = getattr(processor, "backend_tokenizer", None)
+    if backend is None:
+        return processor.to_dict() if hasattr(processor, "to_dict") else processor.get_vocab()
+    rules = json.loads(backend.to_str())
+    # What the last call asked for, not a property of the tokenizer.
+    return {name: value for name, value in rules.items() if name not in ("padding", "truncation")}

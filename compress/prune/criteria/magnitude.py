@@ -1,0 +1,35 @@
+"""The size of a unit's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.prune.criterion import Criterion
+from compress.prune.pattern import Pattern
+
+__all__ = ["Magnitude", "unit_norms"]
+
+
+class Magnitude(Criterion):
+    """L2 norm of all weights that go with a unit, without biases; no data."""
+
+    def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
+        size = bundle.sketch().head_size
+        blocks = bundle.family.module_list(bundle.model)
+        return [unit_norms(pattern.weights(block, bundle.family, head_size=size)) for block in blocks]
+
+
+def unit_norms(weights: Sequence[Float[Tensor, "units _"]]) -> Float[Tensor, " units"]:
+    """sqrt(sum of squares) over all weights of each unit.
+
+    Args:
+        weights: matrices with one row for each unit.
+    """
+    with torch.no_grad():
+        return torch.stack([weight.float().square().sum(1) for weight in weights]).sum(0).sqrt().cpu()

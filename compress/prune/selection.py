@@ -1,0 +1,57 @@
+"""From scores to the units that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["best_of_all", "best_of_each", "kept_count", "spread"]
+
+Kept = tuple[tuple[int, ...], ...]
+
+
+def kept_count(units: int, sparsity: float) -> int:
+    """How many of `units` stay: units x (1 - sparsity) to the nearest integer, halves stay.
+
+    Reckoned in exact decimals, so that a tenth is a tenth.
+
+    Example:
+        >>> kept_count(12, 0.5), kept_count(12, 0.3), kept_count(5, 0.5)
+        (6, 8, 3)
+    """
+    return floor(units * (1 - Fraction(str(sparsity))) + Fraction(1, 2))
+
+
+def best_of_each(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
+    """In each block the same share of its units stays, those with the highest scores; of equals the first."""
+    return tuple(_best(score, kept_count(len(score), sparsity)) for score in scores)
+
+
+def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
+    """Of all blocks' units together the best stay, and the best one of each block whatever its score."""
+    total = kept_count(sum(map(len, scores)), sparsity)
+    flat = torch.cat([score.double() for score in scores])
+    starts = [sum(map(len, scores[:block])) for block in range(len(scores))]
+    for start, score in zip(starts, scores):
+        flat[start + _best(score, 1)[0]] = torch.inf
+    chosen = set(_best(flat, total))
+    return tuple(
+        tuple(unit for unit in range(len(score)) if start + unit in chosen) for start, score in zip(starts, scores)
+    )
+
+
+def spread(counts: Sequence[int], sparsity: float) -> Kept:
+    """The first units of each block, as many in all as `best_of_all` leaves, spread evenly: a guess without scores."""
+    total, of = kept_count(sum(counts), sparsity), sum(counts)
+    ends = [sum(counts[: block + 1]) * total // of for block in range(len(counts))]
+    return tuple(tuple(range(max(1, end - start))) for start, end in zip([0, *ends], ends))
+
+
+def _best(score: Float[Tensor, " units"], count: int) -> tuple[int, ...]:
+    order = torch.sort(score, descending=True, stable=True).indices[:count]
+    return tuple(sorted(order.tolist()))
