@@ -26,6 +26,7 @@ class Bundle:
         changes: what made this model out of the source, first change first.
         states: what is true of it (`head_trained`, `masked`, ...).
         masks: path of a parameter -> boolean tensor of its shape, True where kept.
+        notes: what the user should know of how it was loaded (a fresh head, and why).
     """
 
     model: nn.Module
@@ -33,6 +34,7 @@ class Bundle:
     changes: tuple[Change, ...] = ()
     states: frozenset[State] = frozenset()
     masks: dict[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def config(self) -> Any:
@@ -51,7 +53,7 @@ class Bundle:
 
     def copy(self) -> Bundle:
         """A bundle whose model can be changed without changing this one's. The processor is shared."""
-        return Bundle(copy.deepcopy(self.model), self.processor, self.changes, self.states, dict(self.masks))
+        return Bundle(copy.deepcopy(self.model), self.processor, self.changes, self.states, dict(self.masks), self.notes)
 
     def to(self, device: torch.device | str) -> Bundle:
         self.model.to(device)

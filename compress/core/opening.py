@@ -7,12 +7,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from compress.core.errors import InputError
 from compress.core.families.family import CHANGED_PREFIX
 
-__all__ = ["model_class", "open_model", "open_processor", "quiet", "read_config"]
+__all__ = ["library", "model_class", "open_model", "open_processor", "owned", "quiet", "read_config"]
 
 
 @contextmanager
@@ -52,15 +53,19 @@ def read_config(directory: Path) -> dict[str, Any]:
         raise InputError(f"config.json is not valid JSON: {error}", where=str(path)) from error
 
 
-def model_class(config: dict[str, Any]) -> Any:
-    """The class that wrote the directory: transformers' own, or its changed twin."""
+def library(model_type: str) -> ModuleType:
+    """The module whose classes open such a model: transformers, or our `changed` with classes of the same names."""
     import transformers
 
     from compress.core.layers import changed
 
+    return changed if model_type.startswith(CHANGED_PREFIX) else transformers
+
+
+def model_class(config: dict[str, Any]) -> Any:
+    """The class that wrote the directory: transformers' own, or its changed twin."""
     name = (config.get("architectures") or [""])[0]
-    home = changed if config.get("model_type", "").startswith(CHANGED_PREFIX) else transformers
-    found = getattr(home, name, None) if name else None
+    found = getattr(library(config.get("model_type", "")), name, None) if name else None
     if found is None:
         raise InputError("config.json names no model class of transformers", given=config.get("architectures"))
     return found
@@ -72,18 +77,29 @@ def open_model(directory: Path, *, with_class: Any = None, **options: Any) -> An
     found = with_class or model_class(config)
     with quiet():
         settings = found.config_class.from_pretrained(directory)
-        return found.from_pretrained(directory, config=settings, **{"dtype": "auto", **options})
+        return owned(found.from_pretrained(directory, config=settings, **{"dtype": "auto", **options}))
 
 
-def open_processor(directory: Path | str) -> Any:
-    """The tokenizer, or the image processor, or None where the directory has neither."""
+def owned(model: Any) -> Any:
+    """`model` with its weights in memory of their own.
+
+    What safetensors maps from the file lies unaligned, which makes kernels slower and their last bits another, and it
+    changes when the file does.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+    return model
+
+
+def open_processor(directory: Path | str, config: Any) -> Any:
+    """The tokenizer, or the image processor, or None where the directory has neither; `config` is the model's."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
     with quiet():
         if _has(directory, "preprocessor_config.json", "processor_config.json"):
-            return AutoImageProcessor.from_pretrained(directory)
+            return AutoImageProcessor.from_pretrained(directory, config=config, trust_remote_code=False)
         if _has(directory, "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model"):
-            return AutoTokenizer.from_pretrained(directory)
+            return AutoTokenizer.from_pretrained(directory, config=config, trust_remote_code=False)
     return None
 
 

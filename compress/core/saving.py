@@ -19,9 +19,20 @@ from compress.core.change import Change, change_from_data
 from compress.core.choice import import_all
 from compress.core.errors import UnknownName
 from compress.core.opening import open_model, open_processor, quiet
+from compress.core.source import fingerprint, resolve
 from compress.core.stock import is_stock, write_config
 
-__all__ = ["load", "save"]
+__all__ = ["fingerprint", "history", "load", "load_source", "read_record", "resolve", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    # Reading a source needs `load`'s helpers from here, so its names come in when they are asked for.
+    if name == "load_source":
+        from compress.core.loading import load_source
+
+        return load_source
+    raise AttributeError(name)
+
 
 RECORD = "trimformer.json"
 MASKS = "masks.safetensors"
@@ -63,8 +74,8 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
     record = read_record(directory)
     return Bundle(
         model.to(device).eval(),
-        open_processor(directory),
-        tuple(_change(data) for data in record.get("changes", ())),
+        open_processor(directory, model.config),
+        history(record),
         frozenset(record.get("states", ())),
         _read_masks(directory, record.get("masks", {}), device),
     )
@@ -74,6 +85,11 @@ def read_record(directory: Path) -> dict[str, Any]:
     """`trimformer.json`, or nothing where another tool wrote the directory."""
     path = directory / RECORD
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def history(record: dict[str, Any]) -> tuple[Change, ...]:
+    """The changes of a record, first change first."""
+    return tuple(_change(data) for data in record.get("changes", ()))
 
 
 def _change(data: dict[str, Any]) -> Change:

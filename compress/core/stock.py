@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from operator import attrgetter
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from compress.core.errors import StageFailed
-from compress.core.families.family import CHANGED_PREFIX, Family, base_model, has
+from compress.core.families.family import Family, base_model, has
 
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "write_config"]
 
@@ -71,6 +72,15 @@ def write_config(model: nn.Module, family: Family, directory: Path) -> None:
 
         shutil.copyfile(changed.__file__, directory / "changed.py")
     config.save_pretrained(directory)
+    _write_labels(config, directory / "config.json")
+
+
+def _write_labels(config: Any, path: Path) -> None:
+    """transformers leaves two labels out as a default, also where the family's default is three (BART)."""
+    data = json.loads(path.read_text("utf-8"))
+    data["id2label"] = {str(number): label for number, label in config.id2label.items()}
+    data["label2id"] = config.label2id
+    path.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _changed_config(model: nn.Module, config: Any, difference: dict[str, Any]) -> Any:

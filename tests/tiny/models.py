@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ def tiny_classifier_directory(path: Path | str, model_type: str = "bert", labels
     bundle = tiny_bundle(model_type, labels, seed)
     bundle.model.save_pretrained(path)
     bundle.processor.save_pretrained(path)
+    config = Path(path) / "config.json"
+    # transformers leaves two labels out of the file, and BART reads three then.
+    config.write_text(json.dumps({**json.loads(config.read_text()), "id2label": bundle.config.id2label}))
     return Path(path)
 
 

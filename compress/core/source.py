@@ -1,0 +1,126 @@
+"""Where a recipe's model comes from: a directory, a model of the hub, or weights inside an installed package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from compress.core.errors import InputError
+
+__all__ = ["Reference", "fingerprint", "find_weights", "resolve"]
+
+Reference = str | Path | Mapping[str, str]
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$")
+
+
+def resolve(reference: Reference) -> Path | str:
+    """The directory that `reference` names, or a hub id where it names no directory.
+
+    Args:
+        reference: a directory, a hub id, or {package, path} for a directory inside an installed package.
+
+    Raises:
+        InputError: the package is not installed, the directory does not exist, or it is none of the three forms.
+    """
+    if isinstance(reference, Mapping):
+        return _in_package(reference)
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return path
+    if isinstance(reference, Path) or not HUB_ID.match(str(reference)):
+        raise InputError("the model directory does not exist", given=str(reference))
+    return str(reference)
+
+
+def _in_package(reference: Mapping[str, str]) -> Path:
+    if set(reference) != {"package", "path"}:
+        raise InputError("weights inside a package are named by 'package' and 'path'", given=dict(reference))
+    package = reference["package"]
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ModuleNotFoundError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"the package {package!r} is not installed",
+            given=dict(reference),
+            advice=f"pip install {package.replace('_', '-')}",
+        )
+    path = Path(spec.submodule_search_locations[0]) / reference["path"]
+    if not path.is_dir():
+        raise InputError(f"the package {package!r} has no directory {reference['path']!r}", given=dict(reference))
+    return path
+
+
+def find_weights(directory: Path) -> None:
+    """Raise `InputError` unless `directory` holds safetensors.
+
+    Pickled weights are refused: opening them runs whatever code they hold.
+    """
+    if any((directory / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        return
+    pickled = sorted(path.name for path in directory.glob("*.bin") if path.name.startswith("pytorch_model"))
+    if pickled:
+        raise InputError(
+            "the weights are pickled, and opening a pickle can run any code",
+            given=str(directory / pickled[0]),
+            advice="where you trust the file, convert it once: AutoModel.from_pretrained(DIR, use_safetensors=False)"
+            ".save_pretrained(NEW_DIR), with the AutoModelFor... class that fits its head",
+        )
+    raise InputError(
+        "the model directory has no weights", given=str(directory), advice="put model.safetensors beside config.json"
+    )
+
+
+def fingerprint(reference: Reference) -> str:
+    """`sha256:...` over names and contents of a directory's files, or `hub:ID@REVISION`.
+
+    Raises:
+        InputError: as `resolve`; or the hub does not know the model, or cannot be reached.
+    """
+    found = resolve(reference)
+    if isinstance(found, Path):
+        return f"sha256:{_digest(found)}"
+    return f"hub:{found}@{hub_revision(found)}"
+
+
+def hub_revision(model_id: str) -> str:
+    """The commit of the model's files, as they lie in the cache or as the hub has them now."""
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    try:
+        path = cached_file(model_id, "config.json")
+    except OSError as error:
+        raise not_found(model_id, error) from error
+    return extract_commit_hash(path, None) or "unknown"
+
+
+def not_found(model_id: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0]
+    return InputError(
+        f"no directory here is called {model_id!r}, and the hub does not give a model of that name: {reason}",
+        given=model_id,
+        advice="check the spelling and, for the hub, the connection",
+    )
+
+
+def _digest(directory: Path) -> str:
+    whole = hashlib.sha256()
+    for path in sorted(entry for entry in directory.iterdir() if entry.is_file() and not entry.name.startswith(".")):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _slow(file)
+        whole.update(f"{path.name}\0{content.hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _slow(file: Any) -> Any:
+    """`hashlib.file_digest`, which Python 3.10 lacks."""
+    content = hashlib.sha256()
+    for chunk in iter(lambda: file.read(1 << 20), b""):
+        content.update(chunk)
+    return content
