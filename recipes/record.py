@@ -10,7 +10,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "BudgetLine", "ChangedInput", "Cost", "PartQuality", "Quality", "Report", "Row", "Size", "Speed", "write_atomically",
+    "BudgetLine",
+    "ChangedInput",
+    "Cost",
+    "PartQuality",
+    "Quality",
+    "Report",
+    "Row",
+    "Size",
+    "Speed",
+    "write_atomically",
 ]
 
 Interval = tuple[float, float]

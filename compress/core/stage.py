@@ -63,6 +63,10 @@ class Stage(Choice):
         """(package, extra) pairs that must be installed."""
         return ()
 
+    def runtime_reference(self) -> Stage | None:
+        """An export's twin that brings the uncompressed model to the same runtime at its default precision."""
+        return None
+
     def refuses(self, sketch: Sketch) -> str | None:
         """Why it cannot work on such a model, or None."""
         return None

@@ -1,0 +1,157 @@
+"""From a finished stage to its row: measured in a fresh process, paired with the baseline on the same examples."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recipes.measure.job import Job, Outcome, measure
+from recipes.measure.logits import read_logits
+from recipes.measure.quality import changed_inputs, quality
+from recipes.measure.threads import available_threads
+from recipes.record import Cost, Row
+from recipes.store import Store, identity
+from recipes.work import Done
+
+if TYPE_CHECKING:
+    from finetune.tasks.task import Splits
+    from recipes.recipe import Recipe
+
+__all__ = ["REFERENCE_LOGITS", "Evidence"]
+
+REFERENCE_LOGITS = "reference.npz"
+"""In a stage's directory: the logits of its model before it was saved, which the reload must give again."""
+LOGITS = "logits.npz"
+MEASURED = ("size", "sha256", "load_seconds", "resident_bytes", "speeds", "notes", "max_difference")
+
+
+@dataclass
+class Evidence:
+    """Measures rows. The evaluation rows are read here and nowhere else.
+
+    `baselines`: seed -> the finished stage that ratios and differences of that seed are to.
+    """
+
+    recipe: Recipe
+    store: Store
+    splits: Splits
+    baselines: dict[int | None, Done] = field(default_factory=dict)
+
+    def rows_file(self) -> Path:
+        """The evaluation rows on disk, for the measuring process."""
+        path = self.store.work / f"evaluation-{self.splits.fingerprints['evaluation'][:12]}"
+        if not path.exists():
+            beside = path.with_name(f".{path.name}")
+            shutil.rmtree(beside, ignore_errors=True)
+            self.splits.evaluation.save_to_disk(beside)
+            beside.rename(path)
+        return path
+
+    def baseline_of(self, seed: int | None) -> Done | None:
+        return self.baselines.get(seed) or self.baselines.get(None)
+
+    def row(self, done: Done, *, parent: Done | None, runtime_reference: Path | None) -> Row:
+        """The row of a finished stage, measured now or, where nothing changed, found measured.
+
+        Args:
+            parent: the stage that an export was made from; its model has the parameters that are counted.
+            runtime_reference: the uncompressed model in the export's runtime.
+        """
+        outcome = self._measured(done, parent, runtime_reference)
+        facts = done.facts
+        row = Row(
+            id=facts["id"],
+            stage=facts["stage"],
+            start=facts["start"],
+            seed=facts["seed"],
+            runtime=facts["runtime"],
+            precision=facts["precision"],
+            path=self.store.relative(done.directory),
+            baseline=self._is_baseline(done),
+            size=outcome.size,
+            flops=facts.get("flops"),
+            speed=outcome.speeds,
+            load_seconds=outcome.load_seconds,
+            resident_bytes=outcome.resident_bytes,
+            cost=Cost.model_validate(facts["cost"]),
+            sha256=outcome.sha256,
+            identity=done.identity,
+            reused=done.reused,
+            notes=[*facts.get("notes", ()), *outcome.notes],
+            facts={**facts["facts"], "settings": facts["settings"]},
+            cut=facts["cut"],
+        )
+        if done.head_trained:
+            self._judge(row, done)
+        return row
+
+    def _is_baseline(self, done: Done) -> bool:
+        return any(done.directory == baseline.directory for baseline in self.baselines.values())
+
+    def _measured(self, done: Done, parent: Done | None, runtime_reference: Path | None) -> Outcome:
+        expected = self._identity(done, runtime_reference)
+        found = done.folder.measured(expected)
+        if found is None:
+            found = self._measure(done, parent, runtime_reference, expected)
+        return Outcome.model_validate(found["outcome"])
+
+    def _identity(self, done: Done, runtime_reference: Path | None) -> str:
+        baseline = self.baseline_of(done.facts["seed"])
+        return identity(
+            stage=done.identity,
+            baseline=None if baseline is None else baseline.identity,
+            reference=runtime_reference is not None,
+            probes=[probe.recipe_form() for probe in self.recipe.measure],
+            evaluation=self.splits.fingerprints["evaluation"],
+            threads=available_threads(),
+        )
+
+    def _measure(
+        self, done: Done, parent: Done | None, runtime_reference: Path | None, expected: str
+    ) -> dict[str, Any]:
+        baseline = self.baseline_of(done.facts["seed"])
+        itself = baseline is None or baseline.directory == done.directory
+        job = Job(
+            directory=done.directory.resolve(),
+            runtime=done.facts["runtime"],
+            reference=_existing(done.directory / REFERENCE_LOGITS),
+            tolerance=0.0,
+            baseline=None if itself or baseline is None else baseline.directory.resolve(),
+            runtime_reference=None if runtime_reference is None else runtime_reference.resolve(),
+            task=self.recipe.task.recipe_form(),
+            seed=self.recipe.seeds[0],
+            evaluation=self.rows_file().resolve(),
+            probes=[probe.recipe_form() for probe in self.recipe.measure] if done.head_trained else [],
+            counts=None if parent is None else parent.facts["counts"],
+        )
+        scratch = self.store.work / f"measure-{done.folder.name}"
+        outcome = measure(job, scratch)
+        if outcome.logits is not None:
+            shutil.move(outcome.logits, done.directory / LOGITS)
+        facts = {"identity": expected, "outcome": outcome.model_dump(mode="json", exclude={"logits", "select_logits"})}
+        done.folder.keep_measurement(facts)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return facts
+
+    def _judge(self, row: Row, done: Done) -> None:
+        """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""
+        task, rows = self.recipe.task, self.splits.evaluation
+        labels, parts = np.asarray(rows["label"]), rows["part"]
+        logits = read_logits(done.directory / LOGITS)[1]
+        baseline = self.baseline_of(row.seed)
+        before = None
+        if baseline is not None and not row.baseline:
+            before = read_logits(baseline.directory / LOGITS)[1]
+        row.quality = quality(task, logits, labels, parts, before, select_value=done.facts["select_value"])
+        if before is not None and not task.regression:
+            row.changed_inputs = changed_inputs(
+                logits, before, labels, row_ids=rows["row_id"], texts=task.texts(rows), label_names=task.label_names
+            )
+
+
+def _existing(path: Path) -> Path | None:
+    return path.resolve() if path.exists() else None

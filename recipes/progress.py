@@ -1,0 +1,35 @@
+"""What a run says while it works: lines on the terminal, and the same with times in `log.txt`. No torch here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Writes each line twice. `quiet` leaves out the terminal, as for processes beside the main one."""
+
+    def __init__(self, file: Path | None, *, quiet: bool = False):
+        from rich.console import Console
+
+        self.file, self.quiet = file, quiet
+        self.console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str, *, style: str | None = None) -> None:
+        if not self.quiet:
+            self.console.print(text, style=style, markup=False, soft_wrap=True)
+        if self.file is not None:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+            with self.file.open("a", encoding="utf-8") as log:
+                log.writelines(f"{stamp} {line}\n" for line in text.splitlines())
+
+    def begin(self, number: int, count: int, name: str) -> None:
+        self.say(f"[{number}/{count}] {name}", style="bold")
+
+    def reused(self, number: int, count: int, name: str) -> None:
+        self.say(f"[{number}/{count}] {name}: finished before and unchanged, reused", style="dim")
+
+    def failed(self, name: str, error: Exception) -> None:
+        self.say(f"{name} failed\n{error}", style="bold red")

@@ -1,0 +1,48 @@
+"""The uncompressed model in an export's runtime, so that the runtime's gain is not sold as compression."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compress.core.artifact import Artifact
+from compress.core.errors import StageFailed
+from recipes.chain import stage_settings
+from recipes.store import Store, identity
+from recipes.work import Done, Ledger
+
+if TYPE_CHECKING:
+    from compress.core.context import Context
+    from compress.core.stage import Stage
+
+__all__ = ["uncompressed"]
+
+
+def uncompressed(
+    stage: Stage, baseline: Done, store: Store, *, context: Callable[[Path, Ledger], Context]
+) -> Path | None:
+    """The directory of `baseline` exported as `stage` says, at its runtime's default precision; made once.
+
+    None where the stage knows no such export.
+
+    Raises:
+        StageFailed: the export gave something that is no artifact.
+    """
+    reference = stage.runtime_reference()
+    if reference is None:
+        return None
+    mark = identity(stage=stage_settings(reference), baseline=baseline.identity)
+    directory = store.work / f"{reference.name}-{mark[:12]}"
+    if directory.exists():
+        return directory
+    scratch = store.work / f".{directory.name}.partial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    artifact = reference.run(baseline.bundle(), context(scratch, Ledger()))
+    if not isinstance(artifact, Artifact):
+        raise StageFailed("an export gave no artifact", given=reference.recipe_form())
+    artifact.directory.rename(directory)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return directory

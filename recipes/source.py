@@ -1,0 +1,61 @@
+"""Row 0: the model as given, with its own head or a fresh one, kept like any stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.core.errors import InputError
+from recipes.record import Cost
+from recipes.store import Folder
+from recipes.work import Done, bundle_facts
+
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
+    from compress.core.context import Context
+    from recipes.recipe import Recipe
+
+__all__ = ["keep_source", "load"]
+
+
+def load(recipe: Recipe, seed: int) -> Bundle:
+    """The recipe's model with a head for its task; `seed` draws the head where the checkpoint has none that fits.
+
+    Raises:
+        InputError: there is no such model, or it has no weights that may be opened; with the place in the recipe.
+    """
+    from compress.core.loading import load_source
+
+    task = recipe.task
+    try:
+        return load_source(
+            recipe.reference, head=task.head, labels=task.label_names, regression=task.regression, seed=seed
+        )
+    except InputError as error:
+        error.where = error.where or recipe.where("model")
+        raise
+
+
+def keep_source(
+    bundle: Bundle,
+    folder: Folder,
+    expected: str,
+    *,
+    seed: int | None,
+    context: Callable[[Path], Context],
+    facts: Callable[[Bundle, Path], dict[str, Any]],
+) -> Done:
+    """Save the source in `folder`, as `recipes.work.carry_out` keeps a stage."""
+    partial = folder.begin(expected)
+    started = time.perf_counter()
+    result = partial / "result"
+    about = {
+        "id": "source", "stage": "source", "start": None, "seed": seed, "settings": {},
+        "identity": expected, "facts": {}, "notes": list(getattr(bundle, "notes", ())),
+    }  # fmt: skip
+    about |= bundle_facts(bundle, result, context(partial), facts)
+    about["cost"] = Cost(seconds=time.perf_counter() - started).model_dump(mode="json")
+    folder.finish(result, about)
+    return Done(folder, about, reused=False)

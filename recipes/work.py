@@ -1,0 +1,187 @@
+"""One stage of a run, carried out once: find it finished, or run it in a directory of its own and keep the result."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.core.artifact import Artifact
+from compress.core.bundle import Bundle
+from compress.core.errors import StageFailed
+from compress.core.stage import Stage
+from recipes.record import Cost
+from recipes.store import Folder, Store
+
+if TYPE_CHECKING:
+    import torch
+
+    from compress.core.context import Context
+    from compress.core.training import Fit, FitResult
+
+__all__ = ["Done", "Ledger", "bundle_facts", "carry_out", "find"]
+
+
+@dataclass
+class Done:
+    """A finished stage on disk. `facts` is what its `stage.json` says."""
+
+    folder: Folder
+    facts: dict[str, Any]
+    reused: bool
+
+    @property
+    def directory(self) -> Path:
+        return self.folder.final
+
+    @property
+    def identity(self) -> str:
+        return str(self.facts["identity"])
+
+    @property
+    def head_trained(self) -> bool:
+        return "head_trained" in self.facts["states"]
+
+    def bundle(self, device: torch.device | str = "cpu") -> Bundle:
+        from compress.core.saving import load
+
+        return load(self.directory, device=device)
+
+
+@dataclass
+class Ledger:
+    """Adds up what the fits of a stage did."""
+
+    results: list[FitResult] = field(default_factory=list)
+
+    def watching(self, fit: Fit) -> Fit:
+        def watched(*args: Any, **settings: Any) -> FitResult:
+            self.results.append(fit(*args, **settings))
+            return self.results[-1]
+
+        return watched
+
+    @property
+    def trained_parameters(self) -> int:
+        return max((result.trained_parameters for result in self.results), default=0)
+
+    @property
+    def training_flops(self) -> float | None:
+        flops = [float(result.notes["training_flops"]) for result in self.results if "training_flops" in result.notes]
+        return sum(flops) if flops else None
+
+
+def find(folder: Folder, expected: str, store: Store, *, leaf: bool) -> Done | None:
+    """The stage if it is finished, here or in another run of the store."""
+    facts = folder.finished(expected)
+    if facts is None:
+        other = store.elsewhere(expected, leaf=leaf)
+        if other is None:
+            return None
+        folder.adopt(other)
+        facts = folder.finished(expected)
+    return None if facts is None else Done(folder, facts, reused=True)
+
+
+def carry_out(
+    stage: Stage,
+    parent: Bundle,
+    *,
+    folder: Folder,
+    expected: str,
+    context: Callable[[Path, Ledger], Context],
+    device: torch.device,
+    about: Mapping[str, Any],
+    facts: Callable[[Bundle, Path], dict[str, Any]],
+) -> Done:
+    """Run `stage` on `parent` and keep its result in `folder`.
+
+    Args:
+        context: makes the stage's Context, given its scratch directory and the ledger of its fits.
+        about: what `stage.json` says besides what is found out here (id, stage, start, seed, settings).
+        facts: what else it says of a model, found out while that is in memory; may write beside it.
+
+    Raises:
+        StageFailed: the disk is full; finished stages are whole.
+    """
+    try:
+        return _carry_out(stage, parent, folder, expected, context, device, about, facts)
+    except OSError as error:
+        raise StageFailed(
+            f"the disk would not take the result: {error.strerror or error}",
+            where=str(folder.partial),
+            advice="finished stages are whole; make room and run again",
+        ) from error
+
+
+def _carry_out(
+    stage: Stage,
+    parent: Bundle,
+    folder: Folder,
+    expected: str,
+    context: Callable[[Path, Ledger], Context],
+    device: torch.device,
+    about: Mapping[str, Any],
+    more: Callable[[Bundle, Path], dict[str, Any]],
+) -> Done:
+    from recipes.measure.memory import peak_memory
+
+    partial = folder.begin(expected)
+    scratch = partial / "work"
+    scratch.mkdir(exist_ok=True)
+    ledger = Ledger()
+    ctx = context(scratch, ledger)
+    before, count = parent.sketch(), len(parent.changes)
+    started = time.perf_counter()
+    with peak_memory(device) as peak:
+        outcome = stage.run(parent, ctx)
+    cost = Cost(
+        seconds=time.perf_counter() - started,
+        peak_bytes=peak.bytes,
+        import_bytes=peak.before,
+        trained_parameters=ledger.trained_parameters,
+        training_flops=ledger.training_flops,
+    )
+    result = partial / "result"
+    facts = {**about, "identity": expected, "cost": cost.model_dump(mode="json"), "facts": ctx.facts}
+    if isinstance(outcome, Artifact):
+        facts |= _artifact_facts(outcome, result, parent)
+    else:
+        facts |= bundle_facts(outcome, result, ctx, more)
+        facts["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
+    folder.finish(result, facts)
+    return Done(folder, facts, reused=False)
+
+
+def _artifact_facts(artifact: Artifact, result: Path, parent: Bundle) -> dict[str, Any]:
+    shutil.move(artifact.directory, result)
+    return {
+        "runtime": artifact.runtime,
+        "precision": artifact.precision,
+        "artifact": dict(artifact.notes),
+        "states": sorted(parent.states),
+        "cut": {},
+        "select_value": None,
+    }
+
+
+def bundle_facts(
+    bundle: Bundle, result: Path, ctx: Context, more: Callable[[Bundle, Path], dict[str, Any]]
+) -> dict[str, Any]:
+    """Save `bundle` in `result`, and what `stage.json` says of it."""
+    from compress.core.saving import save
+
+    trained = "head_trained" in bundle.states
+    select_value = ctx.evaluate(bundle) if trained else None
+    save(bundle.to("cpu"), result)
+    return {
+        "runtime": "pytorch",
+        "precision": "fp32",
+        "states": sorted(bundle.states),
+        "cut": {},
+        "select_value": select_value,
+        **more(bundle, result),
+    }
