@@ -20,7 +20,7 @@ class Scoring(Protocol):
     """What is needed of a task; `finetune.tasks` has them."""
 
     @property
-    def metric_name(self) -> str: ...
+    def metric(self) -> str: ...
 
     @property
     def regression(self) -> bool: ...
@@ -45,7 +45,7 @@ class _Answers:
 
     @property
     def is_share(self) -> bool:
-        return self.task.metric_name == "accuracy"
+        return self.task.metric == "accuracy"
 
     def right(self, logits: np.ndarray) -> np.ndarray:
         return logits.argmax(-1) == self.labels
@@ -89,7 +89,7 @@ def quality(
     several = sorted(set(names.tolist())) if len(set(names.tolist())) > 1 else []
     return Quality(
         **whole,
-        metric=task.metric_name,
+        metric=task.metric,
         test=_test_name(answers, resamples),
         smallest_detectable=_smallest_detectable(answers, spread),
         **_agreement(answers),

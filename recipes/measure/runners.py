@@ -75,21 +75,12 @@ def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
 
 
 def _open_export(directory: Path, threads: int) -> Model:
-    from transformers import AutoConfig
-
+    from compress.core.opening import model_class, open_processor, read_config
     from compress.export import open_artifact
 
+    config = model_class(read_config(directory)).config_class.from_pretrained(directory)
     session = open_artifact(directory, threads=threads, exact=False)
-    return Model(session, open_processor(directory), AutoConfig.from_pretrained(directory))
-
-
-def open_processor(directory: Path) -> Any:
-    """The tokenizer, or else the image processor, that is saved in `directory`."""
-    from transformers import AutoImageProcessor, AutoTokenizer
-
-    if (directory / "preprocessor_config.json").is_file() and not (directory / "tokenizer_config.json").is_file():
-        return AutoImageProcessor.from_pretrained(directory)
-    return AutoTokenizer.from_pretrained(directory)
+    return Model(session, open_processor(directory, config), config)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "counts", "model_files", "sha256", "size", "tokenizer_files"]
 
 MODEL_NAMES = {"config.json", "trimformer.json", "export.json", "adapter_config.json", "model.safetensors.index.json"}
+MASKS = "masks.safetensors"
+"""Data for a later fit: the zeros themselves stand in the weights."""
 MODEL_SUFFIXES = {".safetensors", ".py"}
 EXPORT_SUFFIXES = {".onnx", ".data", ".onnx_data", ".xml", ".bin"}
 TOKENIZER_NAMES = {
@@ -48,7 +50,7 @@ def model_files(directory: Path) -> list[Path]:
     export = (directory / "export.json").is_file()
     suffixes = EXPORT_SUFFIXES if export else MODEL_SUFFIXES
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and not _is_tokenizer(path)]
-    found = [path for path in files if path.name in MODEL_NAMES or path.suffix in suffixes]
+    found = [path for path in files if path.name in MODEL_NAMES or (path.suffix in suffixes and path.name != MASKS)]
     if not any(path.suffix in suffixes for path in found):
         raise InputError("there is no model in this directory", where=str(directory), advice=_advice(files))
     return found

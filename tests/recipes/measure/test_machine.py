@@ -1,0 +1,123 @@
+"""Threads, memory, environment, energy."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from recipes.measure import energy as energy_module
+from recipes.measure import memory, threads
+from recipes.measure.energy import energy
+from recipes.measure.environment import environment, instructions
+from recipes.measure.memory import peak_memory, resident_bytes
+
+
+def test_the_quota_of_a_container_bounds_the_threads(tmp_path):
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/pod/box\n")
+    (tmp_path / "pod" / "box").mkdir(parents=True)
+    (tmp_path / "pod" / "box" / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "pod" / "cpu.max").write_text("150000 100000\n")
+    assert threads.cgroup_quotas(tmp_path, membership) == [1.5]
+
+
+def test_the_older_control_groups_are_read_too(tmp_path):
+    membership = tmp_path / "cgroup"
+    membership.write_text("4:memory:/box\n3:cpu,cpuacct:/box\n")
+    (tmp_path / "cpu" / "box").mkdir(parents=True)
+    (tmp_path / "cpu" / "box" / "cpu.cfs_quota_us").write_text("300000")
+    (tmp_path / "cpu" / "box" / "cpu.cfs_period_us").write_text("100000")
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1")
+    assert threads.cgroup_quotas(tmp_path, membership) == [3.0]
+
+
+def test_no_control_groups_no_quota(tmp_path):
+    assert threads.cgroup_quotas(tmp_path, tmp_path / "none") == []
+    assert threads.available_threads() >= 1
+
+
+def test_a_quota_below_one_is_one_thread(monkeypatch):
+    monkeypatch.setattr(threads, "cgroup_quotas", lambda: [0.4])
+    assert threads.available_threads() == 1
+
+
+def _work(megabytes):
+    return np.ones(megabytes * 125_000)
+
+
+def test_peak_memory_sees_what_was_freed_again():
+    with peak_memory("cpu") as peak:
+        _work(120)
+    assert 100e6 < peak.bytes - peak.before < 200e6
+    assert peak.before > 10e6
+
+
+def test_peak_memory_forgets_what_was_before():
+    _work(200)
+    with peak_memory() as peak:
+        _work(50)
+    assert peak.bytes - peak.before < 120e6
+
+
+def test_where_the_mark_cannot_be_reset_it_is_sampled_and_said(monkeypatch):
+    monkeypatch.setattr(memory, "_can_reset", lambda: False)
+    with peak_memory("cpu") as peak:
+        kept = _work(80)
+        __import__("time").sleep(0.05)
+    assert kept[0] == 1
+    assert peak.bytes - peak.before > 60e6
+    assert "sampled" in peak.notes[0]
+
+
+def test_peak_memory_is_filled_when_the_work_fails():
+    with pytest.raises(ZeroDivisionError), peak_memory() as peak:
+        _work(60)
+        1 / 0  # noqa: B018
+    assert peak.bytes > peak.before
+
+
+def test_resident_bytes_grow_with_what_is_kept():
+    before = resident_bytes()
+    kept = _work(50)
+    assert resident_bytes() - before > 40e6
+    assert kept.size
+
+
+def test_environment_is_plain_and_complete():
+    found = environment()
+    assert {"cpu", "instructions", "threads", "memory_bytes", "gpu", "system", "python", "versions"} <= set(found)
+    assert found["threads"] >= 1
+    assert found["memory_bytes"] > 1e8
+    assert {"torch", "transformers", "numpy"} <= set(found["versions"])
+
+
+def test_instruction_sets_are_named_from_the_flags():
+    assert instructions({"avx2", "avx512f", "avx512_vnni", "sse4_2"}) == ["AVX2", "AVX-512", "VNNI"]
+    assert instructions({"avx_vnni", "amx_tile", "amx_int8"}) == ["VNNI", "AMX", "AMX-INT8"]
+    assert instructions(set()) == []
+
+
+def test_energy_is_none_without_its_package(monkeypatch):
+    monkeypatch.setattr(energy_module, "installed", lambda package: False)
+    with energy() as used:
+        pass
+    assert used.kwh is None
+
+
+def test_energy_is_that_of_the_tracker(monkeypatch):
+    class Tracker:
+        final_emissions_data = types.SimpleNamespace(energy_consumed=0.25)
+
+        def __init__(self, **options):
+            assert options["save_to_file"] is False
+
+        def start(self): ...
+
+        def stop(self): ...
+
+    monkeypatch.setattr(energy_module, "installed", lambda package: True)
+    monkeypatch.setitem(sys.modules, "codecarbon", types.SimpleNamespace(OfflineEmissionsTracker=Tracker))
+    with energy() as used:
+        pass
+    assert used.kwh == 0.25
