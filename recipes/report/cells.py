@@ -42,6 +42,8 @@ def _cells(row: Row, baseline: Row | None) -> dict[str, Cell]:
         cells["memory"] = Cell(units.bytes_(row.cost.peak_bytes))
     if row.quality:
         cells["quality"] = quality_cell(row.quality)
+        if row.quality.p_value is not None:
+            cells["p"] = Cell(units.probability(row.quality.p_value))
         cells["difference"] = Cell("baseline") if row.baseline else difference_cell(row.quality)
     return cells
 
@@ -54,7 +56,8 @@ def _runtime(row: Row) -> str:
 def _smaller(row: Row, baseline: Row | None) -> str:
     if not (baseline and baseline.size and row.size and row.size.bytes) or baseline.id == row.id:
         return ""
-    return units.ratio(baseline.size.bytes / row.size.bytes)
+    smaller = baseline.size.bytes / row.size.bytes
+    return "" if 0.995 < smaller < 1.005 else units.ratio(smaller)
 
 
 def quality_cell(quality: Quality) -> Cell:
@@ -119,5 +122,5 @@ def _spread(
 ) -> Cell:
     if not values:
         return Cell()
-    deviation = stdev(values) if len(values) > 1 else 0.0
-    return Cell(show(mean(values)), f"± {(width or show)(deviation)}" if deviation else "± 0")
+    deviation = stdev(values) if len(set(values)) > 1 else 0.0
+    return Cell(show(mean(values)), f"± {(width or show)(deviation)}" if deviation else "")

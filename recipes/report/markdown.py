@@ -7,10 +7,10 @@ from recipes.report.cells import Cell
 from recipes.report.headline import budget_value, headline
 from recipes.report.table import Column, Table, is_reused, metric, table
 
-__all__ = ["markdown"]
+__all__ = ["page"]
 
 
-def markdown(report: Report) -> str:
+def page(report: Report) -> str:
     """A heading, the headline, the table, the budget, notes and failures."""
     whole = table(report)
     parts = [f"# {_plain(report.name)}", _plain(headline(report)), _table(whole), _plain(whole.caption)]

@@ -9,7 +9,18 @@ from recipes.record import Report, Row
 from recipes.report.cells import Cell, mean_cells, row_cells
 from recipes.report.points import Point, points, short
 
-__all__ = ["Column", "Line", "Table", "groups", "is_prediction", "is_reused", "metric", "table"]
+__all__ = [
+    "Column",
+    "Line",
+    "Table",
+    "groups",
+    "has_seeds",
+    "is_prediction",
+    "is_reused",
+    "metric",
+    "row_name",
+    "table",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,10 @@ def is_reused(row: Row) -> bool:
     return row.reused and row.id != "source"
 
 
+def has_seeds(report: Report) -> bool:
+    return any(len(group) > 1 for group in groups(report).values())
+
+
 def is_prediction(report: Report) -> bool:
     """A report of `check`: nothing was run, so nothing was measured, saved or failed."""
     ran = any(row.quality or row.speed or row.sha256 or row.path for row in report.rows)
@@ -72,26 +87,27 @@ def table(report: Report, *, speeds: int | None = 2) -> Table:
         lines=_lines(report, chosen),
         caption=_caption(report),
         prediction=is_prediction(report),
-        footnotes=tuple((_name(row), note) for row in report.rows for note in row.notes),
+        footnotes=tuple((row_name(row, report), note) for row in report.rows for note in row.notes),
     )
 
 
-def _name(row: Row) -> str:
-    return row.id if row.seed is None else f"{row.id}, seed {row.seed}"
+def row_name(row: Row, report: Report) -> str:
+    """The row's id, with its seed where the report has several of it."""
+    return f"{row.id}, seed {row.seed}" if len(groups(report)[row.id]) > 1 else row.id
 
 
 def _caption(report: Report) -> str:
     if is_prediction(report):
         return "Predicted: nothing was run, so there is no quality and no speed here."
     examples = max((row.quality.examples for row in report.rows if row.quality), default=0)
-    judged = f" {metric(report)} on {examples:,} examples;" if examples else ""
-    return f"Measured.{judged} brackets hold 95 % intervals; pp is percentage points; MB is 10⁶ bytes."
+    judged = f"{metric(report).capitalize()} on {examples:,} examples; " if examples else ""
+    return f"{judged}brackets hold 95 % intervals; pp is percentage points; MB is 10⁶ bytes."
 
 
 def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
     rows = report.rows
     columns = [Column("id", "stage", "runtime", numeric=False)]
-    if any(len(group) > 1 for group in groups(report).values()):
+    if has_seeds(report):
         columns.append(Column("seed", "seed"))
     columns.append(Column("parameters", "parameters", keep=1))
     columns.append(Column("size", "size", "smaller by" if not is_prediction(report) else ""))
@@ -102,8 +118,10 @@ def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
         return tuple(columns)
     columns.append(Column("quality", metric(report), "95 % interval"))
     columns.append(Column("difference", "difference", "to the baseline", keep=8))
+    if any(row.quality and row.quality.p_value is not None for row in rows):
+        columns.append(Column("p", "test", keep=3))
     for index, point in enumerate(chosen):
-        columns.append(Column(f"speed {index}", "speed-up", short(point), keep=7 if index == 0 else 3 - index))
+        columns.append(Column(f"speed {index}", "speed-up", short(point), keep=7 if index == 0 else 2))
     return tuple(columns)
 
 

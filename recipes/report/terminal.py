@@ -42,7 +42,7 @@ def draw(whole: Table, console: Console) -> RichTable:
     from rich.table import Table as RichTable
 
     columns = fitting(whole, console.width)
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 2, 0, 0))
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         head = _text(f"{column.title}\n{column.detail}".rstrip(), console)
         drawn.add_column(head, justify="right" if column.numeric else "left", overflow="fold")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from recipes.record import Interval
 
-
 __all__ = [
     "DASH", "TIMES", "bytes_", "count", "decimal", "difference", "flops", "interval", "is_percent", "is_shown", "nats",
     "plain_number", "point", "probability", "ratio", "score", "seconds", "signed",
@@ -20,7 +19,7 @@ PERCENT_METRICS = frozenset({"accuracy"})
 
 
 def plain_number(value: float, digits: int = 3) -> str:
-    """`value` with `digits` significant digits, no exponent, a real minus sign."""
+    """`value` with `digits` significant digits, without an exponent from 0.0001 on, with a real minus sign."""
     if value == 0:
         return "0"
     magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0

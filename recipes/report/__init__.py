@@ -1,0 +1,16 @@
+"""Views of a report: the terminal, Markdown, one HTML page, and several runs side by side. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recipes.record import Report, write_atomically
+from recipes.report import html, markdown, terminal
+
+__all__ = ["terminal", "write"]
+
+
+def write(report: Report, directory: Path) -> None:
+    """Write report.md and report.html into `directory`, beside report.json."""
+    write_atomically(directory / "report.md", markdown.page(report))
+    write_atomically(directory / "report.html", html.page(report))

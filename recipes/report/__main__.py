@@ -1,0 +1,27 @@
+"""`python -m recipes.report DIR ...`: draw the views again from report.json."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from recipes.record import Report
+from recipes.report import terminal, write
+
+
+def main(arguments: list[str]) -> int:
+    """Draw each run directory's report; 2 where one has none."""
+    missing = [name for name in arguments if not (Path(name) / "report.json").is_file()]
+    if missing or not arguments:
+        wrong = f"no report.json in: {', '.join(missing)}" if missing else "usage: python -m recipes.report DIR ..."
+        print(wrong, file=sys.stderr)
+        return 2
+    for name in arguments:
+        report = Report.read(Path(name))
+        write(report, Path(name))
+        terminal.show(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
