@@ -43,7 +43,7 @@ class Numbered:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """What was read, before any draw: the train split, the evaluation splits, and the select split where one is named."""
+    """What was read, before any draw: train, the evaluation splits, and select where a split is named for it."""
 
     labels: LabelSet
     train: Numbered

@@ -41,7 +41,7 @@ def shares(sizes: np.ndarray, count: int) -> np.ndarray:
     """`count` divided over groups of these sizes, in proportion, by largest remainder."""
     exact = sizes * (min(count, sizes.sum()) / sizes.sum())
     counts = np.floor(exact).astype(np.int64)
-    missing = int(round(exact.sum())) - int(counts.sum())
+    missing = round(float(exact.sum())) - int(counts.sum())
     # A stable sort gives ties to the first class, so that the draw is the same everywhere.
     counts[np.argsort(counts - exact, kind="stable")[:missing]] += 1
     return counts

@@ -149,7 +149,7 @@ class TextClassification(Task):
         raise InputError(
             "no split to report on",
             where=self.source.describe() if self.source else "task.data",
-            advice=f"name one in `evaluation:` (a split or the path of a file); there is: {', '.join(there) or 'nothing'}",
+            advice=f"name a split or a file in `evaluation:`; there is: {', '.join(there) or 'nothing'}",
         )
 
     def encoded(self, rows: Dataset, processor: Any) -> Encoded:

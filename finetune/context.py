@@ -1,0 +1,73 @@
+"""Fills the openings of a Context: training, batches, and evaluation on *select*."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from compress.core.bundle import Bundle
+from compress.core.context import BatchSource, Context
+from compress.core.training import Batch
+from finetune.batches import Batches, moved
+from finetune.predict import logits
+from finetune.tasks.task import Splits, Task
+from finetune.training import make_fit
+
+__all__ = ["make_batches", "make_context", "select_score"]
+
+
+def make_context(
+    task: Task,
+    splits: Splits,
+    *,
+    seed: int,
+    device: torch.device,
+    scratch: Path | None,
+    progress: bool = False,
+    **extra: Any,
+) -> Context:
+    """The context of one stage.
+
+    Args:
+        task: the recipe's.
+        splits: its data by this seed. *evaluation* is not handed on.
+        seed: of the run.
+        device: where models live.
+        scratch: the stage's directory for checkpoints; None trains without any.
+        progress: show a bar for long work.
+        extra: further fields of `Context` (`earlier`, `best`).
+    """
+    return Context(
+        task=task,
+        fit=make_fit(task, splits, seed=seed, device=device, directory=scratch, progress=progress),
+        batches=make_batches(task, splits, seed=seed),
+        evaluate=lambda bundle: select_score(bundle, task, splits, device=device),
+        device=device,
+        seed=seed,
+        scratch=scratch,
+        part_fingerprints={part: splits.fingerprints.get(part, "") for part in ("train", "select")},
+        **extra,
+    )
+
+
+def make_batches(task: Task, splits: Splits, *, seed: int) -> BatchSource:
+    """`Context.batches` for these splits."""
+
+    def batches(
+        bundle: Bundle, part: Literal["train", "select"] = "train", count: int | None = None, batch_size: int = 32
+    ) -> Iterator[Batch]:
+        source = Batches(bundle, task, splits.train if part == "train" else splits.select)
+        found = source.in_order(batch_size) if count is None else source.drawn(count, batch_size, seed=seed)
+        return (moved(batch, bundle.device) for batch in found)
+
+    return batches
+
+
+def select_score(bundle: Bundle, task: Task, splits: Splits, *, device: torch.device | None = None) -> float:
+    """The task's metric on *select*."""
+    answers = logits(bundle, task, splits.select, device=device)
+    return task.score(answers, np.asarray(splits.select["label"]))

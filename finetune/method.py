@@ -1,0 +1,65 @@
+"""Which parameters are trained, and what is put into the model for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.choice import Choice
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.sketch import Sketch, State
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+
+__all__ = ["Method", "only_trained"]
+
+
+class Method(Choice):
+    """A way to fine-tune. A member says which parameters move; it may also add some."""
+
+    home: ClassVar[str] = "finetune.methods"
+    default_plan: ClassVar[TrainPlan] = DEFAULT_PLAN
+    """What a plan that is left open means for this method."""
+
+    def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
+        """The bundle with what the method adds to it; itself unless overridden."""
+        return bundle
+
+    def trainable(self, bundle: Bundle) -> frozenset[str]:
+        """The names of the parameters that move, as `model.named_parameters()` gives them."""
+        raise NotImplementedError
+
+    def finish(self, bundle: Bundle, ctx: Context) -> Bundle:
+        """The bundle after training; itself unless overridden."""
+        return bundle
+
+    def adds(self) -> frozenset[State]:
+        """States that the model has afterwards, besides `head_trained`."""
+        return frozenset()
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        """Why it cannot tune such a model, or None."""
+        return None
+
+
+@contextmanager
+def only_trained(model: nn.Module, names: frozenset[str]) -> Iterator[None]:
+    """Inside a `with`, the parameters `names` receive gradients and no other does.
+
+    Raises:
+        InputError: `names` is empty: there is nothing to train.
+    """
+    if not names:
+        raise InputError("the method leaves no parameter to train", advice="choose another method")
+    before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+    try:
+        yield
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(before.get(name, parameter.requires_grad))
