@@ -1,0 +1,122 @@
+"""The stage: the student, its training, what it refuses."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from compress.core.change import change_from_data
+from compress.core.errors import InputError, Refusal
+from compress.core.training import TrainPlan
+from compress.distill.change import KeepLayers
+from compress.distill.stage import Distill, Student
+from tests.compress.distill.stub import stub_context, trained
+
+
+def run(stage, tmp_path, bundle=None, **extra):
+    ctx = stub_context(tmp_path, **extra)
+    return stage.run(bundle or trained(), ctx), ctx
+
+
+def test_the_student_starts_as_its_teachers_layers(tmp_path):
+    teacher = trained()
+    student, _ = run(Distill(student=Student(layers=2)), tmp_path, teacher.copy(), steps=0)
+    assert student.sketch().layers == 2
+    blocks = teacher.family.module_list(teacher.model)
+    for kept, block in zip((0, 3), student.family.module_list(student.model)):
+        assert all(torch.equal(a, b) for a, b in zip(block.parameters(), blocks[kept].parameters()))
+    assert torch.equal(student.model.classifier.weight, teacher.model.classifier.weight)
+    assert "head_trained" in student.states and student.changes == (KeepLayers(kept=(0, 3), of=4),)
+
+
+def test_training_brings_the_student_nearer(tmp_path):
+    stage = Distill(losses=("soft_targets", "hidden_states"), train=TrainPlan(epochs=3))
+    teacher = trained(attention_probs_dropout_prob=0.0, hidden_dropout_prob=0.0)
+    student, ctx = run(stage, tmp_path, teacher, steps=25)
+    assert ctx.fit.losses[-1] < 0.5 * ctx.fit.losses[0]
+    assert ctx.fit.plans[0].epochs == 3 and ctx.fit.plans[0].learning_rate == 1e-4
+    assert set(ctx.facts["losses"]) == {"soft_targets", "hidden_states"}
+    assert ctx.facts["teacher_outputs"]["outputs"] == "cached"
+    assert student.sketch().layers == 2
+
+
+def test_the_teacher_may_be_an_earlier_stage(tmp_path):
+    earlier = trained(seed=9)
+    stage = Distill(teacher="finetune", losses=("soft_targets",), train=TrainPlan(epochs=1))
+    bundle = trained()
+    bundle.states = frozenset()
+    assert stage.refuses(bundle.sketch()) is None and stage.named_stages() == {"teacher": "finetune"}
+    student, ctx = run(stage, tmp_path, bundle, earlier={"finetune": lambda: earlier})
+    assert ctx.facts["teacher"] == "finetune" and "head_trained" in student.states
+    with pytest.raises(InputError, match="no earlier stage"):
+        run(stage, tmp_path, trained())
+
+
+def test_labels_alone_need_no_teacher(tmp_path):
+    _, ctx = run(Distill(losses=("labels",)), tmp_path)
+    assert "teacher_outputs" not in ctx.facts
+
+
+@pytest.mark.parametrize(
+    "name", ["bert", "roberta", "electra", "mpnet", "distilbert", "modernbert", "gpt2", "deberta-v2"]
+)
+def test_guess_is_what_the_student_becomes(name, tmp_path):
+    stage, bundle = Distill(train=TrainPlan(epochs=1)), trained(name)
+    before = bundle.sketch()
+    assert stage.refuses(before) is None
+    guessed = stage.guess(before).apply(bundle.copy()).sketch()
+    student, ctx = run(stage, tmp_path, bundle, steps=1)
+    assert student.sketch().parameters == guessed.parameters < before.parameters
+    assert all(loss == loss for loss in ctx.fit.losses)
+
+
+@pytest.mark.parametrize(
+    ("stage", "states", "message"),
+    [
+        ({}, [], "head is not trained"),
+        ({}, ["head_trained", "quantized"], "quantized"),
+        ({}, ["head_trained", "masked"], "make them permanent"),
+        ({"student": {"layers": 9}}, ["head_trained"], "9 layers cannot be copied from a model of 4"),
+        ({"student": {"layers": [3, 1]}}, ["head_trained"], "rising"),
+        ({"losses": [{"hidden_states": {"layers": [[5, 0]]}}]}, ["head_trained"], "outside"),
+    ],
+)
+def test_refusals_say_why(stage, states, message):
+    bundle = trained()
+    bundle.states = frozenset(states)
+    assert message in Distill.model_validate(stage).refuses(bundle.sketch())
+
+
+def test_families_without_layers_of_their_own_refuse():
+    assert "albert" in Distill().refuses(trained("albert").sketch())
+    assert "first layer" in Distill(student=Student(layers=(1, 2))).refuses(trained("t5").sketch())
+
+
+def test_teachers_that_cannot_be_compared_are_refused(tmp_path):
+    stage = Distill(teacher="other")
+    with pytest.raises(Refusal, match="2 labels and the teacher 3"):
+        run(stage, tmp_path, earlier={"other": lambda: trained(labels=3)})
+    with pytest.raises(Refusal, match="equal widths"):
+        run(stage, tmp_path, earlier={"other": lambda: trained(hidden_size=16)})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"losses": []}, {"losses": ["soft_target"]}, {"losses": [{"labels": {"weight": 0}}]}, {"student": {"layers": 0}}],
+)
+def test_settings_are_strict(bad):
+    with pytest.raises(ValidationError):
+        Distill.model_validate(bad)
+
+
+def test_recipe_form_reads_back():
+    stage = Distill.model_validate(
+        {"student": {"layers": 3}, "losses": ["labels", {"soft_targets": {"temperature": 4}}], "train": {"epochs": 5}}
+    )
+    assert Distill.model_validate(stage.dump()) == stage and hash(stage) == hash(Distill.model_validate(stage.dump()))
+    assert stage.dump()["losses"] == ["labels", {"soft_targets": {"temperature": 4.0}}]
+
+
+def test_the_change_is_plain_data():
+    change = KeepLayers(kept=(0, 3), of=4)
+    assert change_from_data(change.data()) == change
+    assert change.summary() == {"layers": {"kept": [0, 3], "of": 4}}

@@ -1,0 +1,136 @@
+"""Each criterion against a plain reference, on every family that it works on."""
+
+import numpy as np
+import pytest
+import torch
+
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.families.family import family_of
+from compress.prune.criteria.magnitude import Magnitude, unit_norms
+from compress.prune.criteria.random import Random
+from compress.prune.criteria.taylor import Taylor, gate_importance, importance
+from compress.prune.criterion import Criterion
+from compress.prune.gates import unit_linears
+from compress.prune.pattern import Pattern
+from compress.prune.patterns.heads import Heads
+from compress.prune.patterns.neurons import Neurons
+from tests.compress.distill.stub import ROWS, encode, stub_context, trained
+from tests.tiny import FAMILIES, IMAGE_FAMILIES
+
+TEXT = [name for name in FAMILIES if name not in IMAGE_FAMILIES]
+CASES = [
+    (name, pattern) for name in TEXT for pattern in (Heads(), Neurons()) if pattern.part not in family_of(name).refusals
+]
+
+
+def test_the_sets_have_their_members():
+    assert {"random", "magnitude", "taylor"} <= set(Criterion.members())
+    assert {"heads", "neurons"} <= set(Pattern.members())
+
+
+def test_unit_norms_against_numpy():
+    weights = [torch.randn(5, width, generator=torch.Generator().manual_seed(width)) for width in (3, 7)]
+    expected = np.linalg.norm(np.concatenate([weight.numpy() for weight in weights], 1), axis=1)
+    np.testing.assert_allclose(unit_norms(weights).numpy(), expected, rtol=1e-6)
+
+
+def test_gate_importance_against_numpy():
+    shape = (4, 6, 8)
+    inputs, gradients = (torch.randn(2, *shape, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    by_row = (inputs.numpy() * gradients.numpy()).reshape(2, 4, 6, 2, 4).sum((0, 2, 4))
+    found = gate_importance(list(inputs), list(gradients), units=2)
+    np.testing.assert_allclose(found.numpy(), np.abs(by_row).sum(0), rtol=1e-5)
+
+
+def gated_loss(bundle, linear, batch, unit, units, factor):
+    """The loss of a batch where one unit's gate is `factor`."""
+
+    def hook(_, arguments):
+        gate = torch.ones(units, dtype=torch.float64)
+        gate[unit] = factor
+        return (arguments[0] * gate.repeat_interleave(arguments[0].shape[-1] // units),)
+
+    handle = linear.register_forward_pre_hook(hook)
+    with torch.no_grad():
+        loss = stub_context().task_objective()(bundle.model, batch)
+    handle.remove()
+    return loss.item()
+
+
+def slope(bundle, linear, batch, unit, units, step=1e-5):
+    above, below = (gated_loss(bundle, linear, batch, unit, units, 1 + side) for side in (step, -step))
+    return (above - below) / (2 * step)
+
+
+@pytest.mark.parametrize("name", ["bert", "albert", "gpt2"])
+@pytest.mark.parametrize("pattern", [Heads(), Neurons()])
+def test_importance_is_the_slope_of_each_rows_loss_by_the_gate(name, pattern):
+    bundle = trained(name)
+    bundle.model.double()
+    counts = pattern.counts(bundle.sketch())
+    batch = encode(bundle, ROWS[:3])
+    found = importance(bundle, pattern, batch, stub_context().task_objective())
+    singles = [{key: value[row : row + 1] for key, value in batch.items()} for row in range(3)]
+    block = len(counts) - 1
+    linear = unit_linears(bundle, pattern)[block]
+    for unit in range(3):
+        slopes = [slope(bundle, linear, one, unit, counts[block]) for one in singles]
+        np.testing.assert_allclose(found[block][unit].item(), np.abs(slopes).sum(), rtol=1e-4, atol=1e-7)
+
+
+def test_importance_leaves_the_model_as_it_was():
+    bundle = trained()
+    bundle.model.train()
+    before = {name: value.clone() for name, value in bundle.model.state_dict().items()}
+    bundle.model.requires_grad_(False)
+    found = importance(bundle, Heads(), encode(bundle, ROWS[:4]), stub_context().task_objective())
+    assert all(score.gt(0).all() for score in found)
+    assert bundle.model.training and all(p.grad is None for p in bundle.model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in bundle.model.state_dict().items())
+    assert not any(linear._forward_pre_hooks for linear in unit_linears(bundle, Heads()))
+
+
+@pytest.mark.parametrize(("name", "pattern"), CASES)
+def test_every_criterion_scores_every_unit(name, pattern):
+    bundle = trained(name)
+    counts = pattern.counts(bundle.sketch())
+    for criterion in (Random(), Magnitude(), Taylor(batches=2, batch_size=8)):
+        scores = criterion.score(bundle, pattern, stub_context())
+        assert tuple(map(len, scores)) == counts
+        assert all(torch.isfinite(score).all() and (score >= 0).all() for score in scores)
+        again = criterion.score(bundle, pattern, stub_context())
+        assert all(torch.equal(one, other) for one, other in zip(scores, again))
+
+
+def test_magnitude_of_heads_against_numpy():
+    bundle = trained("bert")
+    layer = bundle.model.bert.encoder.layer[1]
+    parts = [getattr(layer.attention.self, role).weight for role in ("query", "key", "value")]
+    parts.append(layer.attention.output.dense.weight.T)
+    stacked = np.concatenate([part.detach().numpy().reshape(4, -1) for part in parts], 1)
+    found = Magnitude().score(bundle, Heads(), stub_context())[1]
+    np.testing.assert_allclose(found.numpy(), np.linalg.norm(stacked, axis=1), rtol=1e-5)
+
+
+def test_magnitude_of_gated_neurons_counts_the_gate():
+    bundle = trained("modernbert")
+    mlp = bundle.model.model.layers[0].mlp
+    rows = np.concatenate([*np.split(mlp.Wi.weight.detach().numpy(), 2), mlp.Wo.weight.detach().numpy().T], 1)
+    found = Magnitude().score(bundle, Neurons(), stub_context())[0]
+    np.testing.assert_allclose(found.numpy(), np.linalg.norm(rows, axis=1), rtol=1e-5)
+
+
+def test_taylor_is_normalised_in_each_layer():
+    for score in Taylor(batches=2).score(trained(), Heads(), stub_context()):
+        np.testing.assert_allclose(score.norm().item(), 1, rtol=1e-5)
+
+
+def test_chance_follows_the_seed():
+    scores = [Random().score(trained(), Heads(), Context(seed=seed)) for seed in (0, 0, 1)]
+    assert torch.equal(scores[0][0], scores[1][0]) and not torch.equal(scores[0][0], scores[2][0])
+
+
+def test_taylor_without_data_says_so():
+    with pytest.raises(InputError, match="needs data"):
+        Taylor().score(trained(), Heads(), Context())

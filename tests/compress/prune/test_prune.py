@@ -1,0 +1,184 @@
+"""The stage: the cut equals the mask, the counts are exact, the model recovers."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from compress.core.change import change_from_data
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.families.family import family_of
+from compress.core.training import TrainPlan
+from compress.distill.recover import Recover
+from compress.prune.change import KeepHeads, KeepNeurons
+from compress.prune.criteria.magnitude import Magnitude
+from compress.prune.criteria.random import Random
+from compress.prune.criteria.taylor import Taylor
+from compress.prune.gates import masked
+from compress.prune.patterns.heads import Heads
+from compress.prune.patterns.neurons import Neurons
+from compress.prune.stage import Prune
+from tests.compress.distill.stub import stub_context, trained
+from tests.tiny import FAMILIES, tiny_inputs
+
+CASES = [
+    (name, pattern)
+    for name in FAMILIES
+    for pattern in (Heads(), Neurons())
+    if pattern.part not in family_of(name).refusals
+]
+
+
+def prune(pattern, **settings):
+    return Prune(**{"pattern": pattern, "sparsity": 0.5, "criterion": Magnitude(), "recover": None, **settings})
+
+
+def logits(bundle):
+    with torch.no_grad():
+        return bundle.model.eval()(**tiny_inputs(bundle)).logits
+
+
+def units(bundle, pattern):
+    return pattern.counts(bundle.sketch())
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+@pytest.mark.parametrize(("name", "pattern"), CASES)
+def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
+    bundle, stage = trained(name), prune(pattern, allocation=allocation, criterion=Random())
+    before = units(bundle, pattern)
+    change = stage.decide(bundle, stub_context())
+    with masked(bundle, pattern, change.kept):
+        expected = logits(bundle)
+        with masked(bundle, pattern, change.kept):
+            assert torch.equal(logits(bundle), expected)
+    whole = logits(bundle)
+    pruned = stage.apply(bundle, change)
+    torch.testing.assert_close(logits(pruned), expected, atol=1e-5, rtol=0)
+    assert (whole - expected).abs().max() > 1e-3
+    assert units(pruned, pattern) == tuple(map(len, change.kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
+    assert all(units(pruned, pattern)) and (allocation == "global" or len(set(units(pruned, pattern))) == 1)
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+@pytest.mark.parametrize(("name", "pattern"), CASES)
+def test_the_guess_has_the_size_of_the_result(name, pattern, allocation):
+    bundle, stage = trained(name), prune(pattern, allocation=allocation, sparsity=0.25)
+    sketch = bundle.sketch()
+    assert stage.refuses(sketch) is None
+    guessed = stage.guess(sketch).apply(bundle.copy()).sketch()
+    assert stage.run(bundle, stub_context()).sketch().parameters == guessed.parameters < sketch.parameters
+    competing = allocation == "global" and not pattern.one_set(bundle.family)
+    assert (stage.uncertainty(sketch) is not None) == competing
+
+
+def test_one_set_of_heads_goes_by_the_sum_of_the_scores():
+    bundle, ctx = trained("mpnet"), stub_context()
+    total = sum(Magnitude().score(bundle, Heads(), ctx))
+    change = prune(Heads(), allocation="global").decide(bundle, ctx)
+    assert set(change.kept) == {tuple(sorted(total.topk(2).indices.tolist()))}
+
+
+@pytest.mark.parametrize("criterion", [Random(), Magnitude(), Taylor(batches=2, batch_size=8)])
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "mpnet", "distilbert"])
+def test_run_cuts_and_recovers(name, criterion, tmp_path):
+    bundle, ctx = trained(name), stub_context(tmp_path)
+    teacher = logits(bundle)
+    pruned = prune(Heads(), criterion=criterion, recover=Recover()).run(bundle, ctx)
+    assert set(units(pruned, Heads())) == {2}
+    assert [len(scores) for scores in ctx.facts["importance"]["heads"]] == [4, 4, 4, 4]
+    assert ctx.facts["recovery"]["teacher"] == "the model before the cut"
+    assert ctx.fit.plans[0].epochs == 1 and ctx.fit.losses and torch.isfinite(logits(pruned)).all()
+    assert not torch.equal(logits(pruned), teacher)
+    assert pruned.changes[-1].kind == "keep_heads"
+
+
+def test_recovery_learns_from_the_best_earlier_row(tmp_path):
+    best = trained(seed=4)
+    ctx = stub_context(tmp_path, best=lambda: ("finetune", best))
+    prune(Neurons(), recover=Recover(train=TrainPlan(epochs=2))).run(trained(), ctx)
+    assert ctx.facts["recovery"]["teacher"] == "finetune"
+    assert ctx.facts["recovery"]["teacher_outputs"]["outputs"] == "cached"
+
+
+@pytest.mark.parametrize("recover", [{"losses": ["labels"]}, {"by": "task"}])
+def test_recovery_on_labels_asks_no_teacher(recover, tmp_path):
+    ctx = stub_context(tmp_path, best=lambda: pytest.fail("asked for a teacher"))
+    Prune(pattern=Neurons(), sparsity=0.5, criterion=Magnitude(), recover=recover).run(trained(), ctx)
+    assert set(ctx.facts["recovery"]["losses"]) == {"labels"} and "teacher" not in ctx.facts["recovery"]
+
+
+def test_recovery_repairs_some_of_the_damage(tmp_path):
+    quiet = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
+    ctx = stub_context(tmp_path, steps=25)
+    prune(Neurons(), recover=Recover()).run(trained(**quiet), ctx)
+    assert ctx.fit.losses[-1] < 0.5 * ctx.fit.losses[0]
+
+
+def test_without_data_recovery_says_so():
+    with pytest.raises(InputError, match="task"):
+        prune(Neurons(), recover=Recover()).run(trained(), Context())
+    pruned = prune(Neurons()).run(trained(), Context())
+    assert set(units(pruned, Neurons())) == {24}
+
+
+@pytest.mark.parametrize(
+    ("settings", "states", "message"),
+    [
+        ({"criterion": "taylor"}, [], "taylor' needs a head"),
+        ({"recover": {"epochs": 1}}, [], "recover needs a head"),
+        ({}, ["quantized"], "quantized"),
+        ({}, ["factorized"], "prune before 'factorize'"),
+        ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
+        ({"sparsity": 0.9, "allocation": "global"}, [], "leaves 2 heads for 4 layers"),
+    ],
+)
+def test_refusals_say_why(settings, states, message):
+    bundle = trained()
+    bundle.states = frozenset(states)
+    stage = Prune.model_validate(
+        {"pattern": "heads", "sparsity": 0.5, "criterion": "magnitude", "recover": "none", **settings}
+    )
+    assert message in stage.refuses(bundle.sketch())
+
+
+def test_what_draws_random_numbers_and_reads_data():
+    quiet = prune(Heads())
+    assert not quiet.draws_random_numbers and not quiet.needs_data and quiet.plan() is None
+    assert prune(Heads(), criterion=Random()).draws_random_numbers
+    assert not prune(Heads(), criterion=Random()).needs_data
+    assert prune(Heads(), criterion=Taylor()).needs_data
+    healing = prune(Heads(), recover=Recover(train=TrainPlan(learning_rate=1e-3)))
+    assert healing.draws_random_numbers and healing.needs_data
+    assert healing.plan().learning_rate == 1e-3 and healing.plan().epochs == 1 and healing.plan().batch_size == 32
+
+
+@pytest.mark.parametrize("sparsity", [0, 1, -0.1, 1.5])
+def test_sparsity_is_a_share(sparsity):
+    with pytest.raises(ValidationError):
+        prune(Heads(), sparsity=sparsity)
+
+
+def test_recipe_forms():
+    form = {"pattern": "neurons", "sparsity": 0.5, "criterion": {"taylor": {"batches": 32}}, "recover": {"epochs": 2}}
+    stage = Prune.model_validate(form)
+    assert stage.recover == Recover(train=TrainPlan(epochs=2)) and Prune.model_validate(stage.dump()) == stage
+    for none in ("none", None):
+        assert Prune.model_validate({**form, "recover": none}).recover is None
+    assert Prune.model_validate({**form, "recover": None}).dump()["recover"] is None
+    for wrong in (
+        {"epochs": 1, "train": {"epochs": 2}},
+        {"by": "task", "losses": ["labels"]},
+        {"by": "mlm"},
+        {"epoch": 1},
+    ):
+        with pytest.raises(ValidationError):
+            Prune.model_validate({**form, "recover": wrong})
+
+
+def test_changes_are_plain_data():
+    for kind, part in ((KeepHeads, "heads"), (KeepNeurons, "neurons")):
+        change = kind(kept=((0, 2), (1,)), of=(4, 4))
+        assert change_from_data(change.data()) == change
+        assert change.summary() == {part: {"kept": [[0, 2], [1]], "of": 4}}
+    assert KeepHeads(kept=((0,), (1,)), of=(2, 3)).summary()["heads"]["of"] == [2, 3]
