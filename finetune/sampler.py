@@ -1,4 +1,4 @@
-"""The order of the rows: a function of the seed and the epoch, and of nothing else, so that a resumed run repeats it."""
+"""The order of the rows: a function of seed and epoch and of nothing else, so that a resumed run repeats it."""
 
 from __future__ import annotations
 

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from compress.core.errors import InputError
 from compress.core.settings import Count, Fraction, FrozenMapping, Positive, Settings
+from compress.core.training_arguments import check_names
 
 if TYPE_CHECKING:
     from compress.core.bundle import Bundle
@@ -42,6 +45,17 @@ class TrainPlan(Settings):
     patience: Count | None = Field(None, description="stop after so many epochs without a gain on select")
     gradient_checkpointing: bool | None = None
     arguments: FrozenMapping = Field((), description="any other field of transformers.TrainingArguments")
+
+    @field_validator("arguments")
+    @classmethod
+    def _known(cls, arguments: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+        try:
+            check_names(name for name, _ in arguments)
+        except InputError as error:
+            raise PydanticCustomError(
+                "training_argument", "{what}; {advice}", {"what": error.what, "advice": error.advice or ""}
+            ) from error
+        return arguments
 
     def over(self, default: TrainPlan) -> TrainPlan:
         """This plan, with what it leaves out taken from `default`."""
