@@ -1,4 +1,4 @@
-"""Takes attention heads and feed-forward neurons out of a model: the tensors become smaller, in place, on any device."""
+"""Takes attention heads and feed-forward neurons out of a model: its tensors become smaller, in place."""
 
 from __future__ import annotations
 

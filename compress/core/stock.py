@@ -1,4 +1,4 @@
-"""Decides how a model is saved: as a stock architecture where its configuration can say everything, else as `changed`."""
+"""Decides how a model is saved: as a stock architecture where its configuration says everything, else as `changed`."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def write_config(model: nn.Module, family: Family, directory: Path) -> None:
     config = stock_config(model)
     config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     difference = difference_to_stock(model, family)
+    (directory / "changed.py").unlink(missing_ok=True)
     if difference["shapes"] or difference["attributes"]:
         config = _changed_config(model, config, difference)
         from compress.core.layers import changed

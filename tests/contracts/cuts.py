@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.core.bundle import Bundle
-from compress.core.families.family import base_model
+from compress.core.families.family import Family, base_model
 from compress.core.heads import head_counts, neuron_counts
 from compress.core.matrix import matrix
 
@@ -25,8 +25,8 @@ def some_neurons(bundle: Bundle) -> Kept:
     return tuple(tuple(range(number % 3, count, 2 + number % 2)) for number, count in enumerate(counts))
 
 
-def some_layers(bundle: Bundle) -> tuple[int, ...]:
-    return (0, 2) if bundle.family.needs_first_layer else (1, 3)
+def some_layers(family: Family) -> tuple[int, ...]:
+    return (0, 2) if family.needs_first_layer else (1, 3)
 
 
 def gate(bundle: Bundle, role: str, kept: Kept) -> None:

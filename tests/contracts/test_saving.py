@@ -1,38 +1,104 @@
-"""Every family: what is saved loads again to the same bits, stock where stock can say it."""
+"""Every family: what is saved loads again to the same bits, and is stock where stock can say it."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+import transformers
 
-from compress.core.heads import keep_heads, keep_neurons
+from compress.core.bundle import Bundle
+from compress.core.families.family import family_of
+from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.saving import load, save
 from compress.core.surgery import keep_layers
 from tests.contracts.cuts import some_heads, some_layers, some_neurons
-from tests.contracts.test_surgery import logits
+from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle
 
+CUTS = {
+    "heads": (keep_heads, some_heads),
+    "neurons": (keep_neurons, some_neurons),
+    "layers": (keep_layers, lambda bundle: some_layers(bundle.family)),
+}
 
-def cut(bundle, part):
-    family = bundle.family
-    if part in family.refusals:
-        pytest.skip(family.refusals[part])
-    if part == "heads":
-        keep_heads(bundle.model, family, some_heads(bundle))
-    elif part == "neurons":
-        keep_neurons(bundle.model, family, some_neurons(bundle))
-    else:
-        keep_layers(bundle.model, family, some_layers(bundle))
+
+def cut(bundle: Bundle, part: str) -> None:
+    keep, some = CUTS[part]
+    keep(bundle.model, bundle.family, some(bundle))
+
+
+def auto(name: str):
+    return getattr(transformers, f"AutoModelFor{'Image' if name in IMAGE_FAMILIES else 'Sequence'}Classification")
+
+
+def assert_opens_as_stock(directory, name, expected):
+    config = json.loads((directory / "config.json").read_text())
+    assert config["model_type"] == name
+    assert "auto_map" not in config and "trimformer" not in config
+    assert not (directory / "changed.py").exists()
+    model, report = auto(name).from_pretrained(directory, output_loading_info=True)
+    assert not any(report.values())
+    loaded = load(directory)
+    assert type(loaded.model) is type(model)
+    assert torch.equal(logits(loaded), expected)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_one_cut_after_another_loads_again_to_the_bit(name, tmp_path):
     bundle = tiny_bundle(name)
-    for number, part in enumerate(("heads", "neurons", "layers")):
-        if part in bundle.family.refusals:
-            continue
+    for number, part in enumerate(part for part in CUTS if part not in bundle.family.refusals):
         cut(bundle, part)
-        expected = logits(bundle)
+        expected, before = logits(bundle), bundle.sketch()
         bundle = load(save(bundle, tmp_path / str(number)))
-        assert bundle.family.model_type == name
         assert torch.equal(logits(bundle), expected)
+        assert bundle.sketch() == before
+        assert bundle.family.model_type == name
+    assert sorted(path.suffix for path in (tmp_path / "0").iterdir() if path.suffix in {".bin", ".pt", ".pkl"}) == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_untouched_and_fewer_layers_are_stock(name, tmp_path):
+    bundle = tiny_bundle(name)
+    if "layers" not in bundle.family.refusals:
+        cut(bundle, "layers")
+    assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
+
+
+@pytest.mark.parametrize("name", [name for name in supporting("neurons") if "neurons" in family_of(name).config])
+def test_the_same_number_of_neurons_everywhere_is_stock(name, tmp_path):
+    bundle = tiny_bundle(name)
+    kept = tuple(tuple(range(number, 48, 4)) for number, _ in enumerate(neuron_counts(bundle.model, bundle.family)))
+    keep_neurons(bundle.model, bundle.family, kept)
+    assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_FAMILIES))
+def test_the_same_number_of_heads_is_stock_where_the_configuration_takes_a_heads_size(name, tmp_path):
+    bundle = tiny_bundle(name)
+    keep_heads(bundle.model, bundle.family, ((0, 1, 3), (0, 1, 2), (1, 2, 3), (0, 2, 3)))
+    assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
+    assert head_counts(load(tmp_path).model, bundle.family) == (3, 3, 3, 3)
+
+
+@pytest.mark.parametrize("name", supporting("heads"))
+def test_other_shapes_are_not_opened_unasked(name, tmp_path):
+    bundle = tiny_bundle(name)
+    cut(bundle, "heads")
+    save(bundle, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == f"trimformer_{name}"
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        auto(name).from_pretrained(tmp_path, trust_remote_code=False)
+
+
+def test_a_changed_model_that_became_uniform_is_stock_again(tmp_path):
+    bundle = tiny_bundle("roberta")
+    cut(bundle, "neurons")
+    bundle = load(save(bundle, tmp_path / "uneven"))
+    assert bundle.config.model_type == "trimformer_roberta"
+    fewest = min(neuron_counts(bundle.model, bundle.family))
+    keep_neurons(bundle.model, bundle.family, tuple(tuple(range(fewest)) for _ in range(4)))
+    assert_opens_as_stock(save(bundle, tmp_path / "even"), "roberta", logits(bundle))
+    # Written over the old directory, nothing of the old road is left behind.
+    assert_opens_as_stock(save(bundle, tmp_path / "uneven"), "roberta", logits(bundle))

@@ -61,7 +61,7 @@ def test_cut_neurons_equal_masked_neurons(name):
 @pytest.mark.parametrize("name", supporting("layers"))
 def test_kept_layers_are_the_same_modules(name):
     bundle = tiny_bundle(name)
-    before, kept = logits(bundle), some_layers(bundle)
+    before, kept = logits(bundle), some_layers(bundle.family)
     blocks = [copy.deepcopy(bundle.family.module_list(bundle.model)[index].state_dict()) for index in kept]
     keep_layers(bundle.model, bundle.family, kept)
     left = bundle.family.module_list(bundle.model)
@@ -83,7 +83,7 @@ def test_the_meta_device_gives_the_same_shapes(name):
         if "neurons" not in family.refusals:
             keep_neurons(bundle.model, family, some_neurons(bundle))
         if "layers" not in family.refusals:
-            keep_layers(bundle.model, family, some_layers(bundle))
+            keep_layers(bundle.model, family, some_layers(bundle.family))
     assert shapes(real.model) == shapes(meta.model)
     assert real.sketch() == meta.sketch()
     assert meta.device.type == "meta"

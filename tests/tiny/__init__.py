@@ -1,4 +1,4 @@
-"""Tiny models, tokenizers and rows, made from configurations: nothing is downloaded, and all are alive (not near zero)."""
+"""Tiny models, tokenizers and rows. Nothing is downloaded, and no logit is nearly zero."""
 
 from tests.tiny.models import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_classifier_directory, tiny_config, tiny_inputs
 from tests.tiny.rows import tiny_rows

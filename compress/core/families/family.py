@@ -44,7 +44,7 @@ class Family:
     stacked: Mapping[str, int] = field(default_factory=dict)
     """Path of a fused linear -> how many matrices its output holds one after the other (GPT-2's `c_attn`: 3)."""
     interleaved: Mapping[str, int] = field(default_factory=dict)
-    """Path of a fused linear -> how many matrices its output holds side by side in each head (DeBERTa's `in_proj`: 3)."""
+    """Path of a fused linear -> how many matrices lie side by side in each head of its output (DeBERTa's `in_proj`)."""
     feed_forward_order: tuple[str, str] = ("gate", "up")
     """Which of the two lies first where `up` and `gate` are one linear; `gate` is the one that is activated."""
     biases_of_head: tuple[str, ...] = ()
@@ -75,6 +75,8 @@ class Family:
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
+    remark: str = ""
+    """What a reader of the table of families should know; a sentence without its full stop."""
 
     def require(self, part: Part, *, stage: str) -> None:
         """Raise `Refusal` where the part is not defined for this family."""

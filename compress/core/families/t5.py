@@ -19,6 +19,7 @@ T5 = Family(
     embeddings="shared",
     word_embedding="shared",
     # The decoder reads the same fields for its own heads and neurons, so the encoder's are not written there.
+    remark="the stages work on the encoder; the decoder stays as it is",
     config={"layers": "num_layers", "heads": "num_heads", "hidden": "d_model"},
 )
 BART = Family(
@@ -33,6 +34,7 @@ BART = Family(
     embeddings="encoder.embed_tokens",
     word_embedding="shared",
     position_embedding="encoder.embed_positions",
+    remark=T5.remark,
     config={
         "layers": "encoder_layers",
         "heads": "encoder_attention_heads",

@@ -1,0 +1,113 @@
+"""README's table of families by what can be cut, found by trying it on the tiny twins.
+
+`python -m tests.contracts.table --write` rewrites the block of README.md between its two markers.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from compress.core.families.family import Family, family_of
+from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.stock import is_stock
+from compress.core.surgery import keep_layers
+from tests.contracts.cuts import some_layers
+from tests.tiny import FAMILIES, tiny_bundle
+
+__all__ = ["BEGIN", "COLUMNS", "END", "README", "Cell", "rewritten", "rows", "table"]
+
+BEGIN, END = "<!-- families:begin -->", "<!-- families:end -->"
+README = Path(__file__).parents[2] / "README.md"
+LEGEND = """\
+`stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
+where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
+trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below."""
+
+Cell = tuple[str, str]
+"""`stock`, `yes` or `no`, and a remark; `no` must have one."""
+
+
+def layers(family: Family) -> Cell:
+    if "layers" in family.refusals:
+        return "no", family.refusals["layers"]
+    model = _fresh(family)
+    keep_layers(model, family, some_layers(family))
+    remark = f"the first layer must stay: {family.needs_first_layer}" if family.needs_first_layer else ""
+    return _kind(model, family), remark
+
+
+def neurons(family: Family) -> Cell:
+    if "neurons" in family.refusals:
+        return "no", family.refusals["neurons"]
+    model = _fresh(family)
+    keep_neurons(model, family, tuple(tuple(range(0, count, 2)) for count in neuron_counts(model, family)))
+    return _kind(model, family), ""
+
+
+def heads(family: Family) -> Cell:
+    if "heads" in family.refusals:
+        return "no", family.refusals["heads"]
+    model = _fresh(family)
+    keep_heads(model, family, tuple((0, 2) for _ in head_counts(model, family)))
+    remark = "one set of heads for all layers, which share a position bias" if family.one_set_of_heads else ""
+    return _kind(model, family), remark
+
+
+# A further column is one more function here: Family -> Cell.
+COLUMNS: dict[str, Callable[[Family], Cell]] = {"layers": layers, "neurons": neurons, "heads": heads}
+
+
+@cache
+def rows() -> dict[str, dict[str, Cell]]:
+    """Family -> column -> cell."""
+    return {name: {title: cell(family_of(name)) for title, cell in COLUMNS.items()} for name in FAMILIES}
+
+
+def table() -> str:
+    """The table and its footnotes, in Markdown."""
+    notes: list[str] = []
+    lines = [f"| family | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, cells in rows().items():
+        shown = [f"`{name}`{_mark(family_of(name).remark, notes)}"]
+        shown += [f"{word}{_mark(remark, notes)}" for word, remark in cells.values()]
+        lines.append(f"| {' | '.join(shown)} |")
+    footnotes = [f"{number}. {note}." for number, note in enumerate(notes, 1)]
+    return "\n".join([*lines, "", LEGEND, "", *footnotes])
+
+
+def rewritten(text: str) -> str:
+    """README's text with the block between the markers made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def _mark(remark: str, notes: list[str]) -> str:
+    if not remark:
+        return ""
+    if remark not in notes:
+        notes.append(remark)
+    return f" ({notes.index(remark) + 1})"
+
+
+def _fresh(family: Family) -> torch.nn.Module:
+    bundle = tiny_bundle(family.model_type)
+    with torch.device("meta"):
+        return type(bundle.model)(copy.deepcopy(bundle.config))
+
+
+def _kind(model: torch.nn.Module, family: Family) -> str:
+    return "stock" if is_stock(model, family) else "yes"
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        README.write_text(rewritten(README.read_text("utf-8")), "utf-8")
+    else:
+        print(table())

@@ -1,0 +1,74 @@
+"""Saved directories open where this package is not installed: one process for all families."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import torch
+
+from compress.core.saving import save
+from tests.contracts.test_saving import auto, cut
+from tests.contracts.test_surgery import logits, supporting
+from tests.tiny import tiny_bundle, tiny_inputs
+
+SCRIPT = """
+import json, sys
+sys.modules.update(compress=None, finetune=None, recipes=None)
+import torch, transformers
+for job in json.load(open(sys.argv[1])):
+    options = {"trust_remote_code": True, "output_loading_info": True}
+    model, report = getattr(transformers, job["auto"]).from_pretrained(job["directory"], **options)
+    assert not any(report.values()), report
+    inputs = {name: torch.tensor(value) for name, value in job["inputs"].items()}
+    with torch.no_grad():
+        difference = (model.eval()(**inputs).logits - torch.tensor(job["logits"])).abs().max().item()
+    assert difference < 1e-5, (job, difference)
+    assert type(model).__name__ == job["architecture"]
+    base, report = transformers.AutoModel.from_pretrained(job["directory"], **options)
+    assert not report["missing_keys"] or all("pooler" in key for key in report["missing_keys"]), report
+    mine = dict(model.base_model.named_parameters())
+    assert all(torch.equal(p, mine[n]) for n, p in base.named_parameters() if n in mine), job["auto"]
+    assert len(mine) <= len(dict(base.named_parameters()))
+try:
+    transformers.AutoModel.from_pretrained(job["directory"])
+except ValueError as error:
+    assert "trust_remote_code" in str(error)
+else:
+    raise SystemExit("opened without trust")
+print("opened", len(json.load(open(sys.argv[1]))))
+"""
+
+
+def test_cut_heads_open_with_transformers_alone(tmp_path):
+    jobs = []
+    for name in supporting("heads"):
+        bundle = tiny_bundle(name)
+        cut(bundle, "heads")
+        jobs.append(
+            {
+                "auto": auto(name).__name__,
+                "directory": str(save(bundle, tmp_path / name)),
+                "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
+                "logits": logits(bundle).tolist(),
+                "architecture": type(bundle.model).__name__,
+            }
+        )
+    assert torch.tensor(jobs[0]["logits"]).shape == (5, 2)
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "script.py", "jobs.json"],
+        cwd=tmp_path,
+        env={**environment, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"opened {len(jobs)}" in done.stdout
