@@ -20,8 +20,6 @@ from recipes.record import Cost, Report, Row, Size
 __all__ = ["check", "check_data", "peak_bytes", "weight_bytes"]
 
 DEFAULT_LENGTH = 128
-NARROW = {"int8": 1, "fp16": 2, "bf16": 2}
-"""Bytes of a weight matrix's entry in an export; vectors stay at four."""
 ADAM_STATES = 2
 """Running means of the gradient and of its square, each as large as the weights that are trained."""
 
@@ -36,7 +34,7 @@ def check(recipe: Recipe) -> Report:
     planned = plan(recipe)
     length = int(getattr(recipe.task, "max_length", None) or DEFAULT_LENGTH)
     rows = [_source_row(planned, length), *(_row(planned, step, length) for step in planned.steps)]
-    task = {"name": recipe.task.name, "metric": recipe.task.metric_name, "labels": list(recipe.task.label_names)}
+    task = {"name": recipe.task.name, "metric": recipe.task.metric, "labels": list(recipe.task.label_names)}
     return Report(name=recipe.name, recipe=recipe.dump(), task=task, rows=rows)
 
 
@@ -75,7 +73,7 @@ def peak_bytes(model: nn.Module, train: TrainPlan, *, length: int) -> int:
 
 
 def _source_row(planned: Plan, length: int) -> Row:
-    row = Row(id=SOURCE, stage=SOURCE, baseline=planned.source_head_trained)
+    row = Row(id=SOURCE, stage=SOURCE, baseline=planned.source_head_trained, notes=list(planned.source.notes))
     return _filled(row, planned.source, length)
 
 
@@ -89,17 +87,22 @@ def _row(planned: Plan, step: Step, length: int) -> Row:
         notes=list(_notes(step)),
         cut=stage.cut(step.before, step.change),
     )
-    if node.leaf:
-        row = row.model_copy(update=_exported(stage))
     row = _filled(row, step.bundle, length)
+    if node.leaf:
+        return _exported(row, step)
     train = stage.plan()
     return _with_cost(row, step, train, length) if train else row
 
 
-def _exported(stage: Stage) -> dict[str, str]:
-    """Runtime and precision of an export, from its format."""
+def _exported(row: Row, step: Step) -> Row:
+    """The row of an export: runtime and precision of its format, and the bytes that it predicts."""
+    stage = step.node.stage
     format = getattr(stage, "format", None)
-    return {"runtime": getattr(format, "name", stage.name), "precision": str(getattr(format, "precision", "fp32"))}
+    update = {"runtime": getattr(format, "name", stage.name), "precision": str(getattr(format, "precision", "fp32"))}
+    predicted = stage.predicted_bytes(step.before)
+    if row.size and predicted is not None:
+        update |= {"size": row.size.model_copy(update={"bytes": predicted})}
+    return row.model_copy(update=update)
 
 
 def _notes(step: Step) -> Iterator[str]:
@@ -122,23 +125,13 @@ def _filled(row: Row, bundle: Bundle, length: int) -> Row:
     """The row with its size and FLOPs."""
     sketch = bundle.sketch()
     size = Size(
-        bytes=_file_bytes(bundle, row.precision),
+        bytes=weight_bytes(bundle.model) + len(bundle.config.to_json_string()),
         parameters=sketch.parameters,
         embedding_parameters=sketch.embedding_parameters,
     )
     flops = forward_flops(bundle.model, length=length)
     notes = row.notes if flops is not None else [*row.notes, "no FLOPs: its forward pass depends on the data"]
     return row.model_copy(update={"size": size, "flops": flops, "notes": notes})
-
-
-def _file_bytes(bundle: Bundle, precision: str) -> int:
-    """Bytes of the model's files: weights at `precision`, and the configuration."""
-    config = len(bundle.config.to_json_string())
-    if precision not in NARROW:
-        return weight_bytes(bundle.model) + config
-    unique = {id(p): p for p in bundle.model.parameters()}.values()
-    narrow = sum(NARROW[precision] * p.numel() + 4 * len(p) for p in unique if p.dim() > 1)
-    return narrow + sum(4 * p.numel() for p in unique if p.dim() <= 1) + config
 
 
 def _with_cost(row: Row, step: Step, train: TrainPlan, length: int) -> Row:

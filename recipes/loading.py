@@ -7,13 +7,16 @@ import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from compress.core.errors import InputError, UnknownName
 
-__all__ = ["BOOK", "Document", "book", "find", "parse_value", "read", "read_text"]
+if TYPE_CHECKING:
+    from recipes.recipe import Recipe
+
+__all__ = ["BOOK", "Document", "book", "find", "parse_value", "read", "read_text", "yaml_text"]
 
 BOOK = Path(__file__).parent / "book"
 Words = tuple[Any, ...]
@@ -103,6 +106,13 @@ def parse_value(text: str) -> Any:
         raise InputError(f"not a value: {error.what}", given=text, advice="quote it if it is a string") from error
 
 
+def yaml_text(recipe: Recipe) -> str:
+    """The recipe as YAML, which reads back to an equal recipe."""
+    return yaml.dump(
+        recipe.dump(), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
+    )
+
+
 def _check_json(text: str, file: str) -> None:
     try:
         json.loads(text)
@@ -159,6 +169,15 @@ _Loader.add_implicit_resolver(
     ),
     _NUMBER_START,
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either our reader or another YAML reader would take for something else than a string."""
+
+
+for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+    for _tag, _pattern in _resolvers:
+        _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
 
 _SCALARS = {
     "tag:yaml.org,2002:null": lambda text: None,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from compress.core.errors import InputError, UnknownName
-from recipes.places import Place, find_place
+from recipes.places import Place, find_place, keys
 
 __all__ = ["Mistakes", "in_one", "mistakes", "near"]
 
@@ -73,7 +73,7 @@ def near(given: Any, known: Iterable[str]) -> str:
 
 def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail.get("input")
-    fields = place.owner.model_fields if place.owner else {}
+    fields = keys(place.owner)
     key = detail["loc"][-1] if detail["loc"] else ""
     if kind == "extra_forbidden":
         return UnknownName("key", str(key), fields, where=where)

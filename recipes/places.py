@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from compress.core.choice import Choice, snake_case
 from compress.core.errors import InputError, UnknownName
 
-__all__ = ["Late", "Place", "find_place", "set_at"]
+__all__ = ["Late", "Place", "find_place", "keys", "set_at"]
 
 
 class Late:
@@ -72,16 +72,22 @@ def find_place(root: type[BaseModel], data: Any, loc: Sequence[Any]) -> Place:
                 value = value[part]
             continue
         name, model, settings = _settle(annotation, value)
-        if model is not None and part in model.model_fields:
+        known = keys(model)
+        if model is not None and part in known:
             words.extend([name] if name and isinstance(value, dict) else [])
             words.append(part)
-            owner, annotation = model, _type(model.model_fields[part])
+            owner, annotation = model, _type(known[part])
             value = settings.get(part) if isinstance(settings, dict) else None
         elif isinstance(settings, dict) and part in settings:
             words.extend([name] if name else [])
             words.append(part)
             owner, annotation, value = model, None, settings[part]
     return Place(tuple(words), value, owner)
+
+
+def keys(model: type[BaseModel] | None) -> dict[str, FieldInfo]:
+    """Key in a recipe -> field, of every setting of `model`."""
+    return {field.alias or name: field for name, field in model.model_fields.items()} if model is not None else {}
 
 
 def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
@@ -99,12 +105,13 @@ def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
             raise UnknownName("index", part, known)
         return [set_at(annotation, item, rest, new) if str(i) == part else item for i, item in enumerate(value)]
     sets = [model for model in _models(annotation) if _is_set(model)]
-    if sets and not isinstance(value, dict) or sets and len(value) == 1:
+    if sets and (not isinstance(value, dict) or len(value) == 1):
         return _set_in_choice(sets[0], value, part, rest, new)
     if not isinstance(value, dict | None):
         raise InputError(f"{part!r} cannot be set inside a single value", given=value)
     _, model, _ = _settle(annotation, value or {})
-    inner = _type(model.model_fields[part]) if model is not None and part in model.model_fields else None
+    known = keys(model)
+    inner = _type(known[part]) if part in known else None
     return {**(value or {}), part: set_at(inner, (value or {}).get(part), rest, new)}
 
 
@@ -132,9 +139,9 @@ def _settle(annotation: Any, value: Any) -> tuple[str | None, type[BaseModel] | 
             if member is not None:
                 return name, member, settings
         elif isinstance(value, dict):
-            keys = len(set(value) & set(model.model_fields))
-            if keys > matched:
-                matched, best = keys, (None, model, value)
+            count = len(set(value) & set(keys(model)))
+            if count > matched:
+                matched, best = count, (None, model, value)
     return best
 
 

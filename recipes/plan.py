@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change
@@ -115,7 +119,7 @@ def plan(recipe: Recipe, source: Bundle | None = None) -> Plan:
 
 def source_on_meta(recipe: Recipe) -> Bundle:
     """The model that the recipe starts from, without its weights."""
-    from compress.core.saving import load_source
+    from compress.core.loading import load_source
 
     task = recipe.task
     try:
@@ -202,7 +206,7 @@ def _seeded(recipe: Recipe, drafts: tuple[Node, ...], source: Bundle) -> tuple[N
         above = [seeds[name] for name in (node.start, *node.names.values())]
         drawn = node.stage.draws_random_numbers or any(s != (None,) for s in above)
         seeds[node.id] = recipe.seeds if drawn else (None,)
-        nodes.append(Node(node.index, node.id, node.stage, node.start, node.names, seeds[node.id], node.words))
+        nodes.append(replace(node, seeds=seeds[node.id]))
     return tuple(nodes)
 
 
@@ -233,4 +237,12 @@ def _step(node: Node, bundle: Bundle) -> Step:
 
 
 def _on_meta(bundle: Bundle) -> Bundle:
-    return bundle if bundle.device.type == "meta" else bundle.copy().to("meta")
+    """The bundle without its weights; tensors that are shared stay shared, which `to("meta")` would part."""
+    tensors = [*bundle.model.parameters(), *bundle.model.buffers()]
+    memo = {id(tensor): _without_values(tensor) for tensor in tensors}
+    return replace(bundle, model=deepcopy(bundle.model, memo))
+
+
+def _without_values(tensor: Tensor) -> Tensor:
+    empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty

@@ -33,4 +33,4 @@ class Settings(BaseModel):
 
     def dump(self) -> dict[str, Any]:
         """Plain data (lists, mappings, scalars) of what differs from the defaults; reads back to an equal value."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)

@@ -83,6 +83,10 @@ class Stage(Choice):
         """What only data decides, in words for `check` ('between 7.1 and 9.0 million parameters'), or None."""
         return None
 
+    def predicted_bytes(self, sketch: Sketch) -> int | None:
+        """About how large the files of an export become; None where the stage gives a model."""
+        return None
+
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         return Nothing()
 
