@@ -1,0 +1,42 @@
+"""Every example runs on a tiny model, and says what its page promises."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def run_example(monkeypatch, capsys):
+    """Run a script as `python examples/<name> ...` would, in this process, and give what it printed."""
+
+    def run(name: str, *arguments: str) -> str:
+        monkeypatch.syspath_prepend(str(EXAMPLES))
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_three_doors_keep_the_same_neurons(run_example):
+    printed = run_example("prune_in_python.py")
+    assert "functions kept [32, 32, 32, 32] neurons" in printed
+    assert "neurons (32, 32, 32, 32)" in printed
+    assert "the stage kept the same: True" in printed
+    assert "the recipe's stage is the same value: True" in printed
+
+
+@pytest.mark.slow
+def test_own_data_goes_from_a_file_to_a_measured_student(run_example, tmp_path):
+    from tests.tiny import tiny_classifier_directory
+
+    model = tiny_classifier_directory(tmp_path / "model", "bert", labels=3)
+    printed = run_example("own_data.py", str(model), str(tmp_path / "run"))
+    assert "finetune" in printed and "distill" in printed
+    assert (tmp_path / "run" / "report.html").is_file()
