@@ -1,0 +1,106 @@
+"""Every recipe of the book reads, can be planned, and runs from end to end on its tiny twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recipes.loading import book
+from recipes.recipe import Recipe
+from tests.tiny import tiny_classifier_directory
+
+NAMES = ("bert/sst2-production", "export/int8", "quickstart")
+QUICK = (
+    "measure.0.latency.repeats=2",
+    "measure.0.latency.batch_sizes=[1]",
+    "measure.0.latency.sequence_lengths=[data]",
+)
+MADE = (
+    "task.text_classification.data={reviews: {train: 120, evaluation: 40}}",
+    "task.text_classification.max_length=32",
+)
+OWN_COLUMNS = (*MADE, "task.text_classification.config=null", "task.text_classification.text=text")
+TRAINING = (
+    "stages.0.finetune.train.max_steps=2",
+    "stages.1.distill.train.max_steps=2",
+    "stages.1.distill.student.layers=2",
+)
+PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
+# A model of random weights answers close to the line, where int8 turns some answers round.
+EXPORTS = {"quickstart": (3, 4), "bert/sst2-production": (3, 4), "export/int8": (0, 1, 2, 3)}
+TWINS: dict[str, tuple[str, ...]] = {
+    "quickstart": (*MADE, *TRAINING, *PRUNING),
+    "bert/sst2-production": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        *TRAINING,
+        *PRUNING,
+        "budget=null",
+    ),
+    "export/int8": OWN_COLUMNS,
+}
+
+
+def twin(name: str, model: Path) -> Recipe:
+    """The recipe on a tiny model and a few made rows."""
+    lenient = tuple(f"stages.{index}.export.agreement=0.5" for index in EXPORTS[name])
+    return Recipe.load(name, [f"model={model}", *TWINS[name], *lenient, *QUICK])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return tiny_classifier_directory(tmp_path_factory.mktemp("model"), "bert")
+
+
+def test_the_book_holds_these():
+    assert tuple(book()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_reads_and_writes_back_to_the_same_value(name):
+    recipe = Recipe.load(name)
+    assert Recipe.parse(recipe.dump()) == recipe
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_teaches_in_comments_and_names_its_own_command(name):
+    text = book()[name].read_text("utf-8")
+    assert f"trimformer run {name}" in text
+    comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
+    assert len(comments) >= 5
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_stages_can_follow_one_another(name, model):
+    from recipes.plan import plan, source_on_meta
+
+    recipe = twin(name, model)
+    planned = plan(recipe, source_on_meta(recipe))
+    assert len(planned.nodes) == len(recipe.stages)
+
+
+def test_the_quickstart_measures_a_branch_that_shares_its_trunk(model):
+    from recipes.plan import plan, source_on_meta
+
+    recipe = twin("quickstart", model)
+    starts = {node.id: node.start for node in plan(recipe, source_on_meta(recipe)).nodes}
+    assert starts["fewer_heads"] == "distill"
+    assert starts["openvino"] == starts["onnx"] == "prune"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_its_tiny_twin_runs_from_end_to_end(name, model, tmp_path):
+    from recipes.engine import run
+
+    recipe = twin(name, model)
+    report = run(recipe, out=tmp_path / "run", device="cpu")
+    assert not report.failed
+    ids = [stage.id or stage.name for stage in recipe.stages]
+    assert [row.id for row in report.rows] == ["source", *ids]
+    for row in report.rows:
+        assert row.size.bytes > 0 and row.quality is not None and row.speed, row.id
+    for file in ("recipe.yaml", "report.json", "report.md", "report.html"):
+        assert (tmp_path / "run" / file).stat().st_size > 0
