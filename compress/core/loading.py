@@ -12,9 +12,9 @@ from torch import nn
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
-from compress.core.opening import library, open_processor, owned, quiet, read_config
-from compress.core.saving import history, read_record
-from compress.core.source import Reference, find_weights, not_found, resolve
+from compress.core.history import history, read_record
+from compress.core.opening import library, open_processor, open_weights, quiet, read_config
+from compress.core.source import Reference, not_found, resolve
 
 __all__ = ["load_source"]
 
@@ -79,14 +79,14 @@ def load_source(
         setattr(config, field, value)
     if meta:
         with torch.device("meta"), quiet():
-            model, missing = model_class(config), set()
+            model = model_class(config)
+        missing: set[str] = set()
     else:
         model, missing = _open_weights(found, model_class, config, family, seed)
     record = read_record(found) if isinstance(found, Path) else {}
     trained, notes = _judge(model, own_labels, wanted, missing, record)
-    states = (set(record.get("states", ())) - {"head_trained"}) | ({"head_trained"} if trained else set())
-    changes = history(record)
-    return Bundle(model.eval(), open_processor(found, config), changes, frozenset(states), notes=notes)
+    states: Any = set(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
+    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), notes=notes)
 
 
 def _open_config(found: Path | str) -> Any:
@@ -124,15 +124,10 @@ def _class_for(config: Any, family: Family, head: str) -> Any:
 
 def _open_weights(found: Path | str, model_class: Any, config: Any, family: Family, seed: int) -> tuple[Any, set[str]]:
     """The model, and the names of its parameters that the checkpoint does not have in this shape."""
-    if isinstance(found, Path):
-        find_weights(found)
-    options = {"dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": True}
-    with quiet(), torch.random.fork_rng(devices=[]):
+    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        try:
-            model, report = model_class.from_pretrained(found, config=config, output_loading_info=True, **options)
-        except OSError as error:
-            raise not_found(str(found), error) from error
+        model, report = open_weights(found, model_class, config=config, **options)
     missing = set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
     lost = sorted(key for key in missing if not set(key.split(".")) & set(family.head_modules))
     if lost:
@@ -141,7 +136,7 @@ def _open_weights(found: Path | str, model_class: Any, config: Any, family: Fami
             given=str(found),
             advice="config.json and model.safetensors do not belong together",
         )
-    return owned(model), missing
+    return model, missing
 
 
 def _own_labels(config: Any, model_class: Any) -> tuple[str, ...] | None:

@@ -20,8 +20,8 @@ def is_transposed(module: nn.Module) -> bool:
 
 def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
     """(out, in): the weight of a linear, or a tensor of the weight's shape (a gradient, a mask), as a view."""
-    found = module.weight if tensor is None else tensor
-    return found.T if is_transposed(module) else found  # type: ignore[union-attr, return-value]
+    found: Any = module.weight if tensor is None else tensor
+    return found.T if is_transposed(module) else found
 
 
 def rows_of(
@@ -52,8 +52,8 @@ def part_matrix(block: nn.Module, family: Family, role: str, *, head_size: int =
         gradient: the weight's gradient instead of the weight.
     """
     path = family.path(block, role)
-    module = family.part(block, role)
-    whole = matrix(module, module.weight.grad if gradient else None)  # type: ignore[arg-type, union-attr]
+    module: Any = family.part(block, role)
+    whole = matrix(module, module.weight.grad if gradient else None)
     if path in family.stacked:
         return whole.chunk(family.stacked[path])[_position(family, role, path)]
     if path in family.interleaved:

@@ -12,8 +12,9 @@ from typing import Any
 
 from compress.core.errors import InputError
 from compress.core.families.family import CHANGED_PREFIX
+from compress.core.source import find_weights, not_found
 
-__all__ = ["library", "model_class", "open_model", "open_processor", "owned", "quiet", "read_config"]
+__all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet", "read_config"]
 
 
 @contextmanager
@@ -71,27 +72,45 @@ def model_class(config: dict[str, Any]) -> Any:
     return found
 
 
-def open_model(directory: Path, *, with_class: Any = None, **options: Any) -> Any:
+def open_model(directory: Path) -> Any:
     """The model of a directory, in the type its weights are stored in, on the CPU; in evaluation mode."""
-    config = read_config(directory)
-    found = with_class or model_class(config)
-    with quiet():
-        settings = found.config_class.from_pretrained(directory)
-        return owned(found.from_pretrained(directory, config=settings, **{"dtype": "auto", **options}))
+    found = model_class(read_config(directory))
+    settings = found.config_class.from_pretrained(directory)
+    return open_weights(directory, found, config=settings, dtype="auto")
 
 
-def owned(model: Any) -> Any:
-    """`model` with its weights in memory of their own.
+def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
+    """`model_class.from_pretrained`, from safetensors alone; with `output_loading_info`, the report beside the model.
+
+    Raises:
+        InputError: there are no weights, only pickled ones, or the file is damaged.
+    """
+    from safetensors import SafetensorError
+
+    if isinstance(found, Path):
+        find_weights(found)
+    try:
+        with quiet():
+            opened = model_class.from_pretrained(found, use_safetensors=True, **options)
+    except SafetensorError as error:
+        raise InputError(f"the weights cannot be read, the file is damaged: {error}", given=str(found)) from error
+    except OSError as error:
+        raise not_found(str(found), error) from error
+    owned(opened[0] if isinstance(opened, tuple) else opened)
+    return opened
+
+
+def owned(model: Any) -> None:
+    """Give the weights of `model` memory of their own.
 
     What safetensors maps from the file lies unaligned, which makes kernels slower and their last bits another, and it
     changes when the file does.
     """
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
-    return model
 
 
-def open_processor(directory: Path | str, config: Any) -> Any:
+def open_processor(directory: Path | str, config: Any = None) -> Any:
     """The tokenizer, or the image processor, or None where the directory has neither; `config` is the model's."""
     from transformers import AutoImageProcessor, AutoTokenizer
 

@@ -15,26 +15,14 @@ import torch
 from torch import Tensor
 
 from compress.core.bundle import Bundle
-from compress.core.change import Change, change_from_data
-from compress.core.choice import import_all
-from compress.core.errors import UnknownName
+from compress.core.history import RECORD, history, read_record
+from compress.core.loading import load_source
 from compress.core.opening import open_model, open_processor, quiet
 from compress.core.source import fingerprint, resolve
-from compress.core.stock import is_stock, write_config
+from compress.core.stock import difference_to_stock, write_config
 
-__all__ = ["fingerprint", "history", "load", "load_source", "read_record", "resolve", "save"]
+__all__ = ["fingerprint", "load", "load_source", "resolve", "save"]
 
-
-def __getattr__(name: str) -> Any:
-    # Reading a source needs `load`'s helpers from here, so its names come in when they are asked for.
-    if name == "load_source":
-        from compress.core.loading import load_source
-
-        return load_source
-    raise AttributeError(name)
-
-
-RECORD = "trimformer.json"
 MASKS = "masks.safetensors"
 
 
@@ -46,12 +34,13 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    stock = is_stock(bundle.model, bundle.family)
+    difference = difference_to_stock(bundle.model, bundle.family)
     with quiet():
-        bundle.model.save_pretrained(directory, save_original_format=stock)  # type: ignore[operator]
+        model: Any = bundle.model
+        model.save_pretrained(directory, save_original_format=not any(difference.values()))
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
-    write_config(bundle.model, bundle.family, directory)
+    write_config(bundle.model, directory, difference)
     _write_masks(bundle.masks, directory)
     record = {
         "format": 1,
@@ -79,26 +68,6 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
         frozenset(record.get("states", ())),
         _read_masks(directory, record.get("masks", {}), device),
     )
-
-
-def read_record(directory: Path) -> dict[str, Any]:
-    """`trimformer.json`, or nothing where another tool wrote the directory."""
-    path = directory / RECORD
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
-
-
-def history(record: dict[str, Any]) -> tuple[Change, ...]:
-    """The changes of a record, first change first."""
-    return tuple(_change(data) for data in record.get("changes", ()))
-
-
-def _change(data: dict[str, Any]) -> Change:
-    try:
-        return change_from_data(data)
-    except UnknownName:
-        # The stage that makes this kind of change may not be imported yet.
-        import_all("compress")
-        return change_from_data(data)
 
 
 def _write_masks(masks: dict[str, Tensor], directory: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from compress.core.families.family import Family, base_model
+from compress.core.matrix import matrix
 
 __all__ = ["Sketch", "State"]
 
@@ -35,7 +36,7 @@ class Sketch:
 
     @classmethod
     def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
-        config = model.config  # type: ignore[union-attr]
+        config = model.config
         hidden = _field(config, family, "hidden")
         head_size = family.head_size(config)
         unique = {id(p): p for p in model.parameters()}.values()
@@ -61,12 +62,7 @@ def _widths(model: nn.Module, family: Family, part: str, role: str, unit: int) -
     """Units that enter the linear of `role` in each block, from the shape of its weight."""
     if part in family.refusals or not getattr(family, role) or not unit:
         return ()
-    return tuple(_inputs(linear) // unit for linear in family.block_parts(model, role))
-
-
-def _inputs(linear: nn.Module) -> int:
-    weight = linear.weight
-    return int(weight.shape[1] if isinstance(linear, nn.Linear) else weight.shape[0])
+    return tuple(matrix(linear).shape[1] // unit for linear in family.block_parts(model, role))
 
 
 def _embedding_parameters(model: nn.Module, family: Family) -> int:

@@ -16,6 +16,9 @@ from compress.core.families.family import Family, base_model, has
 
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "write_config"]
 
+Difference = dict[str, dict[str, Any]]
+"""`shapes`: parameter -> shape; `attributes`: path -> value. What `changed` makes of a stock model."""
+
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
 
@@ -35,12 +38,15 @@ def stock_config(model: nn.Module) -> Any:
 
 def is_stock(model: nn.Module, family: Family) -> bool:
     """Whether the configuration alone says all shapes and head counts."""
-    difference = difference_to_stock(model, family)
-    return not difference["shapes"] and not difference["attributes"]
+    return not any(difference_to_stock(model, family).values())
 
 
-def difference_to_stock(model: nn.Module, family: Family) -> dict[str, dict[str, Any]]:
-    """What must be resized and set in the stock model of this configuration; paths relative to the base model."""
+def difference_to_stock(model: nn.Module, family: Family) -> Difference:
+    """What must be resized and set in the stock model of this configuration; paths relative to the base model.
+
+    Raises:
+        StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
+    """
     with torch.device("meta"):
         plain = base_model(stock_class(model)(stock_config(model)))
     base = base_model(model)
@@ -61,13 +67,12 @@ def difference_to_stock(model: nn.Module, family: Family) -> dict[str, dict[str,
     }
 
 
-def write_config(model: nn.Module, family: Family, directory: Path) -> None:
+def write_config(model: nn.Module, directory: Path, difference: Difference) -> None:
     """`config.json`, and the code that opens the directory where stock code cannot."""
     config = stock_config(model)
     config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    difference = difference_to_stock(model, family)
     (directory / "changed.py").unlink(missing_ok=True)
-    if difference["shapes"] or difference["attributes"]:
+    if any(difference.values()):
         config = _changed_config(model, config, difference)
         from compress.core.layers import changed
 

@@ -44,7 +44,7 @@ def _set_blocks(model: nn.Module, blocks: nn.ModuleList, kept: tuple[int, ...]) 
         for module in block.modules():
             # Decoders find their place in the cache by it.
             if isinstance(getattr(module, "layer_idx", None), int):
-                module.layer_idx = number
+                setattr(module, "layer_idx", number)  # noqa: B010
 
 
 def check_kept(kept: Sequence[int], *, of: int, what: str, where: str | None = None) -> None:
@@ -63,19 +63,19 @@ def set_parameter(module: nn.Module, name: str, tensor: Tensor) -> None:
     setattr(module, name, nn.Parameter(tensor.detach().clone(), requires_grad=old.requires_grad))
 
 
-def keep_outputs(module: nn.Module, index: Tensor) -> None:
+def keep_outputs(module: Any, index: Tensor) -> None:
     """Leave the outputs `index` of a linear: rows of (out, in), and the bias with them."""
     dim = 1 if is_transposed(module) else 0
-    set_parameter(module, "weight", module.weight.index_select(dim, index))  # type: ignore[operator, union-attr]
+    set_parameter(module, "weight", module.weight.index_select(dim, index))
     if module.bias is not None:
-        set_parameter(module, "bias", module.bias.index_select(0, index))  # type: ignore[operator, union-attr]
+        set_parameter(module, "bias", module.bias.index_select(0, index))
     setattr(module, "nf" if is_transposed(module) else "out_features", len(index))
 
 
-def keep_inputs(module: nn.Module, index: Tensor) -> None:
+def keep_inputs(module: Any, index: Tensor) -> None:
     """Leave the inputs `index` of a linear: columns of (out, in)."""
     dim = 0 if is_transposed(module) else 1
-    set_parameter(module, "weight", module.weight.index_select(dim, index))  # type: ignore[operator, union-attr]
+    set_parameter(module, "weight", module.weight.index_select(dim, index))
     setattr(module, "nx" if is_transposed(module) else "in_features", len(index))
 
 

@@ -1,10 +1,14 @@
 """DeBERTa: v1 fuses query, key and value head by head; v2 and v3 have linears of their own."""
 
 from dataclasses import replace
+from typing import Literal
 
 from compress.core.families.bert import BERT
 
-HEADS = {"attention.self.num_attention_heads": "heads", "attention.self.all_head_size": "width"}
+HEADS: dict[str, Literal["heads", "width"]] = {
+    "attention.self.num_attention_heads": "heads",
+    "attention.self.all_head_size": "width",
+}
 
 DEBERTA = replace(
     BERT,
