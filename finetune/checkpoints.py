@@ -1,0 +1,154 @@
+"""What survives an interruption: weights and the states of hooks, as safetensors, beside the Trainer's own files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from compress.core.errors import StageFailed
+from compress.core.training import Hook
+
+__all__ = [
+    "Checkpointing",
+    "Finished",
+    "claim",
+    "last_whole",
+    "load_hooks",
+    "load_weights",
+    "save_hooks",
+    "save_weights",
+]
+
+WEIGHTS, HOOKS, STATE, PLAN = "model.safetensors", "hooks.safetensors", "trainer_state.json", "plan.json"
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """When to write a checkpoint: after so many seconds, at an epoch's end sooner; never at the last step."""
+
+    seconds: float = 180.0
+    seconds_at_epoch_end: float = 20.0
+
+
+def claim(directory: Path, plan: Mapping[str, Any]) -> None:
+    """Make `directory` the place of a fit with this plan: what another fit left there is deleted."""
+    text = json.dumps(plan, sort_keys=True, default=str)
+    if directory.is_dir() and read_text(directory / PLAN) != text:
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / PLAN).write_text(text, "utf-8")
+
+
+def last_whole(directory: Path) -> Path | None:
+    """The last checkpoint whose `trainer_state.json`, written last, is whole; broken ones are deleted."""
+    whole: dict[int, Path] = {}
+    for path in directory.glob("checkpoint-*"):
+        state = read_json(path / STATE)
+        if state is None or not (path / WEIGHTS).is_file():
+            shutil.rmtree(path)
+        else:
+            whole[int(state["global_step"])] = path
+    return whole[max(whole)] if whole else None
+
+
+def save_weights(model: nn.Module, directory: Path, state: Mapping[str, Tensor] | None = None) -> None:
+    """The model's tensors, each once however many names it has."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = state if state is not None else model.state_dict()
+    save_file({name: tensors[name].contiguous() for name in once(tensors)}, directory / WEIGHTS)
+
+
+def load_weights(model: nn.Module, directory: Path) -> None:
+    """Put back what `save_weights` wrote.
+
+    Raises:
+        StageFailed: the model has other tensors than the checkpoint.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(directory / WEIGHTS)
+    expected = set(once(model.state_dict()))
+    if expected != set(tensors):
+        strange = ", ".join(sorted(expected ^ set(tensors))[:3])
+        raise StageFailed(
+            f"the checkpoint is of another model: {strange}", where=str(directory), advice="run again with --fresh"
+        )
+    model.load_state_dict(tensors, strict=False)
+
+
+def once(tensors: Mapping[str, Tensor]) -> list[str]:
+    """One name for each stored tensor: the first of those that share it."""
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, tensor in tensors.items():
+        key = (tensor.device, tensor.data_ptr(), tensor.shape) if tensor.numel() else (name,)
+        seen.setdefault(key, name)
+    return list(seen.values())
+
+
+def save_hooks(hooks: Sequence[Hook], directory: Path) -> None:
+    """The state of each hook, under its place in the sequence."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    states = {
+        f"{place}.{name}": tensor.detach().cpu().contiguous().clone()
+        for place, hook in enumerate(hooks)
+        for name, tensor in hook.state_dict().items()
+    }
+    save_file(states, directory / HOOKS)
+
+
+def load_hooks(hooks: Sequence[Hook], directory: Path) -> None:
+    """Give each hook what it had when the checkpoint was written."""
+    from safetensors.torch import load_file
+
+    states = load_file(directory / HOOKS)
+    for place, hook in enumerate(hooks):
+        start = f"{place}."
+        hook.load_state_dict({name.removeprefix(start): t for name, t in states.items() if name.startswith(start)})
+
+
+class Finished:
+    """A fit that ended: its weights and states stay until the stage is done, so that a stage of many fits resumes."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory / "finished"
+
+    def __bool__(self) -> bool:
+        return read_json(self.directory / STATE) is not None
+
+    def write(self, model: nn.Module, hooks: Sequence[Hook], *, steps: int) -> None:
+        """Keep the end; the checkpoints before it are deleted."""
+        save_weights(model, self.directory)
+        save_hooks(hooks, self.directory)
+        (self.directory / STATE).write_text(json.dumps({"global_step": steps}), "utf-8")
+        for path in self.directory.parent.glob("checkpoint-*"):
+            shutil.rmtree(path)
+
+    def restore(self, model: nn.Module, hooks: Sequence[Hook]) -> int:
+        """Put back the end; the number of steps."""
+        load_weights(model, self.directory)
+        load_hooks(hooks, self.directory)
+        state = read_json(self.directory / STATE)
+        return int(state["global_step"]) if state else 0
+
+
+def read_text(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.is_file() else None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a file; None where it is missing or was cut off in writing."""
+    try:
+        found = json.loads(read_text(path) or "")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

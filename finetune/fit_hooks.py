@@ -1,0 +1,173 @@
+"""The hooks that every fit has: what was seen, masks held, the best weights of an early stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.errors import NonFiniteLoss
+from compress.core.training import Hook
+
+__all__ = ["EarlyStop", "HeldMasks", "Seen"]
+
+CHECK_EVERY = 25
+"""Steps between looks at the losses of a GPU, each of which waits for it."""
+
+
+class Seen(Hook):
+    """The loss of every step, the tokens and the seconds; survives an interruption, so that a report does not show one.
+
+    Args:
+        at_once: look at each loss as it comes (a CPU has it already), else every `CHECK_EVERY` steps.
+    """
+
+    def __init__(self, name: str, *, at_once: bool):
+        self.name, self.at_once = name, at_once
+        self.losses: list[float] = []
+        self.tokens = self.squared = 0
+        self.seconds = 0.0
+        self.started = time.perf_counter()
+        self.waiting: list[tuple[Tensor, Tensor, float]] = []
+        self.step: list[tuple[Tensor, Tensor]] = []
+
+    def add_batch(self, loss: Tensor, row_ids: Tensor, *, rows: int, length: int) -> None:
+        """One batch: its share of the step's loss."""
+        self.step.append((loss, row_ids))
+        self.tokens += rows * length
+        self.squared += rows * length * length
+
+    def add_step(self, learning_rate: float) -> None:
+        """All batches of one optimiser step were added. Call before the step moves the weights."""
+        losses, rows = zip(*self.step, strict=True)
+        self.waiting.append((torch.stack(losses).sum(), torch.cat(rows), learning_rate))
+        self.step = []
+        if self.at_once or len(self.waiting) >= CHECK_EVERY:
+            self.look()
+
+    def look(self) -> None:
+        """Take in the waiting losses.
+
+        Raises:
+            NonFiniteLoss: one of them is NaN or infinite.
+        """
+        if not self.waiting:
+            return
+        values = torch.stack([loss for loss, _, _ in self.waiting]).float().tolist()
+        for value, (_, rows, learning_rate) in zip(values, self.waiting, strict=True):
+            if not abs(value) < float("inf"):
+                raise not_finite(self.name, value, len(self.losses) + 1, rows.tolist(), learning_rate)
+            self.losses.append(value)
+        self.waiting = []
+
+    def total_seconds(self) -> float:
+        return self.seconds + time.perf_counter() - self.started
+
+    def last_loss(self) -> float:
+        """The mean over the last tenth of the steps."""
+        last = self.losses[-max(1, len(self.losses) // 10) :]
+        return sum(last) / len(last) if last else float("nan")
+
+    def curve(self, points: int = 50) -> list[float]:
+        """The losses as means of at most `points` equal stretches."""
+        if not self.losses:
+            return []
+        parts = torch.tensor(self.losses, dtype=torch.float64).tensor_split(min(points, len(self.losses)))
+        return [round(float(part.mean()), 5) for part in parts]
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        self.look()
+        return {
+            "losses": torch.tensor(self.losses, dtype=torch.float32),
+            "tokens": torch.tensor([self.tokens, self.squared], dtype=torch.int64),
+            "seconds": torch.tensor(self.total_seconds(), dtype=torch.float64),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.losses = state["losses"].tolist()
+        self.tokens, self.squared = (int(value) for value in state["tokens"])
+        self.seconds = float(state["seconds"])
+
+
+def not_finite(name: str, value: float, step: int, rows: list[int], learning_rate: float) -> NonFiniteLoss:
+    return NonFiniteLoss(
+        f"the loss became {value} in step {step} at a learning rate of {learning_rate:.3g}; "
+        f"row ids of the batch: {', '.join(map(str, rows))}",
+        where=name,
+        advice="lower `learning_rate:`, raise `warmup:`, try `precision: fp32`, and look at these rows",
+    )
+
+
+class HeldMasks(Hook):
+    """What a mask of the bundle cuts stays zero, and its gradient counts nowhere."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        self._hold(model)
+
+    def after_backward(self, model: nn.Module, progress: float) -> None:
+        for parameter, mask in self._masked(model):
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
+
+    def after_step(self, model: nn.Module, progress: float) -> None:
+        self._hold(model)
+
+    @torch.no_grad()
+    def _hold(self, model: nn.Module) -> None:
+        for parameter, mask in self._masked(model):
+            parameter.mul_(mask)
+
+    def _masked(self, model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+        found = []
+        for path, mask in self.bundle.masks.items():
+            parameter = model.get_parameter(path)
+            if mask.device != parameter.device:
+                mask = self.bundle.masks[path] = mask.to(parameter.device)
+            found.append((parameter, mask))
+        return found
+
+
+class EarlyStop(Hook):
+    """Stops after `patience` epochs without a gain on *select*; the best weights come back at the end.
+
+    Args:
+        score: the metric of the model as it is, higher is better.
+    """
+
+    def __init__(self, patience: int, score: Callable[[], float]):
+        self.patience, self.score = patience, score
+        self.scores: list[float] = []
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def best_epoch(self) -> int:
+        """Counted from 1; the first of equals."""
+        return 1 + max(range(len(self.scores)), key=lambda epoch: (self.scores[epoch], -epoch))
+
+    def end_of_epoch(self, model: nn.Module) -> bool:
+        """Score the model; whether training should stop."""
+        self.scores.append(self.score())
+        if self.best_epoch == len(self.scores):
+            self.best = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+        return len(self.scores) - self.best_epoch >= self.patience
+
+    @torch.no_grad()
+    def restore(self, model: nn.Module) -> None:
+        """Put the best weights back."""
+        parameters = dict(model.named_parameters())
+        for name, value in self.best.items():
+            parameters[name].copy_(value)
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        best = {f"best.{name}": value for name, value in self.best.items()}
+        return {**best, "scores": torch.tensor(self.scores, dtype=torch.float64)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.scores = state["scores"].tolist()
+        self.best = {name.removeprefix("best."): value for name, value in state.items() if name.startswith("best.")}

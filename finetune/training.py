@@ -1,0 +1,245 @@
+"""The one way to train: `make_fit` gives a `compress.core.training.Fit` on transformers' Trainer."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.training import DEFAULT_PLAN, Fit, FitResult, Hook, Objective, TrainPlan, trained_parameters
+from finetune.batches import Batches
+from finetune.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks
+from finetune.fit_hooks import EarlyStop, HeldMasks, Seen
+from finetune.flops import forward_flops, training_flops
+from finetune.plan_arguments import training_arguments, uses_bf16
+from finetune.predict import logits
+from finetune.tasks.task import Splits, Task
+
+if TYPE_CHECKING:
+    from finetune.trainer import HookedTrainer
+
+__all__ = ["make_fit"]
+
+
+def make_fit(
+    task: Task,
+    splits: Splits,
+    *,
+    seed: int,
+    device: torch.device,
+    directory: Path | None = None,
+    progress: bool = False,
+    checkpointing: Checkpointing | None = None,
+) -> Fit:
+    """A `Fit` on the train part of `splits`.
+
+    Args:
+        task: encodes rows and scores *select* for an early stop.
+        splits: the data; *evaluation* is not touched.
+        seed: of the order of the rows and of dropout.
+        device: where the model is trained, and left.
+        directory: for checkpoints; each fit has `directory/name`. None: an interrupted fit begins again.
+        progress: show a bar on a terminal.
+        checkpointing: how often to write a checkpoint.
+    """
+
+    def fit(
+        bundle: Bundle, objective: Objective, plan: TrainPlan, *, name: str = "fit", hooks: Sequence[Hook] = ()
+    ) -> FitResult:
+        with ExitStack() as stack:
+            place = directory / name if directory else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.enter_context(randomness_restored())
+            run = Run(
+                bundle, objective, plan.over(DEFAULT_PLAN), name, hooks,
+                task=task, splits=splits, seed=seed, device=device, place=place,
+                checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
+            )  # fmt: skip
+            return run.result()
+
+    return fit
+
+
+class Run:
+    """One fit. `hooks` are the caller's and then those of every fit, all of which survive an interruption."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        objective: Objective,
+        plan: TrainPlan,
+        name: str,
+        hooks: Sequence[Hook],
+        *,
+        task: Task,
+        splits: Splits,
+        seed: int,
+        device: torch.device,
+        place: Path,
+        checkpointing: Checkpointing | None,
+        bar: bool,
+    ):
+        self.bundle, self.objective, self.plan, self.name = bundle.to(device), objective, plan, name
+        self.place, self.checkpointing, self.bar = place, checkpointing, bar
+        self.batches = Batches(bundle, task, splits.train)
+        self.args = training_arguments(plan, rows=len(self.batches), seed=seed, device=device, output=place)
+        self.seen = Seen(name, at_once=device.type == "cpu")
+        self.early = EarlyStop(plan.patience, self._select_score) if plan.patience else None
+        self.hooks = (*hooks, HeldMasks(bundle), self.seen, *([self.early] if self.early else []))
+        self.splits, self.task, self.seed = splits, task, seed
+
+    def result(self) -> FitResult:
+        """Train, or take up what an earlier run left."""
+        finished = Finished(self.place)
+        claim(self.place, self._identity())
+        if finished:
+            steps = finished.restore(self.bundle.model, self.hooks)
+        else:
+            steps = self._train()
+            if self.early:
+                self.early.restore(self.bundle.model)
+            if self.checkpointing:
+                finished.write(self.bundle.model, self.hooks, steps=steps)
+        return FitResult(
+            steps=steps,
+            seconds=self.seen.total_seconds(),
+            trained_parameters=trained_parameters(self.bundle.model),
+            loss=self.seen.last_loss(),
+            notes=self._notes(),
+        )
+
+    def _train(self) -> int:
+        with left_as_found(self.bundle.model), activations_recomputed(self.bundle.model, self.plan):
+            trainer = self._trainer()
+            checkpoint = last_whole(self.place)
+            if checkpoint:
+                load_hooks(self.hooks, checkpoint)
+            try:
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                self.seen.look()
+            finally:
+                trainer.close()
+        return int(trainer.state.global_step)
+
+    def _trainer(self) -> HookedTrainer:
+        from finetune.callbacks import EpochEnds, Saves
+        from finetune.progress import Bar, bar_wanted
+        from finetune.trainer import HookedTrainer
+
+        callbacks: list[Any] = [EpochEnds(self.early)] if self.early else []
+        if self.checkpointing:
+            callbacks.append(Saves(self.checkpointing))
+        if bar_wanted(self.bar):
+            callbacks.append(Bar(self.name, self.seen))
+        return HookedTrainer(
+            self.bundle.model,
+            self.args,
+            objective=self.objective,
+            hooks=self.hooks,
+            seen=self.seen,
+            batches=self.batches,
+            callbacks=callbacks,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be taken up."""
+        return {
+            "plan": self.plan.dump(),
+            "seed": self.seed,
+            "train": self.splits.fingerprints.get("train"),
+            "hooks": [type(hook).__name__ for hook in self.hooks],
+        }
+
+    def _select_score(self) -> float:
+        with plain_forward(self.bundle.model):
+            answers = logits(self.bundle, self.task, self.splits.select)
+        return self.task.score(answers, np.asarray(self.splits.select["label"]))
+
+    def _notes(self) -> dict[str, Any]:
+        model = self.bundle.model
+        share = trained_parameters(model) / max(1, sum(p.numel() for p in model.parameters()))
+        flops = training_flops(
+            forward_flops(model, self.batches),
+            tokens=self.seen.tokens,
+            squared=self.seen.squared,
+            trained_share=share,
+        )
+        early = {"select_by_epoch": self.early.scores, "best_epoch": self.early.best_epoch} if self.early else {}
+        return {
+            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device) else "fp32",
+            "tokens": self.seen.tokens,
+            "training_flops": flops,
+            "loss_curve": self.seen.curve(),
+            **early,
+        }
+
+
+@contextmanager
+def left_as_found(model: nn.Module) -> Iterator[None]:
+    """Inside a `with` the Trainer may wrap and set what it likes; afterwards only the weights are changed."""
+    forward, was_training = model.__dict__.get("forward"), model.training
+    config = getattr(model, "config", None)
+    use_cache = getattr(config, "use_cache", None)
+    try:
+        yield
+    finally:
+        for name in ("forward", "_original_forward"):
+            model.__dict__.pop(name, None)
+        if forward is not None:
+            model.__dict__["forward"] = forward
+        if config is not None and use_cache is not None:
+            config.use_cache = use_cache
+        elif config is not None:
+            config.__dict__.pop("use_cache", None)
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+
+
+@contextmanager
+def plain_forward(model: nn.Module) -> Iterator[None]:
+    """Inside a `with` the model computes as it is served, without the autocast that training wraps around it."""
+    wrapped = model.__dict__.pop("forward", None)
+    try:
+        yield
+    finally:
+        if wrapped is not None:
+            model.__dict__["forward"] = wrapped
+
+
+@contextmanager
+def activations_recomputed(model: nn.Module, plan: TrainPlan) -> Iterator[None]:
+    """Inside a `with` backward computes activations again instead of keeping them, where the plan asks for it."""
+    if plan.gradient_checkpointing:
+        _recompute(model, "enable", {"use_reentrant": False})
+    try:
+        yield
+    finally:
+        if plan.gradient_checkpointing:
+            _recompute(model, "disable")
+
+
+def _recompute(model: nn.Module, verb: str, *settings: Any) -> None:
+    """transformers 5 renamed the two methods on its way."""
+    method = getattr(model, f"activation_checkpointing_{verb}", None) or getattr(
+        model, f"gradient_checkpointing_{verb}"
+    )
+    method(*settings)
+
+
+@contextmanager
+def randomness_restored() -> Iterator[None]:
+    """Inside a `with` the global random numbers are seeded anew; afterwards they go on as if nothing had been drawn."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
