@@ -53,7 +53,7 @@ def measure_directory(
     latency = {"batch_sizes": list(batch_sizes), "sequence_lengths": list(chosen), "device": device}
     job = Job(
         directory=directory.resolve(),
-        runtime=str(_export(directory).get("runtime", "pytorch")),
+        runtime=str(_export(directory).get("format", "pytorch")),
         task=None if recipe is None else recipe.task.recipe_form(),
         seed=0 if recipe is None else recipe.seeds[0],
         probes=[{"latency": latency}],

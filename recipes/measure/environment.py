@@ -14,7 +14,8 @@ __all__ = ["environment"]
 
 PACKAGES = (
     "trimformer", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "peft",
-    "bitsandbytes", "optimum", "onnx", "onnxruntime", "openvino", "nncf", "numpy", "scikit-learn", "scipy", "codecarbon",
+    "bitsandbytes", "optimum", "onnx", "onnxruntime", "openvino", "nncf", "numpy", "scikit-learn", "scipy",
+    "codecarbon",
 )  # fmt: skip
 
 INSTRUCTIONS = {

@@ -37,7 +37,8 @@ def batches(model: Model, bench: Bench, *, batch_size: int, length: int | Litera
         )
     generator = np.random.default_rng(bench.seed)
     drawn = [generator.integers(0, len(bench.rows), batch_size) for _ in range(count)]
-    return [arrays(bench.task.encode(bench.rows.select(index), model.processor)) for index in drawn]
+    encoded = bench.task.encoded(bench.rows, model.processor)
+    return [arrays(encoded.batch(index)) for index in drawn]
 
 
 def random_batch(model: Model, *, batch_size: int, length: int, seed: int) -> Arrays:

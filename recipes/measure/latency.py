@@ -67,7 +67,9 @@ def speed(
     timings = interleaved(calls, repeats=repeats, seconds=seconds, rest=rest)
     own = timings[:, models.place_of_row]
     ratio, ratio_interval = _ratio(timings, models.place_of_baseline, own)
-    runtime_ratio, runtime_ratio_interval = _ratio(timings, models.place_of_reference, own)
+    # In PyTorch the baseline is the uncompressed model in this row's runtime.
+    reference = models.place_of_baseline if bench.runtime == "pytorch" else models.place_of_reference
+    runtime_ratio, runtime_ratio_interval = _ratio(timings, reference, own)
     return Speed(
         batch_size=batch_size,
         sequence_length=length,

@@ -36,11 +36,14 @@ def reference_logits(
         path: a `.npz` file.
         threads: those of the job that will compare; by affinity and quota unless given.
     """
+    import torch
+
     from finetune.predict import logits
 
     first = rows.select(range(min(rows_used, len(rows))))
     with _on_the_cpu(bundle, threads or available_threads()):
-        write_logits(path, first["row_id"], logits(bundle, task, first, batch_size=BATCH_SIZE, device="cpu"))
+        found = logits(bundle, task, first, batch_size=BATCH_SIZE, device=torch.device("cpu"))
+    write_logits(path, first["row_id"], found)
 
 
 @contextmanager
@@ -76,9 +79,11 @@ def model_logits(model: Model, task: Any, rows: Any) -> np.ndarray:
         StageFailed: a logit is not a number.
     """
     if model.bundle is not None:
+        import torch
+
         from finetune.predict import logits
 
-        found = logits(model.bundle, task, rows, batch_size=BATCH_SIZE, device=model.device)
+        found = logits(model.bundle, task, rows, batch_size=BATCH_SIZE, device=torch.device(model.device))
     else:
         found = _by_length(model, task.encoded(rows, model.processor))
     bad = np.flatnonzero(~np.isfinite(found).all(-1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,21 +67,25 @@ def _open_pytorch(directory: Path, device: str) -> Model:
 def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
     import torch
 
+    from finetune.batches import accepted
+
+    names = accepted(model)
+
     def call(inputs: Arrays) -> np.ndarray:
         with torch.inference_mode():
-            tensors = {name: torch.from_numpy(value).to(device) for name, value in inputs.items()}
+            tensors = {name: torch.from_numpy(inputs[name]).to(device) for name in names & inputs.keys()}
             return model(**tensors).logits.float().cpu().numpy()
 
     return call
 
 
 def _open_export(directory: Path, threads: int) -> Model:
-    from compress.core.opening import model_class, open_processor, read_config
+    from compress.core.opening import open_processor, read_config
     from compress.export import open_artifact
 
-    config = model_class(read_config(directory)).config_class.from_pretrained(directory)
     session = open_artifact(directory, threads=threads, exact=False)
-    return Model(session, open_processor(directory, config), config)
+    # The configuration may be of a type that only `compress` knows, and its class does not matter here.
+    return Model(session, open_processor(directory, None), SimpleNamespace(**read_config(directory)))
 
 
 @dataclass(frozen=True)

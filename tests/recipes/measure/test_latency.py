@@ -15,7 +15,6 @@ from recipes.measure.probes.latency import Latency
 from recipes.measure.runners import Model, Opponents, opponents
 
 
-
 class Tokenizer:
     all_special_ids = [0, 1, 2, 3]
     cls_token_id, sep_token_id, eos_token_id = 2, 3, None
@@ -30,14 +29,17 @@ TOKENIZER = Tokenizer()
 CONFIG = SimpleNamespace(vocab_size=40, max_position_embeddings=64, model_type="stub")
 
 
-class Rows(list):
-    def select(self, index):
-        return Rows(self[int(i)] for i in index)
-
-
 class Task:
-    def encode(self, rows, processor):
-        ids = torch.tensor([[row, len(rows)] for row in rows])
+    def encoded(self, rows, processor):
+        return Encoded(rows)
+
+
+class Encoded:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def batch(self, indices):
+        ids = torch.tensor([[self.rows[i], len(indices)] for i in indices])
         return {"input_ids": ids, "labels": ids[:, 0], "row_id": ids[:, 0]}
 
 
@@ -67,20 +69,27 @@ def test_rest_comes_before_each_call_and_is_not_timed():
 
 
 def test_a_slow_model_ends_early_but_not_before_the_fifth_turn():
-    assert len(interleaved([lambda turn: time.sleep(0.02)], repeats=100, seconds=0.2, rest=0, warm_up=0)) in range(5, 11)
+    assert len(interleaved([lambda turn: time.sleep(0.02)], repeats=100, seconds=0.2, rest=0, warm_up=0)) in range(
+        5, 11
+    )
     assert len(interleaved([lambda turn: None], repeats=100, seconds=1e-9, rest=0, warm_up=0)) == 5
     assert len(interleaved([lambda turn: None], repeats=3, seconds=1e-9, rest=0, warm_up=0)) == 3
 
 
 def test_speed_has_both_ratios():
     models = Opponents(sleeper(0.004), sleeper(0.016), sleeper(0.008), threads=3)
-    found = speed(models, Bench("row"), 4, 16, repeats=7, seconds=9, rest=0)
+    found = speed(models, Bench("row", runtime="onnx"), 4, 16, repeats=7, seconds=9, rest=0)
     assert found.ratio == pytest.approx(4, rel=0.25)
     assert found.runtime_ratio == pytest.approx(2, rel=0.25)
     assert found.ratio_interval[0] <= found.ratio <= found.ratio_interval[1]
     assert found.median_seconds <= found.p95_seconds
     assert found.examples_per_second == pytest.approx(4 / 0.004, rel=0.25)
     assert (found.batch_size, found.sequence_length, found.repeats, found.threads) == (4, 16, 7, 3)
+
+
+def test_in_pytorch_the_baseline_is_the_reference_of_the_runtime():
+    found = speed(Opponents(sleeper(0.001), sleeper(0.002)), Bench("row"), 1, 8, repeats=3, seconds=9, rest=0)
+    assert found.runtime_ratio == found.ratio is not None
 
 
 def test_the_baseline_has_no_ratio():
@@ -105,7 +114,7 @@ def test_a_length_beyond_the_model_is_refused():
 
 
 def test_data_batches_hold_the_same_rows_for_every_model():
-    bench = Bench("row", task=Task(), rows=Rows(range(100)), seed=4)
+    bench = Bench("row", task=Task(), rows=range(100), seed=4)
     first, second = (batches(sleeper(0), bench, batch_size=5, length="data", count=3) for _ in range(2))
     assert len(first) == 3
     for one, other in zip(first, second):
@@ -122,7 +131,7 @@ def test_the_lengths_of_the_data_need_a_task():
 def test_in_one_turn_all_models_work_on_the_same_rows():
     seen = [], []
     models = Opponents(sleeper(0, seen[0]), sleeper(0, seen[1]))
-    speed(models, Bench("row", task=Task(), rows=Rows(range(50))), 2, "data", repeats=4, seconds=9, rest=0)
+    speed(models, Bench("row", task=Task(), rows=range(50)), 2, "data", repeats=4, seconds=9, rest=0)
     assert len(seen[0]) == len(seen[1]) == 3 + 4
     for one, other in zip(*seen):
         np.testing.assert_array_equal(one["input_ids"], other["input_ids"])
