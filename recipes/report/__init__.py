@@ -6,8 +6,9 @@ from pathlib import Path
 
 from recipes.record import Report, write_atomically
 from recipes.report import html, markdown, terminal
+from recipes.report.comparison import Comparison, compare
 
-__all__ = ["terminal", "write"]
+__all__ = ["Comparison", "compare", "terminal", "write"]
 
 
 def write(report: Report, directory: Path) -> None:

@@ -103,7 +103,7 @@ def _words(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
-        return units.plain_number(value, 4)
+        return f"{value:.4g}".replace("-", units.MINUS)
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):

@@ -6,8 +6,9 @@ from collections import Counter
 
 from recipes.record import BudgetLine, Quality, Report, Row, Speed
 from recipes.report import units
-from recipes.report.points import describe, points, speed_at
-from recipes.report.table import is_prediction
+from recipes.report.cells import Cell, mean_cells
+from recipes.report.points import Point, describe, points, speed_at
+from recipes.report.table import groups, is_prediction
 
 __all__ = ["achieved", "budget_value", "headline"]
 
@@ -20,15 +21,29 @@ def headline(report: Report) -> str:
     row = achieved(report)
     if baseline is None or row is None:
         return _only_one(report, baseline)
+    rows = groups(report)[row.id]
     point = next(iter(points(report, 1)), None)
+    if len(rows) > 1:
+        facts = [_size(row, baseline), *_means(rows, point)]
+        return f"{row.id}, mean of {len(rows)} seeds ± standard deviation: {'; '.join(fact for fact in facts if fact)}."
     speed = speed_at(row, point) if point else None
-    facts = [
-        _size(row, baseline),
-        _speed(speed, describe(point)) if speed and point else "",
-        _quality(row.quality, baseline),
-    ]
-    name = row.id if row.seed is None else f"{row.id} (seed {row.seed})"
-    return f"{name}: {'; '.join(fact for fact in facts if fact)}."
+    timed = _speed(speed, describe(point)) if speed and point else ""
+    facts = [_size(row, baseline), timed, _quality(row.quality, baseline)]
+    return f"{row.id}: {'; '.join(fact for fact in facts if fact)}."
+
+
+def _means(rows: list[Row], point: Point | None) -> list[str]:
+    """Speed and quality over the seeds. What one seed shows, with its interval, stands in the table."""
+    cells = mean_cells(rows, [point] if point else [])
+    name = next((row.quality.metric for row in rows if row.quality), "")
+    fast, value, gap = (cells.get(key, Cell()) for key in ("speed 0", "quality", "difference"))
+    facts = (
+        [f"{fast.text} as fast {fast.detail}".rstrip() + f" at {describe(point)}"] if point and fast != Cell() else []
+    )
+    facts += [f"{name} {value.text} {value.detail}".rstrip()] if value != Cell() else []
+    if gap != Cell():
+        facts.append(f"{gap.text} {gap.detail}".rstrip() + " to the baseline of the same seed")
+    return facts
 
 
 def achieved(report: Report) -> Row | None:

@@ -13,7 +13,7 @@ from recipes.report.headline import achieved, budget_value, headline
 from recipes.report.plots import plots
 from recipes.report.points import describe, points
 from recipes.report.stages import as_yaml, stages
-from recipes.report.table import is_prediction, is_reused, metric, table
+from recipes.report.table import Column, is_prediction, is_reused, metric, table
 
 __all__ = ["page"]
 
@@ -53,7 +53,7 @@ def _shared(report: Report) -> dict[str, Any]:
         "headline": headline(report),
         "figures": _figures(report),
         "table": whole,
-        "columns": [column for column in whole.columns if column.key != "p"],
+        "columns": sorted((column for column in whole.columns if column.key != "p"), key=_is_late),
         "empty": Cell(),
         "plots": plots(report),
         "budget": [_budget(line, report) for line in report.budget],
@@ -68,16 +68,22 @@ def _shared(report: Report) -> dict[str, Any]:
     }
 
 
+def _is_late(column: Column) -> bool:
+    """A narrow page shows the first columns before it is scrolled: parameters come last."""
+    return column.key == "parameters"
+
+
 def _figures(report: Report) -> list[tuple[str, str, str, str]]:
     """Big number, what it is, its detail, and its tone: size, speed and quality of the row in the headline."""
     row = achieved(report)
     if row is None or is_prediction(report):
         return []
-    line = next(line for line in table(report, speeds=1).lines if line.row is row)
+    lines = [line for line in table(report, speeds=1).lines if line.id == row.id]
+    line = next((line for line in lines if line.kind == "mean"), lines[0])
     size, speed, gap = (line.cells.get(key, Cell()) for key in ("size", "speed 0", "difference"))
     figures = []
-    if size.detail:
-        figures.append((size.detail, "smaller", f"{size.text} of model files", ""))
+    if lines[0].cells["size"].detail:
+        figures.append((lines[0].cells["size"].detail, "smaller", f"{size.text} of model files", ""))
     if speed.text != units.DASH:
         where = describe(points(report, 1)[0])
         figures.append((speed.text, "as fast", f"{speed.detail} {where}".strip(), ""))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from recipes.record import Interval
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["place_labels"]
 
-FONT = 9.0
+FONT = 10.0
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top in points of print."""
 
@@ -22,21 +25,36 @@ class Labelled(Protocol):
     def y(self) -> float: ...
     @property
     def label(self) -> str: ...
+    @property
+    def across(self) -> Interval | None: ...
+    @property
+    def up(self) -> Interval: ...
 
 
-def place_labels(axes: Axes, marks: Iterable[Labelled], *, color: str) -> None:
+def place_labels(figure: Figure, axes: Axes, marks: Iterable[Labelled], *, color: str) -> None:
     """Write each mark's label beside it, at the first of several offsets that is free."""
-    axes.figure.draw_without_rendering()
-    scale = 72.0 / axes.figure.get_dpi()
+    figure.draw_without_rendering()
+    scale = 72.0 / figure.get_dpi()
     ends = axes.transAxes.transform([(0, 0), (1, 1)]) * scale
     room: Box = (ends[0][0], ends[0][1], ends[1][0], ends[1][1])
     listed = list(marks)
     centres = [axes.transData.transform((mark.x, mark.y)) * scale for mark in listed]
     taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in centres]
+    taken += [box for mark in listed for box in _bars(axes, mark, scale)]
     for mark, (x, y) in zip(listed, centres):
         if mark.label:
             offset = _free(x, y, len(mark.label) * FONT * 0.54, room, taken)
             axes.annotate(mark.label, (mark.x, mark.y), offset, textcoords="offset points", fontsize=FONT, color=color)
+
+
+def _bars(axes: Axes, mark: Labelled, scale: float) -> list[Box]:
+    """The boxes of a mark's intervals."""
+    low, high = (axes.transData.transform((mark.x, end)) * scale for end in mark.up)
+    boxes = [(low[0] - 1, low[1], high[0] + 1, high[1])]
+    if mark.across:
+        left, right = (axes.transData.transform((end, mark.y)) * scale for end in mark.across)
+        boxes.append((left[0], left[1] - 1, right[0], right[1] + 1))
+    return boxes
 
 
 def _free(x: float, y: float, width: float, room: Box, taken: list[Box]) -> tuple[float, float]:

@@ -24,8 +24,10 @@ INK, MUTED, GRID, ACCENT = "#010101", "#020202", "#030303", "#040404"
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", ACCENT: "var(--accent)"}
 """Colours that matplotlib writes, and what the page puts in their place, so that one picture suits light and dark."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
-SETTINGS = {
-    "svg.fonttype": "none", "svg.hashsalt": "trimformer", "font.family": "sans-serif", "font.size": 9,
+SETTINGS: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "trimformer",
+    "font.family": "sans-serif", "font.size": 10,
+    "savefig.facecolor": "none", "figure.facecolor": "none", "axes.facecolor": "none",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED, "axes.labelcolor": INK,
     "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "text.color": INK,
     "grid.color": GRID, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True, "axes.unicode_minus": True,
@@ -101,7 +103,7 @@ def _plot(marks: Sequence[Mark], x_label: str, name: str, key: str, title: str) 
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{name} (%)" if units.is_percent(name) else name)
         _frame(axes, marks)
-        place_labels(axes, marks, color=INK)
+        place_labels(figure, axes, marks, color=INK)
         out = io.StringIO()
         canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     words = "; ".join(f"{mark.label or 'another seed'}: {mark.x:.3g}, {mark.y:.3g}" for mark in marks)

@@ -11,11 +11,11 @@ Point = tuple[str, int, int | str]
 
 
 def points(report: Report, limit: int | None = None) -> list[Point]:
-    """Batch sizes and lengths that were measured. With a `limit`, those that say most: the largest batch at the longest
-    fixed length (throughput) first, then the smallest at the data's own lengths (a single request)."""
+    """Batch sizes and lengths that were measured, those that say most first: the largest batch at the longest fixed
+    length (throughput), then the smallest at the data's own lengths (a single request), then the others."""
     seen = dict.fromkeys(_point(speed) for row in report.rows for speed in row.speed)
-    if not seen or limit is None or len(seen) <= limit:
-        return list(seen)
+    if not seen:
+        return []
     busiest = max(seen, key=lambda point: (point[2] != "data", point[1], _length(point)))
     quietest = min(seen, key=lambda point: (point == busiest, point[1], point[2] != "data", _length(point)))
     return list(dict.fromkeys([busiest, quietest, *seen]))[:limit]

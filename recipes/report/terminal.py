@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recipes.record import Report
 from recipes.report.cells import Cell
+from recipes.report.comparison import Comparison, as_table
 from recipes.report.headline import budget_value, headline
 from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = ["draw", "fitting", "show"]
+__all__ = ["draw", "fitting", "show", "show_comparison"]
 
 TONES = {"gain": "green", "loss": "red", "noise": "", "": ""}
 VERDICTS = {"met": "green", "missed": "red", "not decidable": "yellow"}
@@ -34,6 +35,18 @@ def show(report: Report, console: Console | None = None) -> None:
     out.print(_text(_caption(whole), out, style="dim"))
     for line in _below(report, whole):
         out.print(_text(line[0], out, style=line[1]))
+
+
+def show_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print several runs side by side."""
+    from rich.console import Console
+
+    out = console or Console(highlight=False)
+    whole = as_table(comparison)
+    out.print(draw(whole, out))
+    out.print(_text(_caption(whole), out, style="dim"))
+    for name, note in whole.footnotes:
+        out.print(_text(f"{name}: {note}", out))
 
 
 def draw(whole: Table, console: Console) -> RichTable:

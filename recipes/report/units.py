@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from recipes.record import Interval
@@ -20,11 +21,12 @@ PERCENT_METRICS = frozenset({"accuracy"})
 
 def plain_number(value: float, digits: int = 3) -> str:
     """`value` with `digits` significant digits, without an exponent from 0.0001 on, with a real minus sign."""
-    if value == 0:
-        return "0"
-    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    text = f"{value:,.{max(digits - magnitude, 0)}f}" if abs(value) >= 1e-3 else f"{value:.{digits}g}"
-    return text.replace("-", MINUS)
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "not finite"
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])
+    if exponent < -4:
+        return f"{value:.{digits - 1}e}".replace("-", MINUS)
+    return f"{value:,.{max(digits - 1 - exponent, 0)}f}".replace("-", MINUS)
 
 
 def decimal(value: float, places: int) -> str:

@@ -1,0 +1,183 @@
+"""Several runs side by side: rows of one name together, paired where both runs judged the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compress.core.errors import InputError
+from recipes.record import Quality, Report, Row
+from recipes.report.cells import Cell, difference_cell, row_cells
+from recipes.report.points import Point, points, short
+from recipes.report.table import Column, Line, Table, metric
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Compared", "Comparison", "as_table", "compare"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of a run. `paired` is its quality against the row of that id and seed in the first run that has one, or
+    None with the `reason`."""
+
+    run: str
+    row: Row
+    paired: Quality | None = None
+    against: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    runs: tuple[str, ...]
+    reports: tuple[Report, ...]
+    lines: tuple[Compared, ...]
+    notes: tuple[str, ...] = ()
+
+
+def compare(runs: Sequence[Path]) -> Comparison:
+    """The rows of `runs`, grouped by id and seed.
+
+    Raises:
+        InputError: a directory without a report.json, or no directory at all.
+    """
+    if not runs:
+        raise InputError("nothing to compare", advice="name two or more run directories")
+    reports = [_read(run) for run in runs]
+    names = _names(runs)
+    lines = []
+    for key in dict.fromkeys((row.id, row.seed) for report in reports for row in report.rows):
+        found = [
+            (place, row) for place, report in enumerate(reports) for row in report.rows if (row.id, row.seed) == key
+        ]
+        first = found[0][0]
+        for place, row in found:
+            if place == first:
+                lines.append(Compared(names[place], row, reason="" if place == 0 else f"not in {names[0]}"))
+            else:
+                lines.append(_paired((first, found[0][1]), (place, row), runs, reports, names))
+    return Comparison(tuple(names), tuple(reports), tuple(lines), tuple(_notes(names, reports)))
+
+
+def as_table(comparison: Comparison) -> Table:
+    """Columns of the report's own table, with the run and the paired difference between runs."""
+    chosen = _common_points(comparison.reports)
+    columns = [
+        Column("id", "stage", "runtime", numeric=False),
+        Column("run", "run", numeric=False),
+        Column("size", "size", "smaller by"),
+        Column("quality", metric(comparison.reports[0]), "95 % interval"),
+        Column("paired", "difference", f"to {comparison.runs[0]}"),
+        *(Column(f"speed {i}", "speed-up", short(point), keep=7 - i) for i, point in enumerate(chosen)),
+        Column("difference", "difference", "own baseline", keep=4),
+    ]
+    lines = tuple(_line(one, comparison, chosen) for one in comparison.lines)
+    caption = "Speed-ups and the last difference are to each run's own baseline. Brackets hold 95 % intervals."
+    reasons = tuple((f"{one.row.id} of {one.run}", one.reason) for one in comparison.lines if one.reason)
+    notes = tuple(("note", note) for note in comparison.notes)
+    return Table(tuple(columns), lines, caption, footnotes=(*reasons, *notes))
+
+
+def _line(one: Compared, comparison: Comparison, chosen: list[Point]) -> Line:
+    report = comparison.reports[comparison.runs.index(one.run)]
+    baseline = next((row for row in report.rows if row.baseline and row.seed == one.row.seed), None)
+    cells = row_cells(one.row, baseline, chosen)
+    name = one.row.id if one.row.seed in (None, 0) else f"{one.row.id} seed {one.row.seed}"
+    cells |= {"id": Cell(name, cells["id"].detail), "run": Cell(one.run)}
+    if one.paired:
+        cells["paired"] = difference_cell(one.paired)
+    return Line("row", one.row.id, cells, one.row)
+
+
+def _read(run: Path) -> Report:
+    if not (run / "report.json").is_file():
+        raise InputError(f"{run} holds no report.json", advice="name a directory that `trimformer run` wrote")
+    return Report.read(run)
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """The directories' own names; their paths where two have one name."""
+    short_names = [run.resolve().name for run in runs]
+    return [str(run) if short_names.count(name) > 1 else name for run, name in zip(runs, short_names)]
+
+
+def _common_points(reports: Sequence[Report]) -> list[Point]:
+    """Up to two points that every run measured."""
+    everywhere = set.intersection(*(set(points(report)) for report in reports))
+    return [point for point in points(reports[0]) if point in everywhere][:2]
+
+
+def _notes(names: Sequence[str], reports: Sequence[Report]) -> list[str]:
+    notes = []
+    for fact in ("cpu", "threads", "gpu"):
+        values = [report.environment.get(fact) for report in reports]
+        if any(value != values[0] for value in values):
+            listed = ", ".join(f"{name}: {value}" for name, value in zip(names, values))
+            notes.append(f"measured on different machines, so times do not compare ({fact} {listed})")
+    return notes
+
+
+Place = tuple[int, Row]
+
+
+def _paired(
+    first: Place, second: Place, runs: Sequence[Path], reports: Sequence[Report], names: Sequence[str]
+) -> Compared:
+    """The second row against the first, on the same examples."""
+    name, against = names[second[0]], names[first[0]]
+    reason = _differs(reports[first[0]], reports[second[0]])
+    files = [runs[place] / (row.path or "") / "logits.npz" for place, row in (first, second)]
+    if not (first[1].quality and second[1].quality):
+        return Compared(name, second[1], against=against)
+    missing = [file for file in files if not file.is_file()]
+    if reason or missing:
+        return Compared(name, second[1], against=against, reason=reason or f"not paired: no {missing[0]}")
+    before, after = _logits(files[0]), _logits(files[1])
+    if len(before[0]) != len(after[0]) or (before[0] != after[0]).any() or (before[2] != after[2]).any():
+        return Compared(name, second[1], against=against, reason="not paired: judged on other examples")
+    paired = _quality(second[1].quality.metric, after[1], after[2], before[1])
+    return Compared(name, second[1], paired, against)
+
+
+def _differs(one: Report, two: Report) -> str:
+    if metric(one) != metric(two):
+        return f"not paired: {metric(one)} and {metric(two)} are different metrics"
+    prints = [report.task.get("parts", {}).get("evaluation", {}).get("fingerprint") for report in (one, two)]
+    if all(prints) and prints[0] != prints[1]:
+        return "not paired: the evaluation data differ"
+    return ""
+
+
+def _logits(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row ids in ascending order, with their logits and labels."""
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as arrays:
+        order = np.argsort(arrays["row_ids"], kind="stable")
+        return arrays["row_ids"][order], arrays["logits"][order], arrays["labels"][order]
+
+
+def _quality(name: str, logits: np.ndarray, labels: np.ndarray, before: np.ndarray) -> Quality:
+    from finetune.tasks.metrics import METRICS, REGRESSION
+    from recipes.measure.quality import quality
+
+    if name not in METRICS:
+        raise InputError(f"runs judged by {name!r} cannot be paired", advice=f"one of: {', '.join(METRICS)}")
+    return quality(_Metric(name, name in REGRESSION), logits, labels, baseline_logits=before)
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """As much of a task as pairing needs."""
+
+    metric: str
+    regression: bool
+
+    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        from finetune.tasks.metrics import METRICS
+
+        return METRICS[self.metric](logits, labels)
