@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,10 +13,11 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import StageFailed
+from compress.core.precision import autocast
 from compress.core.training import Batch
 from compress.distill.teacher import accepted, forward, real_tokens
 
-__all__ = ["NoRoom", "autocast", "by_length", "fill"]
+__all__ = ["NoRoom", "by_length", "fill"]
 
 WINDOW = 2048
 """Rows that are encoded at once and then sorted by length, so that the teacher reads little padding."""
@@ -49,14 +49,6 @@ def fill(directory: Path, teacher: Bundle, ctx: Context, *, layers: tuple[int, .
     table["offset"] = table["length"].cumsum(0) - table["length"]
     order = table["row_id"].argsort()
     save_file({name: values[order].contiguous() for name, values in table.items()}, directory / "rows.safetensors")
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """bf16 where the training asks for it, or leaves it open on a GPU that has it; else fp32."""
-    chosen = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    if precision == "bf16" or chosen:
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 def by_length(batch: Batch, *, rows: int) -> Iterator[Batch]:

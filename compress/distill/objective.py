@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,23 @@ from torch import Tensor, nn
 from compress.core.bundle import Bundle
 from compress.core.context import Context, TaskView
 from compress.core.errors import InputError, Refusal, StageFailed
-from compress.core.training import Batch, TrainPlan
+from compress.core.training import Batch, FitResult, Hook, TrainPlan
 from compress.distill.cache_filling import NoRoom
 from compress.distill.loss import Loss, Seen
 from compress.distill.teacher import Answers, LiveTeacher, Teacher, forward, real_tokens, same_tokens
 from compress.distill.teacher_cache import cached_teacher
 
-__all__ = ["Distillation", "distillation", "read_once"]
+__all__ = ["Distillation", "distillation", "read_once", "train"]
 
 FEW_ROWS = 16_384
 """A fit of fewer rows than this is not worth a pass over the whole train part."""
 
 
-class Distillation:
-    """The objective that `fit` is handed. It remembers the mean of each term over the last steps, for the report."""
+class Distillation(Hook):
+    """The objective that `fit` is handed, and a hook beside it.
+
+    It remembers the mean of each term over the last steps; being a hook, it does so across an interruption.
+    """
 
     def __init__(self, losses: tuple[Loss, ...], teacher: Teacher | None, *, task: TaskView, depth: int = 0) -> None:
         self.losses, self.teacher, self.task, self.depth = losses, teacher, task, depth
@@ -49,13 +54,22 @@ class Distillation:
         tokens = real_tokens(batch, hidden[0])
         if answers.matched is not None:
             tokens = tokens & answers.matched[:, None]
-        return Seen(**{**vars(found), "tokens": tokens})
+        return replace(found, tokens=tokens)
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        last = torch.stack([terms.cpu() for terms in self.last]) if self.last else torch.empty(0, len(self.losses))
+        return {"last": last, **(self.teacher.state_dict() if self.teacher else {})}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.last = deque(state["last"], maxlen=self.last.maxlen)
+        if self.teacher:
+            self.teacher.load_state_dict(state)
 
     def facts(self) -> dict[str, Any]:
         """The weighted terms at the end of the training, and where the teacher's outputs came from."""
         found: dict[str, Any] = {}
         if self.last:
-            means = torch.stack(tuple(self.last)).mean(0).tolist()
+            means = self.state_dict()["last"].mean(0).tolist()
             found["losses"] = {_label(self.losses, i): round(mean, 5) for i, mean in enumerate(means)}
         return {**found, "teacher_outputs": self.teacher.facts()} if self.teacher else found
 
@@ -92,6 +106,13 @@ def distillation(
     return Distillation(losses, source, task=ctx.task, depth=depth)
 
 
+def train(student: Bundle, objective: Distillation, ctx: Context, plan: TrainPlan, *, name: str) -> dict[str, Any]:
+    """Fit `student` in place; what the report says of it."""
+    result: FitResult = ctx.fit(student, objective, plan, name=name, hooks=(objective,))
+    curve = {"loss_curve": result.notes["loss_curve"]} if "loss_curve" in result.notes else {}
+    return {"steps": result.steps, "loss": result.loss, **curve, **objective.facts()}
+
+
 def read_once(plan: TrainPlan) -> bool:
     """Whether the training reads each row at most once, or few rows in all."""
     if plan.max_steps is not None:
@@ -103,19 +124,21 @@ def _teacher(
     student: Bundle, teacher: Bundle, ctx: Context, plan: TrainPlan, *, layers: tuple[int, ...], name: str
 ) -> Teacher:
     same = same_tokens(student.processor, teacher.processor)
+    precision = plan.precision or "auto"
+    live = LiveTeacher(teacher, layers=layers, precision=precision)
     if same and read_once(plan):
-        return LiveTeacher(teacher, layers=layers)
+        return live
     if ctx.scratch is None:
         raise InputError("a distillation needs a scratch directory", advice="give the Context one: scratch=Path(...)")
     directory = Path(ctx.scratch) / f"teacher-{name}"
     try:
-        return cached_teacher(teacher, ctx, directory=directory, layers=layers, precision=plan.precision or "auto")
+        return cached_teacher(teacher, ctx, directory=directory, layers=layers, precision=precision)
     except NoRoom:
         if not same:
             advice = "free disk space, or leave out the loss on hidden states"
             raise StageFailed("the disk is too full for the teacher's hidden states", advice=advice) from None
     ctx.note(disk_too_full="the teacher's hidden states did not fit on the disk; they are computed for each batch")
-    return LiveTeacher(teacher, layers=layers)
+    return live
 
 
 def _comparable(student: Bundle, teacher: Bundle, losses: tuple[Loss, ...]) -> None:

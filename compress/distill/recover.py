@@ -18,7 +18,7 @@ from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.labels import Labels
 from compress.distill.losses.soft_targets import SoftTargets
-from compress.distill.objective import distillation
+from compress.distill.objective import distillation, train
 
 __all__ = ["MaybeRecover", "Recover", "heal", "teacher_of_recovery"]
 
@@ -102,6 +102,6 @@ def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, 
     plan = recover.plan()
     name, model = teacher or (None, None)
     objective = distillation(bundle, model, recover.terms(), ctx, plan, name="recover")
-    ctx.fit(bundle, objective, plan, name="recover")
-    ctx.note(recovery={"by": recover.by, **({"teacher": name} if name else {}), **objective.facts()})
+    facts = train(bundle, objective, ctx, plan, name="recover")
+    ctx.note(recovery={"by": recover.by, **({"teacher": name} if name else {}), **facts})
     return bundle

@@ -17,7 +17,7 @@ from compress.distill.layer_map import kept_layers
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.soft_targets import SoftTargets
-from compress.distill.objective import distillation
+from compress.distill.objective import distillation, train
 
 __all__ = ["Distill", "Student"]
 
@@ -98,8 +98,9 @@ class Distill(Stage):
         student = self.apply(bundle, self.decide(bundle, ctx))
         plan = self.plan()
         objective = distillation(student, teacher, self.losses, ctx, plan, name="distill")
-        ctx.fit(student, objective, plan, name="distill")
-        ctx.note(teacher=self.teacher or "the model that came in", **objective.facts())
+        del teacher  # Its outputs may all be cached, and then its weights only take memory.
+        facts = train(student, objective, ctx, plan, name="distill")
+        ctx.note(**({"teacher": self.teacher or "the model that came in"} if needed else {}), **facts)
         return student
 
     def _teacher(self, bundle: Bundle, ctx: Context) -> Bundle:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import Refusal
+from compress.core.precision import autocast
 from compress.core.training import Batch
 
 __all__ = ["Answers", "LiveTeacher", "Teacher", "forward", "real_tokens", "same_tokens"]
@@ -40,25 +41,38 @@ class Teacher(Protocol):
     def __call__(self, batch: Batch) -> Answers: ...
 
     def facts(self) -> dict[str, Any]:
-        """What the report says of it."""
+        """What the report says of it; the same after an interruption."""
         ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the facts need and only the training shows, for its checkpoints."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 class LiveTeacher:
     """Runs the model on the student's own batches; for a teacher that reads the same tokens.
 
-    It runs inside the training step, so in the precision of the training; without dropout and without gradients.
+    It runs in the precision of the training, without dropout and without gradients.
     """
 
-    def __init__(self, teacher: Bundle, *, layers: tuple[int, ...]) -> None:
+    def __init__(self, teacher: Bundle, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
         self.model = teacher.model.eval().requires_grad_(False)
-        self.layers = layers
+        self.layers, self.precision = layers, precision
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Answers:
-        self.model.to(next(iter(batch.values())).device)
-        logits, hidden = forward(self.model, accepted(self.model, batch), hidden=bool(self.layers))
+        device = next(iter(batch.values())).device
+        self.model.to(device)
+        with autocast(device, self.precision):
+            logits, hidden = forward(self.model, accepted(self.model, batch), hidden=bool(self.layers))
         return Answers(logits, {layer: hidden[layer] for layer in self.layers})
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
 
     def facts(self) -> dict[str, Any]:
         return {"outputs": "computed for each batch"}

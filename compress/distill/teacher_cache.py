@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,15 @@ class CachedTeacher:
         return Answers(logits, dict(zip(self.layers, padded.to(device).unbind(2))), matched.to(device))
 
     def facts(self) -> dict[str, Any]:
-        found = {"outputs": "cached", "rows": len(self.row_id), "bytes": self.bytes, "reused": self.reused}
+        found = {"outputs": "cached", "rows": len(self.row_id), "bytes": self.bytes}
         unmatched = int(self.unmatched.sum())
         return {**found, "rows_with_other_pieces": unmatched} if unmatched else found
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"unmatched": self.unmatched}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.unmatched = state["unmatched"].cpu()
 
     def _positions(self, row_id: Tensor) -> Tensor:
         rows = torch.searchsorted(self.row_id, row_id).clamp(max=len(self.row_id) - 1)

@@ -201,6 +201,24 @@ def test_heads_that_do_not_exist(bert):
         load_source(bert, head="mind_reading", labels=TWO, seed=0)
 
 
+def test_models_of_the_hub(tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "models--us--tiny", "a" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    directory = tiny_classifier_directory(repository / "snapshots" / commit, "mpnet")
+    bundle = load_source("us/tiny", head=HEAD, labels=TWO, seed=0)
+    assert bundle.states == {"head_trained"}
+    assert bundle.processor("the film").data["attention_mask"] == [1, 1, 1, 1]
+    assert fingerprint("us/tiny") == f"hub:us/tiny@{commit}"
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    with pytest.raises(InputError, match="pickled"):
+        load_source("us/tiny", head=HEAD, labels=TWO, seed=0)
+
+
 def test_fingerprints_follow_the_contents(bert, tmp_path):
     shutil.copytree(bert, tmp_path / "copy")
     assert fingerprint(bert) == fingerprint(tmp_path / "copy") == fingerprint(str(tmp_path / "copy"))

@@ -1,0 +1,23 @@
+"""bf16 where the hardware computes it itself."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+__all__ = ["autocast", "bf16_supported"]
+
+
+def bf16_supported(device: torch.device) -> bool:
+    """Whether the hardware multiplies bf16 itself: AVX-512 BF16 or AMX on a CPU, Ampere and later on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """A forward pass in the precision of a plan: `bf16`, `fp32`, or `auto`, bf16 where the hardware has it."""
+    if precision == "bf16" or (precision == "auto" and bf16_supported(device)):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
