@@ -10,7 +10,6 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.stage import Stage
 from compress.core.training import TrainPlan, trained_parameters
 from recipes.flops import activation_bytes, forward_flops
 from recipes.plan import SOURCE, Plan, Step, plan
@@ -53,7 +52,7 @@ def weight_bytes(model: nn.Module) -> int:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     seen: set[int] = set()
     total = 0
-    for name, tensor in model.state_dict(keep_vars=True).items():
+    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))

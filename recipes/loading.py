@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,18 @@ class Document:
             if words[:end] in self.lines:
                 return self.file, self.lines[words[:end]]
         return self.file, 1
+
+    def holds(self, words: Sequence[Any]) -> bool:
+        """Whether there is a part at this path."""
+        part = self.data
+        for word in words:
+            if isinstance(part, dict) and word in part:
+                part = part[word]
+            elif isinstance(part, list) and isinstance(word, int) and word < len(part):
+                part = part[word]
+            else:
+                return False
+        return True
 
 
 def book() -> dict[str, Path]:
@@ -179,7 +191,7 @@ for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
     for _tag, _pattern in _resolvers:
         _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
 
-_SCALARS = {
+_SCALARS: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:null": lambda text: None,
     "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
     "tag:yaml.org,2002:int": int,

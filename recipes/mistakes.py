@@ -50,18 +50,21 @@ def mistakes(
         where: path in words -> `file:line: path`.
         line: path in words -> line.
     """
-    found: dict[Words, InputError] = {}
-    for detail in error.errors(include_url=False):
-        place = find_place(root, data, detail["loc"])
-        words = place.words
-        if detail["type"] == "missing" and words:
-            words = words[:-1]
-        key = (*words, detail["loc"][-1] if detail["type"] == "missing" else None)
+    found: dict[Words, tuple[Words, InputError]] = {}
+    details = [(detail, find_place(root, data, detail["loc"])) for detail in error.errors(include_url=False)]
+    for detail, place in details:
+        if _other_type(detail, place, [other.words for _, other in details]):
+            continue
+        missing = detail["type"] == "missing"
+        words = place.words[:-1] if missing else place.words
+        if detail["type"] == "unknown_choice" and isinstance(place.value, dict):
+            words = (*words, *place.value)
+        key = (*words, detail["loc"][-1]) if missing else words
         if key in found:  # one value, tried as each type of a union
-            found[key] = _either(found[key], detail)
+            found[key] = (words, _either(found[key][1], detail))
         else:
-            found[key] = _mistake(detail, place, where(words))
-    return in_one([found[key] for key in sorted(found, key=lambda key: line(key[:-1]))])
+            found[key] = (words, _mistake(detail, place, where(words)))
+    return in_one([error for _, error in sorted(found.values(), key=lambda pair: line(pair[0]))])
 
 
 def near(given: Any, known: Iterable[str]) -> str:
@@ -95,6 +98,13 @@ def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
 def _message(detail: ErrorDetails) -> str:
     text = detail["msg"].removeprefix("Value error, ")
     return text.replace("Input should be", "must be", 1) if text.startswith("Input") else text[:1].lower() + text[1:]
+
+
+def _other_type(detail: ErrorDetails, place: Place, others: list[Words]) -> bool:
+    """Whether a value is only not of one type of a union, and another type that it could be found more inside it."""
+    depth = len(place.words)
+    inside = any(len(other) > depth and other[:depth] == place.words for other in others)
+    return inside and detail["type"].endswith("_type")
 
 
 def _either(error: InputError, detail: ErrorDetails) -> InputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
@@ -110,8 +110,8 @@ def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
     if not isinstance(value, dict | None):
         raise InputError(f"{part!r} cannot be set inside a single value", given=value)
     _, model, _ = _settle(annotation, value or {})
-    known = keys(model)
-    inner = _type(known[part]) if part in known else None
+    fields = keys(model)
+    inner = _type(fields[part]) if part in fields else None
     return {**(value or {}), part: set_at(inner, (value or {}).get(part), rest, new)}
 
 
@@ -154,7 +154,7 @@ def _split(value: Any) -> tuple[str | None, Any]:
     return None, value
 
 
-def _is_set(model: type[BaseModel]) -> bool:
+def _is_set(model: type[BaseModel]) -> TypeGuard[type[Choice]]:
     return issubclass(model, Choice) and model.is_set()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema
 
 from compress.core.errors import InputError
 from compress.core.settings import Fraction, Name, Positive, Settings
@@ -41,6 +41,12 @@ def _bytes(value: Any) -> Any:
     if match is None:
         return value
     return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _unlike(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed is given twice")
+    return seeds
 
 
 class Packaged(Settings):
@@ -80,14 +86,14 @@ class Origin:
         """`file:line: path.in.the.recipe`, or the --set option that gave the value."""
         texts = tuple(str(word) for word in words)
         for path, option in self.options.items():
-            new = path[: len(texts)] == texts and (self.document is None or tuple(words) not in self.document.lines)
+            new = path[: len(texts)] == texts and not (self.document and self.document.holds(words))
             if texts[: len(path)] == path or new:
                 return f"--set {option}"
-        path = ".".join(texts)
+        words_text = ".".join(texts)
         if self.document is None:
-            return path or "recipe"
+            return words_text or "recipe"
         file, line = self.document.locate(tuple(words))
-        return f"{file}:{line}: {path}" if path else f"{file}:{line}"
+        return f"{file}:{line}: {words_text}" if words_text else f"{file}:{line}"
 
 
 class Recipe(Settings):
@@ -96,7 +102,9 @@ class Recipe(Settings):
     name: Name = Field(description="lower-case letters, digits, '-', '_' and '.'")
     model: str | Packaged = Field(description="a hub id, a directory, or {package: ..., path: ...}")
     task: Task = Field(description="what the model is for, and its data")
-    seeds: tuple[Annotated[int, Field(strict=True, ge=0)], ...] = Field((0,), min_length=1)
+    seeds: Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], AfterValidator(_unlike)] = Field(
+        (0,), min_length=1, description="stages that draw random numbers are repeated for each"
+    )
     stages: tuple[Stage, ...] = Field((), description="each works on the one before it, or on the one that start names")
     measure: tuple[Probe, ...] = Field((), description="speed and more; size and quality are always measured")
     budget: Budget | None = None

@@ -1,0 +1,123 @@
+import json
+
+import pytest
+
+from compress.core.errors import InputError
+from compress.core.saving import save
+from compress.core.training import TrainPlan
+from recipes.check import check, peak_bytes, weight_bytes
+from recipes.flops import activation_bytes, forward_flops
+from recipes.plan import plan
+from recipes.recipe import Recipe
+from recipes.record import Report
+from tests.recipes.front import config_only, recipe_file
+from tests.tiny import FAMILIES, tiny_bundle
+
+STAGES = [
+    {"finetune": {"train": {"epochs": 1, "batch_size": 8}}},
+    {"distill": {"student": {"layers": 2}}},
+    {"prune": {"pattern": "neurons", "sparsity": 0.5, "allocation": "global"}},
+    {"export": {"format": {"onnx": {"precision": "int8"}}}},
+    {"export": {"id": "fp32", "format": {"onnx": {"precision": "fp32"}}}},
+    {"prune": {"id": "branch", "start": "distill", "pattern": "heads", "sparsity": 0.5}},
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Report:
+    """The predictions of a recipe of six stages on an untrained source that has no weights."""
+    folder = tmp_path_factory.mktemp("check")
+    file = recipe_file(folder, STAGES, trained=False)
+    config_only(folder / "model")
+    return check(Recipe.load(file))
+
+
+def test_there_is_a_row_for_each_stage(report):
+    assert [row.id for row in report.rows] == ["source", "finetune", "distill", "prune", "export", "fp32", "branch"]
+    assert [row.start for row in report.rows[1:]] == ["source", "finetune", "distill", "prune", "prune", "distill"]
+    assert [row.id for row in report.rows if row.baseline] == ["finetune"]
+    assert report.name == "tiny"
+    assert report.task["metric"] == "accuracy"
+
+
+def test_sizes_and_flops_go_down_with_what_is_cut(report):
+    rows = {row.id: row for row in report.rows}
+    assert rows["source"].size.parameters > rows["distill"].size.parameters > rows["prune"].size.parameters
+    assert rows["finetune"].flops > rows["distill"].flops > rows["prune"].flops
+    assert rows["export"].size.bytes < rows["fp32"].size.bytes
+    assert rows["export"].precision == "int8"
+    assert {rows["export"].runtime, rows["prune"].runtime} == {"onnx", "pytorch"}
+
+
+def test_memory_is_predicted_where_something_is_trained(report):
+    trained = {row.id for row in report.rows if row.facts.get("predicted_peak_bytes")}
+    assert trained == {"finetune", "distill", "prune", "branch"}
+    rows = {row.id: row for row in report.rows}
+    assert rows["finetune"].cost.trained_parameters == rows["finetune"].size.parameters
+    assert rows["finetune"].cost.peak_bytes > 4 * rows["finetune"].size.bytes
+
+
+def test_nothing_is_said_to_be_measured(report):
+    assert all(row.quality is None and not row.speed and row.sha256 is None for row in report.rows)
+
+
+def test_what_only_data_decides_is_said(report):
+    rows = {row.id: row for row in report.rows}
+    assert any("between" in note for note in rows["prune"].notes)
+    assert rows["branch"].notes == []
+
+
+def test_the_report_is_plain_data(report):
+    again = Report.model_validate(json.loads(report.model_dump_json()))
+    assert again == report
+
+
+def test_the_predicted_bytes_are_those_of_the_saved_file(tmp_path):
+    bundle = tiny_bundle("bert")
+    save(bundle, tmp_path)
+    assert weight_bytes(bundle.model) == (tmp_path / "model.safetensors").stat().st_size
+
+
+def test_check_and_a_run_find_the_same_mistakes_in_data(tmp_path):
+    file = recipe_file(tmp_path, STAGES)
+    (tmp_path / "data" / "train.jsonl").write_text('{"text": "a", "label": 1}\n{"text": "b", "label": 1}\n')
+    with pytest.raises(InputError) as caught:
+        check(Recipe.load(file))
+    assert "task.text_classification" in str(caught.value)
+    assert "one label" in str(caught.value)
+
+
+def test_predicted_sizes_are_those_of_real_weights(tmp_path):
+    recipe = Recipe.load(recipe_file(tmp_path, STAGES, trained=False))
+    from compress.core.loading import load_source
+
+    task = recipe.task
+    real = load_source(recipe.reference, head=task.head, labels=task.label_names, regression=False, seed=0)
+    sizes = [step.bundle.sketch().parameters for step in plan(recipe, real).steps]
+    assert sizes == [step.bundle.sketch().parameters for step in plan(recipe).steps]
+
+
+def test_flops_are_those_of_the_matrix_products():
+    model = tiny_bundle("bert").model.to("meta")
+    hidden, neurons, layers, length = 32, 48, 4, 16
+    per_layer = 2 * length * (4 * hidden * hidden + 2 * hidden * neurons) + 4 * length * length * hidden
+    head = 2 * (hidden * hidden + 2 * hidden)  # pooler and classifier see one token
+    assert forward_flops(model, length=length) == layers * per_layer + head
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_counted_or_said_not_to_be(family):
+    model = tiny_bundle(family).model.to("meta")
+    flops, activations = forward_flops(model, length=8), activation_bytes(model, batch_size=2, length=8)
+    assert (flops is None) == (activations is None)
+    assert flops is None or flops > 0
+
+
+def test_more_rows_keep_more_for_backward():
+    model = tiny_bundle("bert").model.to("meta")
+    one, four = (activation_bytes(model, batch_size=size, length=16) for size in (1, 4))
+    assert 3.5 * one < four < 4.5 * one
+    small, large = (peak_bytes(model, TrainPlan(batch_size=size), length=16) for size in (1, 4))
+    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert large - small == four - one
+    assert small == 4 * weights + one
