@@ -1,0 +1,66 @@
+"""The open set of export formats."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from compress.core.artifact import Session
+from compress.core.choice import Choice
+from compress.core.sketch import Sketch
+from compress.core.training import Batch
+from compress.export.traceable import Traceable
+
+__all__ = ["Format", "Manifest"]
+
+Manifest = dict[str, Any]
+"""What `export.json` says: `format`, `precision`, `inputs`, `versions`, and what the format adds."""
+
+F = TypeVar("F", bound="Format")
+Calibration = Callable[[int], Iterable[Batch]]
+
+
+class Format(Choice):
+    """How a model is written for another runtime, and how it is opened there."""
+
+    home: ClassVar[str] = "compress.export.formats"
+    calibrated: ClassVar[bool] = False
+    """Whether `write` at int8 draws batches of the train part."""
+
+    precision: Literal["fp32", "int8"] = Field("int8", description="of the weights; int8 also multiplies in integers")
+
+    def reference(self: F) -> F:
+        """The same format for the uncompressed model, at the runtime's default precision."""
+        return self.model_copy(update={"precision": "fp32"})
+
+    @abstractmethod
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """(package, extra) pairs that must be installed."""
+
+    @abstractmethod
+    def write(self, model: Traceable, directory: Path, calibration: Calibration) -> Manifest:
+        """Write the model's files into `directory`; what comes out joins `export.json`.
+
+        Args:
+            model: what to write.
+            directory: exists and is empty.
+            calibration: `calibration(n)` gives n single rows of the train part.
+        """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> Session:
+        """The written model in its runtime; `exact` forces 32-bit floats where the runtime would take fewer bits."""
+
+    def predicted_bytes(self, sketch: Sketch) -> int:
+        """About how large the model's files become."""
+        if self.precision == "fp32":
+            return 4 * sketch.parameters
+        # Biases and norms stay in 32 bits; each output of a linear has a scale.
+        vectors = sketch.layers * (9 * sketch.hidden) + sum(sketch.neurons)
+        scales = sketch.layers * (5 * sketch.hidden) + sum(sketch.neurons)
+        return sketch.parameters + 3 * vectors + 4 * scales

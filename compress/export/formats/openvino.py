@@ -1,0 +1,76 @@
+"""OpenVINO's intermediate representation, run on the CPU; int8 by NNCF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from compress.core.artifact import Session
+from compress.core.optional import optional
+from compress.core.settings import Count
+from compress.export.format import Calibration, Format, Manifest
+from compress.export.formats.openvino_graph import integer_nodes, quantize, trace
+from compress.export.quiet import quiet
+from compress.export.session import chosen
+from compress.export.traceable import Traceable
+
+__all__ = ["Openvino"]
+
+FILE = "openvino_model.xml"
+
+
+class Openvino(Format):
+    """`openvino_model.xml` and `.bin`; int8 by NNCF, weights and activations, calibrated on rows of train."""
+
+    name: ClassVar[str] = "openvino"
+    calibrated: ClassVar[bool] = True
+
+    rows: Count = Field(300, description="rows of train that set the ranges of the activations")
+    preset: Literal["mixed", "performance"] = Field(
+        "mixed", description="mixed: activations may be asymmetric; performance: all symmetric"
+    )
+
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        needed = (("openvino", "openvino"),)
+        return (*needed, ("nncf", "openvino")) if self.precision == "int8" else needed
+
+    def write(self, model: Traceable, directory: Path, calibration: Calibration) -> Manifest:
+        openvino = optional("openvino", extra="openvino", purpose="the format openvino")
+        with quiet():
+            graph = trace(model)
+            manifest: Manifest = {"versions": {"openvino": openvino.__version__}}
+            if self.precision == "int8":
+                graph, drawn = quantize(graph, model.inputs, calibration(self.rows), preset=self.preset)
+                nncf = optional("nncf", extra="openvino", purpose="the format openvino at int8")
+                manifest = {"versions": {**manifest["versions"], "nncf": nncf.__version__}, "calibration_rows": drawn}
+            openvino.save_model(graph, str(directory / FILE), compress_to_fp16=False)
+        return {
+            "runtime": "openvino",
+            "nodes": len(graph.get_ops()),
+            "integer_nodes": integer_nodes(graph),
+            **manifest,
+        }
+
+    @classmethod
+    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> Session:
+        return _Session(directory / FILE, tuple(manifest["inputs"]), threads=threads, exact=exact)
+
+
+class _Session:
+    def __init__(self, path: Path, names: tuple[str, ...], *, threads: int, exact: bool) -> None:
+        openvino = optional("openvino", extra="openvino", purpose="an exported openvino model")
+        settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
+        if exact:
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        compiled: Any = openvino.Core().compile_model(str(path), "CPU", settings)
+        self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        """Of the float arithmetic; the plugin takes bf16 where the CPU has it."""
+        self._request = compiled.create_infer_request()
+        self._names = names
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        # The request keeps its output tensor, and the next call writes over it.
+        return np.array(self._request.infer(chosen(inputs, self._names))["logits"], dtype=np.float32)

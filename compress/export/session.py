@@ -1,0 +1,66 @@
+"""Opens what an export wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from compress.core.artifact import Session
+from compress.core.errors import InputError, UnknownName
+from compress.export.format import Format, Manifest
+
+__all__ = ["MANIFEST", "chosen", "open_artifact", "read_manifest"]
+
+MANIFEST = "export.json"
+
+
+def open_artifact(directory: Path | str, *, threads: int | None = None, exact: bool = False) -> Session:
+    """The exported model, in its runtime: int64 arrays in, float32 logits out.
+
+    Args:
+        directory: what an `export` stage wrote.
+        threads: of one call; as many as this process may use unless given.
+        exact: force 32-bit floats where the runtime would take fewer bits by default (bf16 in OpenVINO).
+
+    Returns:
+        A session. It drops inputs that the model does not take and raises when one is missing.
+
+    Raises:
+        InputError: there is no export in `directory`.
+        MissingPackage: the runtime is not installed.
+    """
+    manifest = read_manifest(Path(directory))
+    known = Format.members()
+    if manifest["format"] not in known:
+        raise UnknownName("format", manifest["format"], known, where=str(Path(directory) / MANIFEST))
+    return known[manifest["format"]].open(
+        Path(directory), manifest, threads=threads or available_threads(), exact=exact
+    )
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """What `export.json` in `directory` says."""
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise InputError(f"no {MANIFEST} in {directory}", advice="give a directory that an export stage wrote")
+    return json.loads(path.read_text("utf-8"))
+
+
+def available_threads() -> int:
+    """How many CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chosen(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of `names`, in the types that the graphs take."""
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise InputError(f"the exported model needs {', '.join(missing)}", given=sorted(inputs))
+    return {name: _plain(inputs[name]) for name in names}
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.float32 if values.dtype.kind == "f" else np.int64)

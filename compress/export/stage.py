@@ -1,0 +1,145 @@
+"""The stage `export`: the model as it is, written for another runtime, and refused where it would answer otherwise."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from compress.core.artifact import Artifact
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.errors import InputError, ParityError
+from compress.core.settings import Positive
+from compress.core.sketch import Sketch
+from compress.core.stage import Stage
+from compress.core.training import Batch
+from compress.export.format import Format, Manifest
+from compress.export.parity import Parity, compare
+from compress.export.session import MANIFEST, open_artifact
+from compress.export.traceable import traceable
+
+__all__ = ["Export"]
+
+CHECKED_BATCHES = 8
+"""Of 32 rows; enough for fp32, where one wrong row is a wrong graph. int8 is checked on all rows of select."""
+UNFIT = {
+    "masked": "its pruned weights are still masked: make the cut permanent first",
+    "adapted": "its adapters are not merged",
+    "quantized": "its weights are already quantized for PyTorch: export the model from before that stage",
+}
+
+
+class Export(Stage):
+    """Write the model for another runtime, load it back and compare; the model itself stays as it is."""
+
+    leaf: ClassVar[bool] = True
+
+    format: Format = Field(description="the runtime, and the precision there")
+    tolerance: Positive = Field(1e-3, description="fp32: largest difference of a logit from PyTorch's")
+    agreement: float = Field(0.97, ge=0, le=1, description="int8: least share of select rows with PyTorch's answer")
+
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        return self.format.packages()
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.format.calibrated and self.format.precision == "int8"
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        if "head_trained" not in sketch.states:
+            return "its head is not trained: put a stage before that trains it, or start from a fine-tuned checkpoint"
+        return next((reason for state, reason in UNFIT.items() if state in sketch.states), None)
+
+    def predicted_bytes(self, sketch: Sketch) -> int:
+        """About how large the exported model's files become."""
+        return self.format.predicted_bytes(sketch)
+
+    def run(self, bundle: Bundle, ctx: Context) -> Artifact:
+        """The exported directory, in `ctx.scratch`.
+
+        Raises:
+            ParityError: the exported model answers otherwise than `tolerance` or `agreement` allow.
+            StageFailed: the model cannot be traced.
+        """
+        directory = _empty_directory(ctx)
+        bundle.model.eval()
+        manifest = self._write(bundle, ctx, directory)
+        parity = self._check(bundle, ctx, directory)
+        facts = {**manifest, **parity}
+        ctx.note(**facts)
+        return Artifact(directory, runtime=self.format.name, precision=self.format.precision, notes=facts)
+
+    def _write(self, bundle: Bundle, ctx: Context, directory: Path) -> Manifest:
+        def calibration(rows: int) -> Iterable[Batch]:
+            return ctx.batches(bundle, part="train", count=rows, batch_size=1)
+
+        model = traceable(bundle, next(iter(ctx.batches(bundle, part="select", count=1))))
+        written = self.format.write(model, directory, calibration)
+        bundle.config.save_pretrained(directory)
+        if bundle.processor is not None:
+            bundle.processor.save_pretrained(directory)
+        manifest = {
+            "format": self.format.name,
+            "precision": self.format.precision,
+            "inputs": list(model.inputs),
+            "model_type": model.model_type,
+            "attention_heads": list(model.heads),
+            **written,
+            "versions": {**_versions(), **written.get("versions", {})},
+        }
+        (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+        return manifest
+
+    def _check(self, bundle: Bundle, ctx: Context, directory: Path) -> dict[str, float | int]:
+        """As it will be served, and, where fp32 is asked, with fp32 arithmetic."""
+        fp32 = self.format.precision == "fp32"
+        served = open_artifact(directory)
+        sessions = (served, open_artifact(directory, exact=True)) if fp32 else (served,)
+        batches = ctx.batches(bundle, part="select", count=CHECKED_BATCHES if fp32 else None)
+        found = compare(bundle, sessions, batches)
+        self._judge(found[-1])
+        return {
+            "largest_logit_difference": found[-1].max_difference,
+            "agreement_with_pytorch": found[0].agreement,
+            "rows_compared": found[0].rows,
+        }
+
+    def _judge(self, parity: Parity) -> None:
+        name = f"the {self.format.name} {self.format.precision} export"
+        if self.format.precision == "fp32":
+            # A difference that is not a number is not within any tolerance.
+            if not parity.max_difference <= self.tolerance:
+                raise ParityError(
+                    f"{name} differs from PyTorch by {parity.max_difference:.3g} in a logit, more than "
+                    f"{self.tolerance:g}",
+                    advice="set `tolerance` higher only if such a difference does not matter",
+                )
+        elif math.isnan(parity.max_difference) or not parity.agreement >= self.agreement:
+            raise ParityError(
+                f"{name} agrees with PyTorch on {parity.agreement:.2%} of {parity.rows} select rows, less than "
+                f"{self.agreement:.2%}",
+                advice="take precision fp32, another format, or a lower `agreement`",
+            )
+
+
+def _empty_directory(ctx: Context) -> Path:
+    if ctx.scratch is None:
+        raise InputError("export needs a directory to write to, and none was given", advice="set Context.scratch")
+    directory = ctx.scratch / "export"
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    return directory
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "transformers")}}

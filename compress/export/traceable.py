@@ -1,0 +1,100 @@
+"""A model in the form that the exporters trace: a copy on the CPU, with eager attention, from tensors to logits."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.errors import InputError
+from compress.core.training import Batch
+
+__all__ = ["Traceable", "model_inputs", "traceable"]
+
+
+class _Logits(nn.Module):
+    def __init__(self, model: nn.Module, inputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.inputs = model, inputs
+        # The exporters put a module back into the mode that they found; a fresh wrapper would mean training.
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        return self.model(**dict(zip(self.inputs, tensors))).logits
+
+
+@dataclass(frozen=True)
+class Traceable:
+    """What a format writes.
+
+    Attributes:
+        module: takes the tensors of `inputs` in order, gives logits (batch, labels).
+        inputs: their names.
+        example: one tensor for each, of at least two rows.
+        model_type: the family's name, for messages.
+        heads: attention heads of each block, or empty where the family's blocks do not tell.
+        head_size: width of one head.
+        hidden: width of the model.
+    """
+
+    module: nn.Module
+    inputs: tuple[str, ...]
+    example: tuple[Tensor, ...]
+    model_type: str
+    heads: tuple[int, ...]
+    head_size: int
+    hidden: int
+
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        """Which axes change from batch to batch: the rows, and the length of a text."""
+        axes = {0: "batch", 1: "sequence"}
+        named = {name: axes if tensor.dim() == 2 else {0: "batch"} for name, tensor in zip(self.inputs, self.example)}
+        return {**named, "logits": {0: "batch"}}
+
+
+def traceable(bundle: Bundle, batch: Batch) -> Traceable:
+    """A copy of `bundle`'s model that can be traced on `batch`; the bundle stays as it is.
+
+    Args:
+        bundle: any model, stock or cut.
+        batch: one encoded batch of the task, of which two rows are the example.
+
+    Raises:
+        InputError: the batch has none of the model's inputs.
+    """
+    model = copy.deepcopy(bundle.model).cpu().float().eval()
+    model.requires_grad_(False)
+    # Fused attention kernels trace into graphs that the runtimes cannot optimise.
+    model.set_attn_implementation("eager")
+    if getattr(model.config, "use_cache", False):
+        model.config.use_cache = False
+    inputs = model_inputs(model, batch)
+    sketch = bundle.sketch()
+    return Traceable(
+        module=_Logits(model, inputs),
+        inputs=inputs,
+        example=tuple(_two_rows(batch[name]) for name in inputs),
+        model_type=bundle.family.model_type,
+        heads=sketch.heads,
+        head_size=sketch.head_size,
+        hidden=sketch.hidden,
+    )
+
+
+def model_inputs(model: nn.Module, batch: Batch) -> tuple[str, ...]:
+    """The names in `batch` that the model's forward takes, without the labels, in the order of forward."""
+    known = inspect.signature(model.forward).parameters
+    found = tuple(name for name in known if name in batch and name != "labels")
+    if not found:
+        raise InputError("the batches have none of the inputs of the model", given=sorted(batch))
+    return found
+
+
+def _two_rows(values: Tensor) -> Tensor:
+    """A batch of one would be traced as a constant."""
+    rows = values.detach().cpu()
+    return torch.cat([rows, rows])[:2] if len(rows) < 2 else rows[:2].clone()
