@@ -12,7 +12,7 @@ from typing import Any
 
 from compress.core.errors import InputError
 from compress.core.families.family import CHANGED_PREFIX
-from compress.core.source import find_weights, not_found
+from compress.core.source import find_weights, not_found, pickled_weights
 
 __all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet", "read_config"]
 
@@ -95,7 +95,8 @@ def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
     except SafetensorError as error:
         raise InputError(f"the weights cannot be read, the file is damaged: {error}", given=str(found)) from error
     except OSError as error:
-        raise not_found(str(found), error) from error
+        missing = "safetensors" in str(error)
+        raise (pickled_weights(str(found)) if missing else not_found(str(found), error)) from error
     owned(opened[0] if isinstance(opened, tuple) else opened)
     return opened
 

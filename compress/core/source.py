@@ -11,7 +11,7 @@ from typing import Any
 
 from compress.core.errors import InputError
 
-__all__ = ["Reference", "fingerprint", "find_weights", "resolve"]
+__all__ = ["Reference", "find_weights", "fingerprint", "resolve"]
 
 Reference = str | Path | Mapping[str, str]
 
@@ -66,14 +66,18 @@ def find_weights(directory: Path) -> None:
         return
     pickled = sorted(path.name for path in directory.glob("*.bin") if path.name.startswith("pytorch_model"))
     if pickled:
-        raise InputError(
-            "the weights are pickled, and opening a pickle can run any code",
-            given=str(directory / pickled[0]),
-            advice="where you trust the file, convert it once: AutoModel.from_pretrained(DIR, use_safetensors=False)"
-            ".save_pretrained(NEW_DIR), with the AutoModelFor... class that fits its head",
-        )
+        raise pickled_weights(str(directory / pickled[0]))
     raise InputError(
         "the model directory has no weights", given=str(directory), advice="put model.safetensors beside config.json"
+    )
+
+
+def pickled_weights(given: str) -> InputError:
+    return InputError(
+        "the weights are pickled and there are no safetensors; opening a pickle can run any code",
+        given=given,
+        advice="where you trust the file, convert it once: AutoModelFor....from_pretrained(OLD, use_safetensors=False)"
+        ".save_pretrained(NEW), with the class that fits its head, and name NEW",
     )
 
 

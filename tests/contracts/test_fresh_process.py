@@ -12,7 +12,7 @@ import torch
 from compress.core.saving import save
 from tests.contracts.test_saving import auto, cut
 from tests.contracts.test_surgery import logits, supporting
-from tests.tiny import tiny_bundle, tiny_inputs
+from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
 
 SCRIPT = """
 import json, sys
@@ -32,6 +32,9 @@ for job in json.load(open(sys.argv[1])):
     mine = dict(model.base_model.named_parameters())
     assert all(torch.equal(p, mine[n]) for n, p in base.named_parameters() if n in mine), job["auto"]
     assert len(mine) <= len(dict(base.named_parameters()))
+    if job["tokens"]:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(job["directory"], trust_remote_code=True)
+        assert tokenizer("the film")["input_ids"] == job["tokens"], job["auto"]
 try:
     transformers.AutoModel.from_pretrained(job["directory"])
 except ValueError as error:
@@ -53,6 +56,7 @@ def test_cut_heads_open_with_transformers_alone(tmp_path):
                 "directory": str(save(bundle, tmp_path / name)),
                 "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
                 "logits": logits(bundle).tolist(),
+                "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],
                 "architecture": type(bundle.model).__name__,
             }
         )

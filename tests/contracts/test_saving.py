@@ -97,6 +97,7 @@ def test_a_changed_model_that_became_uniform_is_stock_again(tmp_path):
     cut(bundle, "neurons")
     bundle = load(save(bundle, tmp_path / "uneven"))
     assert bundle.config.model_type == "trimformer_roberta"
+    assert torch.equal(logits(bundle.copy()), logits(bundle))
     fewest = min(neuron_counts(bundle.model, bundle.family))
     keep_neurons(bundle.model, bundle.family, tuple(tuple(range(fewest)) for _ in range(4)))
     assert_opens_as_stock(save(bundle, tmp_path / "even"), "roberta", logits(bundle))

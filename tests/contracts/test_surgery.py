@@ -9,7 +9,7 @@ import torch
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
-from compress.core.families.family import families, family_of
+from compress.core.families.family import base_model, families, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery import keep_layers
 from tests.contracts.cuts import gate, some_heads, some_layers, some_neurons
@@ -66,6 +66,7 @@ def test_kept_layers_are_the_same_modules(name):
     keep_layers(bundle.model, bundle.family, kept)
     left = bundle.family.module_list(bundle.model)
     assert bundle.sketch().layers == len(left) == len(kept)
+    assert bundle.model.config is base_model(bundle.model).config
     for block, state in zip(left, blocks):
         assert all(torch.equal(value, state[key]) for key, value in block.state_dict().items())
     assert (logits(bundle) - before).abs().max() > 1e-3

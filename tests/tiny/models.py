@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from compress.core.bundle import Bundle
+from compress.core.opening import quiet
 from tests.tiny.rows import tiny_rows
 from tests.tiny.tokens import VOCABULARY, tiny_tokenizer
 
@@ -86,8 +87,9 @@ def tiny_bundle(model_type: str, labels: int = 2, seed: int = 0, **config: Any) 
 def tiny_classifier_directory(path: Path | str, model_type: str = "bert", labels: int = 2, seed: int = 0) -> Path:
     """A directory as the hub has them: config, safetensors, tokenizer; its head counts as trained."""
     bundle = tiny_bundle(model_type, labels, seed)
-    bundle.model.save_pretrained(path)
-    bundle.processor.save_pretrained(path)
+    with quiet():
+        bundle.model.save_pretrained(path)
+        bundle.processor.save_pretrained(path)
     config = Path(path) / "config.json"
     # transformers leaves two labels out of the file, and BART reads three then.
     config.write_text(json.dumps({**json.loads(config.read_text()), "id2label": bundle.config.id2label}))
