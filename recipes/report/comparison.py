@@ -137,6 +137,8 @@ def _paired(
     if reason or missing:
         return Compared(name, second[1], against=against, reason=reason or f"not paired: no {missing[0]}")
     before, after = _logits(files[0]), _logits(files[1])
+    if before is None or after is None:
+        return Compared(name, second[1], against=against, reason="not paired: logits were kept without their labels")
     if len(before[0]) != len(after[0]) or (before[0] != after[0]).any() or (before[2] != after[2]).any():
         return Compared(name, second[1], against=against, reason="not paired: judged on other examples")
     paired = _quality(second[1].quality.metric, after[1], after[2], before[1])
@@ -152,11 +154,13 @@ def _differs(one: Report, two: Report) -> str:
     return ""
 
 
-def _logits(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row ids in ascending order, with their logits and labels."""
+def _logits(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Row ids in ascending order, with their logits and labels; None where the file has no labels."""
     import numpy as np
 
     with np.load(file, allow_pickle=False) as arrays:
+        if "labels" not in arrays:
+            return None
         order = np.argsort(arrays["row_ids"], kind="stable")
         return arrays["row_ids"][order], arrays["logits"][order], arrays["labels"][order]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recipes.record import Cost, Quality, Row, Size
 from recipes.report import units
+from recipes.report.curves import is_curve
 
 __all__ = ["Pair", "cost_pairs", "flat", "quality_pairs", "size_pairs"]
 
@@ -84,8 +86,12 @@ def _changes(quality: Quality) -> list[Pair]:
 
 
 def flat(data: Any, name: str = "") -> list[Pair]:
-    """Any plain data as pairs; a mapping inside a mapping has both names; `_bytes` and `_seconds` turn into units."""
+    """Any plain data as pairs, each with the names of all its levels; `_bytes` and `_seconds` turn into units.
+
+    What `curves` draws is left out.
+    """
     if isinstance(data, dict):
+        data = {key: value for key, value in data.items() if not is_curve(key, value)}
         return [pair for key, value in data.items() for pair in flat(value, f"{name}, {key}" if name else str(key))]
     if isinstance(data, int | float) and name.endswith(("bytes", "seconds")):
         return [_with_unit(name, data)]
@@ -107,8 +113,25 @@ def _words(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        shown = ", ".join(_words(item) for item in value[:MOST_ITEMS])
-        return f"{shown}, … ({len(value):,} in all)" if len(value) > MOST_ITEMS else shown or "none"
+        return _list_words(value)
     if isinstance(value, dict):
         return "; ".join(f"{key} {_words(item)}" for key, item in value.items())
     return str(value)
+
+
+def _list_words(values: Sequence[Any]) -> str:
+    """Each item of a short list; of a long one of numbers, how many and from where to where."""
+    numbers = list(_numbers(values))
+    if len(numbers) > MOST_ITEMS:
+        return f"{len(numbers):,} values from {_words(min(numbers))} to {_words(max(numbers))}"
+    shown = ", ".join(_words(item) for item in values[:MOST_ITEMS])
+    return f"{shown}, … ({len(values):,} in all)" if len(values) > MOST_ITEMS else shown or "none"
+
+
+def _numbers(values: Sequence[Any]) -> Iterator[float]:
+    """The numbers in a list, or in lists inside it."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _numbers(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield value

@@ -13,7 +13,7 @@ from recipes.report.headline import achieved, budget_value, headline
 from recipes.report.plots import plots
 from recipes.report.points import describe, points
 from recipes.report.stages import as_yaml, stages
-from recipes.report.table import Column, is_prediction, is_reused, metric, table
+from recipes.report.table import Column, has_seeds, is_prediction, metric, table
 
 __all__ = ["page"]
 
@@ -47,7 +47,7 @@ def _template() -> Any:
 
 def _shared(report: Report) -> dict[str, Any]:
     """What the template needs besides the stages."""
-    whole = table(report, speeds=4)
+    whole = table(report, speeds=2 if has_seeds(report) else 4)
     return {
         "report": report,
         "headline": headline(report),
@@ -57,9 +57,8 @@ def _shared(report: Report) -> dict[str, Any]:
         "empty": Cell(),
         "plots": plots(report),
         "budget": [_budget(line, report) for line in report.budget],
-        "reused": list(dict.fromkeys(row.id for row in report.rows if is_reused(row))),
         "prediction": is_prediction(report),
-        "environment": flat(report.environment),
+        "environment": _environment(report),
         "machine": _machine(report),
         "task": _task(report),
         "parts": _parts(report),
@@ -89,6 +88,7 @@ def _figures(report: Report) -> list[tuple[str, str, str, str]]:
         figures.append((speed.text, "as fast", f"{speed.detail} {where}".strip(), ""))
     if gap.text not in {units.DASH, "baseline"}:
         words = f"{gap.detail}, within noise" if gap.tone == "noise" else gap.detail
+        words = f"{words}, {line.cells['id'].detail} seeds".removeprefix(", ") if line.kind == "mean" else words
         figures.append((gap.text, metric(report), words, gap.tone))
     return figures
 
@@ -96,6 +96,12 @@ def _figures(report: Report) -> list[tuple[str, str, str, str]]:
 def _budget(line: BudgetLine, report: Report) -> tuple[BudgetLine, str, str]:
     name = metric(report)
     return line, budget_value(line, line.asked, name), budget_value(line, line.measured, name)
+
+
+def _environment(report: Report) -> list[Pair]:
+    facts = dict(report.environment)
+    versions = facts.pop("versions", {})
+    return flat(facts) + (flat(versions) if isinstance(versions, dict) else [])
 
 
 def _machine(report: Report) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from recipes.record import Report
 from recipes.report.cells import Cell
 from recipes.report.headline import budget_value, headline
-from recipes.report.table import Column, Table, is_reused, metric, table
+from recipes.report.table import Column, Table, metric, table
 
 __all__ = ["page"]
 
@@ -53,8 +53,6 @@ def _budget(report: Report) -> str:
 
 def _notes(report: Report, whole: Table) -> str:
     lines = [f"- {_plain(name)}: {_plain(note)}" for name, note in whole.footnotes]
-    reused = list(dict.fromkeys(row.id for row in report.rows if is_reused(row)))
-    lines += [f"- reused, finished earlier and unchanged: {_plain(', '.join(reused))}"] if reused else []
     return "## Notes\n\n" + "\n".join(lines) if lines else ""
 
 

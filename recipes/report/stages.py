@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from recipes.record import ChangedInput, Quality, Report, Row
+from recipes.record import ChangedInput, Cost, Quality, Report, Row
 from recipes.report import units
 from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
+from recipes.report.curves import curves
 from recipes.report.facts import Pair, cost_pairs, flat, quality_pairs, size_pairs
 from recipes.report.pictures import Picture, pictures
 from recipes.report.points import describe, points, speed_at
@@ -41,6 +42,7 @@ class Run:
     speeds: list[tuple[str, Cell, str, str, str, str]]
     parts: list[tuple[str, Cell, Cell, str]]
     pictures: list[Picture]
+    curves: list[Picture]
     changed: list[Changed]
     changed_words: str
 
@@ -61,7 +63,7 @@ def stages(report: Report, most_inputs: int, draw: bool = True) -> list[StageVie
     views = []
     for name, rows in groups(report).items():
         runs = [_run(row, report, most_inputs, draw, several=len(rows) > 1) for row in rows]
-        given = settings.get(name)
+        given = _given(rows[0], settings)
         views.append(
             StageView(name, rows[0].stage, rows[0].start or "", as_yaml(given) if given else "", runs, _badges(rows))
         )
@@ -70,11 +72,27 @@ def stages(report: Report, most_inputs: int, draw: bool = True) -> list[StageVie
 
 def as_yaml(data: Any) -> str:
     """Plain data as YAML; a recipe's own keys come in the order of the book."""
-    import yaml
-
     if isinstance(data, dict):
         data = {**{key: data[key] for key in HEAD if key in data}, **data}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=88).rstrip()
+    parts = [{key: value} for key, value in data.items()] if isinstance(data, dict) else [data]
+    return "".join(_dumped(part) for part in parts).rstrip()
+
+
+def _dumped(part: Any) -> str:
+    """Block style outside, and short mappings of scalars on one line inside."""
+    import yaml
+
+    nested = isinstance(part, dict) and any(isinstance(value, dict | list) for value in part.values())
+    style = None if nested else False
+    return str(yaml.safe_dump(part, sort_keys=False, allow_unicode=True, default_flow_style=style, width=88))
+
+
+def _given(row: Row, settings: dict[str, Any]) -> Any:
+    """The stage's settings as the engine noted them, else as the recipe has them."""
+    noted = row.facts.get("settings")
+    if isinstance(noted, dict) and list(noted) == [row.stage]:
+        noted = noted[row.stage]
+    return noted if noted and noted != row.stage else settings.get(row.id)
 
 
 def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -106,14 +124,12 @@ def _badges(rows: list[Row]) -> list[str]:
         badges.append(f"{first.runtime} {first.precision}")
     if first.baseline:
         badges.append("baseline")
-    if all(row.reused for row in rows) and first.id != "source":
-        badges.append("reused, unchanged")
     return badges
 
 
 def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
     blocks = [("Cost", cost_pairs(row.cost, row)), ("Quality", quality_pairs(row.quality)), ("Size", size_pairs(row))]
-    blocks += [("Facts", flat(row.facts)), ("Identity", _identity(row))]
+    blocks += [("Facts", _facts(row)), ("Identity", _identity(row))]
     return Run(
         row=row,
         title=f"Seed {row.seed}" if several else "",
@@ -121,9 +137,16 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
         speeds=_speeds(row, report),
         parts=_parts(row.quality),
         pictures=pictures(row.cut) if draw else [],
+        curves=curves(row.facts) if draw else [],
         changed=[_changed(one) for one in row.changed_inputs[:most]],
         changed_words=_changed_words(row, most),
     )
+
+
+def _facts(row: Row) -> list[Pair]:
+    """What the stage noted, less what stands elsewhere on the page."""
+    elsewhere = {"settings", *(Cost.model_fields if row.cost else ())}
+    return flat({name: fact for name, fact in row.facts.items() if name not in elsewhere})
 
 
 def _identity(row: Row) -> list[Pair]:

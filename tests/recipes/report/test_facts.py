@@ -1,0 +1,48 @@
+from recipes.report.curves import curves
+from recipes.report.facts import flat
+from recipes.report.stages import as_yaml, stages
+from tests.recipes.report.sample import NASTY, quickstart, row
+
+
+def test_nested_facts_are_named_by_all_their_levels_and_have_units() -> None:
+    facts = {"memory_bytes": 8e9, "wait_seconds": 0.25, "losses": {"labels": 0.12345678}, "gpu": [], "held": True}
+    assert flat(facts) == [
+        ("memory", "8.00 GB"), ("wait", "250 ms"), ("losses, labels", "0.1235"), ("gpu", "none"), ("held", "yes"),
+    ]  # fmt: skip
+
+
+def test_long_lists_are_summed_up() -> None:
+    assert flat({"importance": [[0.5] * 20, [0.1, *([2.0] * 20)]]}) == [("importance", "41 values from 0.1 to 2")]
+    assert flat({"losses": ["labels", "soft_targets"]}) == [("losses", "labels, soft_targets")]
+
+
+def test_curves_are_drawn_at_any_depth_and_left_out_of_the_facts() -> None:
+    facts = {"recovery": {"loss_curve": [2.0, 1.5, 1.2, 1.0, 0.9], "steps": 5}, NASTY: {"curve": [1, 2, 3, -1, 5]}}
+    drawn = curves(facts)
+    assert drawn[0].part == "recovery, loss curve: from 2.00 to 0.900, 5 points; the line below is 0"
+    assert drawn[0].svg.count(",") >= 5
+    assert "<script" not in drawn[1].svg
+    assert flat(facts) == [("recovery, steps", "5")]
+    assert curves({"loss_curve": [1.0, float("nan"), 1, 1, 1], "curve": [1, 2]}) == []
+
+
+def test_settings_are_the_engine_s_note_or_else_the_recipe_s() -> None:
+    report = quickstart()
+    report.rows.append(row("prune-2", "prune", "prune", facts={"settings": {"prune": {"sparsity": 0.75}}}))
+    views = {view.id: view for view in stages(report, most_inputs=5)}
+    assert views["prune-2"].settings == "sparsity: 0.75"
+    assert views["fewer_heads"].settings == "pattern: heads\nsparsity: 0.5"
+    assert views["fewer_heads"].badges == ["on distill"]
+    assert views["source"].settings == ""
+    assert len(views["prune"].runs[0].changed) == 5
+
+
+def test_the_second_stage_of_a_name_is_numbered_as_in_the_plan() -> None:
+    report = quickstart()
+    report.recipe = {"stages": ["finetune", {"prune": {"sparsity": 0.1}}, {"prune": {"sparsity": 0.2}}]}
+    report.rows = [row("prune", "prune", "finetune"), row("prune-2", "prune", "prune")]
+    assert [view.settings for view in stages(report, most_inputs=0)] == ["sparsity: 0.1", "sparsity: 0.2"]
+
+
+def test_a_recipe_is_in_the_order_of_the_book() -> None:
+    assert as_yaml({"budget": {"size": 5}, "model": "m", "name": "n"}) == "name: n\nmodel: m\nbudget: {size: 5}"
