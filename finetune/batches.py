@@ -18,7 +18,7 @@ from finetune.tasks.task import NOT_INPUTS, Encoded, Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["Batches", "moved"]
+__all__ = ["Batches", "accepted", "moved"]
 
 
 class Batches:

@@ -14,7 +14,7 @@ from compress.core.choice import Choice, snake_case
 from compress.core.errors import UnknownName
 from recipes.loading import book
 
-__all__ = ["Entry", "entries", "find_entries", "import_stages", "kinds", "sets"]
+__all__ = ["FAMILIES", "RECIPES", "Entry", "entries", "find_entries", "import_stages", "kinds", "sets"]
 
 _IRREGULAR = {"criterion": "criteria"}
 FAMILIES, RECIPES = "families", "recipes"

@@ -14,7 +14,7 @@ from compress.core.bundle import Bundle
 from compress.core.errors import InputError
 from compress.core.training import Batch, Fit, Objective
 
-__all__ = ["Context", "TaskView"]
+__all__ = ["BatchSource", "Context", "TaskView"]
 
 
 class TaskView(Protocol):
@@ -36,7 +36,9 @@ BatchSource = Callable[..., Iterator[Batch]]
 
 
 def _no_data(*_: Any, **__: Any) -> Any:
-    raise InputError("this stage needs data, and none was given", advice="name a task in the recipe, or build the Context with one")
+    raise InputError(
+        "this stage needs data, and none was given", advice="name a task in the recipe, or build the Context with one"
+    )
 
 
 @dataclass

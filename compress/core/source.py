@@ -11,7 +11,7 @@ from typing import Any
 
 from compress.core.errors import InputError
 
-__all__ = ["Reference", "find_weights", "fingerprint", "resolve"]
+__all__ = ["Reference", "find_weights", "fingerprint", "not_found", "pickled_weights", "resolve"]
 
 Reference = str | Path | Mapping[str, str]
 

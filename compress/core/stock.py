@@ -14,7 +14,7 @@ from torch import nn
 from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
 
-__all__ = ["difference_to_stock", "is_stock", "stock_class", "write_config"]
+__all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
 """`shapes`: parameter -> shape; `attributes`: path -> value. What `changed` makes of a stock model."""

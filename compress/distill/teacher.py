@@ -17,7 +17,7 @@ from compress.core.errors import Refusal
 from compress.core.precision import autocast
 from compress.core.training import Batch
 
-__all__ = ["Answers", "LiveTeacher", "Teacher", "forward", "real_tokens", "same_tokens"]
+__all__ = ["Answers", "LiveTeacher", "Teacher", "accepted", "forward", "real_tokens", "same_tokens"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from compress.core.sketch import Sketch
 from compress.core.training import Batch
 from compress.export.traceable import Traceable
 
-__all__ = ["Format", "Manifest"]
+__all__ = ["Calibration", "Format", "Manifest"]
 
 Manifest = dict[str, Any]
 """What `export.json` says: `format`, `precision`, `inputs`, `versions`, and what the format adds."""

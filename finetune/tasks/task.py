@@ -17,7 +17,7 @@ from compress.core.training import Batch
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["Encoded", "Metric", "Splits", "Task", "model_inputs"]
+__all__ = ["NOT_INPUTS", "Encoded", "Metric", "Splits", "Task", "model_inputs"]
 
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 NOT_INPUTS = ("labels", "row_id")
