@@ -1,0 +1,80 @@
+"""Ratios of time at the size of MiniLM: an epoch of distillation to a plain one, a pass of Taylor to an epoch."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.distill.change import KeepLayers
+from compress.distill.losses.hidden_states import HiddenStates
+from compress.distill.losses.soft_targets import SoftTargets
+from compress.distill.objective import distillation
+from compress.prune.criteria.taylor import Taylor
+from compress.prune.patterns.heads import Heads
+from compress.prune.patterns.neurons import Neurons
+from finetune.context import make_context
+from finetune.tasks.text_classification import TextClassification
+from tests.compress.distill.stub import trained
+from tests.tiny import tiny_rows
+
+pytestmark = pytest.mark.benchmark
+ROWS = 704  # 668 after select: 21 batches
+REPEATS = 3
+SIZE = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+PLAN = TrainPlan(epochs=2).over(DEFAULT_PLAN)
+
+
+@pytest.fixture(scope="module")
+def ctx(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("data")
+    for part, count in (("train", ROWS), ("validation", 8)):
+        lines = [json.dumps({key: row[key] for key in ("text", "label")}) for row in tiny_rows(count)]
+        (directory / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
+    task = TextClassification(data=str(directory), max_length=64)
+    scratch = tmp_path_factory.mktemp("scratch")
+    return make_context(task, task.load(0), seed=0, device=torch.device("cpu"), scratch=scratch)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return trained("bert", vocab_size=30522, **SIZE)
+
+
+def student_of(teacher):
+    return KeepLayers(kept=(0, 2, 5), of=6).apply(teacher.copy())
+
+
+def fit_seconds(ctx, student, objective, name):
+    return ctx.fit(student, objective, PLAN, name=name).seconds
+
+
+def test_a_distillation_epoch_costs_little_more_than_a_plain_one(ctx, teacher):
+    losses = (SoftTargets(), HiddenStates())
+    distil = distillation(student_of(teacher), teacher.copy(), losses, ctx, PLAN, name="overhead")
+    assert distil.facts()["teacher_outputs"]["outputs"] == "cached"
+    plain, distilled = [], []
+    for repeat in range(REPEATS):
+        plain.append(fit_seconds(ctx, student_of(teacher), ctx.task_objective(), f"plain-{repeat}"))
+        distilled.append(fit_seconds(ctx, student_of(teacher), distil, f"distil-{repeat}"))
+    ratio = min(distilled) / min(plain)
+    print(f"distillation epoch / plain epoch: {ratio:.3f} ({min(plain) / 2:.2f} s a plain epoch)")
+    assert ratio <= 1.15
+
+
+@pytest.mark.parametrize("pattern", [Heads(), Neurons()])
+def test_a_taylor_pass_costs_less_than_an_epoch(ctx, teacher, pattern):
+    plain, taylor = [], []
+    criterion = Taylor(batches=64)
+    for repeat in range(REPEATS):
+        name = f"plain-{pattern.name}-{repeat}"
+        plain.append(fit_seconds(ctx, student_of(teacher), ctx.task_objective(), name) / PLAN.epochs)
+        started = time.perf_counter()
+        criterion.score(student_of(teacher), pattern, ctx)
+        taylor.append(time.perf_counter() - started)
+    ratio = min(taylor) / min(plain)
+    print(f"taylor of {pattern.name} / training epoch over the same rows: {ratio:.3f}")
+    assert ratio <= 1.3
