@@ -105,9 +105,10 @@ def check(
 ) -> None:
     """Find the mistakes in a recipe and predict what it gives, without training and without weights."""
     with one_message():
+        loaded = _load(recipe, set_)
         from recipes.check import check as check_recipe
 
-        report = check_recipe(_load(recipe, set_))
+        report = check_recipe(loaded)
         if json:
             typer.echo(report.model_dump_json(indent=1))
         else:
@@ -127,12 +128,13 @@ def measure(
 ) -> None:
     """Measure a saved model or an export: size, speed and, with a task, quality."""
     with one_message():
+        loaded = _load(task, set_) if task else None
         from compress.core.training import default_device
         from recipes.measure.directory import measure_directory
 
         row = measure_directory(
             directory,
-            recipe=_load(task, set_) if task else None,
+            recipe=loaded,
             batch_sizes=[_count(text, "--batch-sizes") for text in batch_sizes.split(",")],
             lengths=[_length(text) for text in lengths.split(",")] if lengths else None,
             threads=threads,
@@ -152,11 +154,10 @@ def compare(
 ) -> None:
     """Put the rows of several runs side by side."""
     with one_message():
-        from rich.console import Console
+        from recipes.report import compare as compare_runs
+        from recipes.report import terminal
 
-        from recipes.report.compare import compare as compare_runs
-
-        compare_runs(runs, Console(highlight=False))
+        terminal.show_comparison(compare_runs(runs))
 
 
 @app.command()

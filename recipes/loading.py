@@ -47,12 +47,10 @@ class Document:
         """Whether there is a part at this path."""
         part = self.data
         for word in words:
-            if isinstance(part, dict) and word in part:
-                part = part[word]
-            elif isinstance(part, list) and isinstance(word, int) and word < len(part):
-                part = part[word]
-            else:
+            is_index = isinstance(part, list) and isinstance(word, int) and word < len(part)
+            if not is_index and not (isinstance(part, dict) and word in part):
                 return False
+            part = part[word]
         return True
 
 

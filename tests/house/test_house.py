@@ -1,0 +1,246 @@
+"""What must hold for every file, so that no review has to look for it."""
+
+import ast
+import importlib
+import re
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+from tests.house.sources import (
+    PACKAGES,
+    ROOT,
+    files_of_tests,
+    functions,
+    imports,
+    module_name,
+    parsed,
+    source_files,
+)
+
+FORBIDDEN = {"compress": ("finetune", "recipes"), "compress/core": (), "finetune": ("recipes",)}
+HEAVY = (
+    "bitsandbytes",
+    "datasets",
+    "matplotlib",
+    "nncf",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "optimum",
+    "peft",
+    "sklearn",
+)
+NO_TORCH = ("recipes/cli.py", "recipes/loading.py", "recipes/recipe.py", "recipes/record.py")
+STATEMENT_LINES, FILE_LINES = 40, 300
+FAMILY_HOME = ROOT / "compress" / "core" / "families"
+
+
+def relative(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def starts(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def found(files: list[Path], look) -> list[str]:
+    """`file:line what` of everything that `look` yields (node or line number, words)."""
+    return [f"{relative(file)}:{getattr(at, 'lineno', at)} {what}" for file in files for at, what in look(file)]
+
+
+@pytest.mark.parametrize("package", ["compress", "finetune"])
+def test_imports_point_one_way(package):
+    wrong = [
+        f"{relative(file)} imports {name}"
+        for file in source_files(package)
+        for name in imports(file)
+        if starts(name, FORBIDDEN[package])
+    ]
+    assert wrong == []
+
+
+def test_the_core_imports_nothing_of_the_methods():
+    allowed = ("compress.core", "compress")
+    wrong = [
+        f"{relative(file)} imports {name}"
+        for file in source_files("compress/core")
+        for name in imports(file)
+        if starts(name, PACKAGES) and name not in allowed and not starts(name, ("compress.core",))
+    ]
+    assert wrong == []
+
+
+def test_measuring_knows_nothing_of_reports():
+    wrong = [relative(f) for f in source_files("recipes/measure") for n in imports(f) if starts(n, ("recipes.report",))]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "module", ["recipes.report", "recipes.cli", "recipes.recipe", "recipes.loading", "recipes.record"]
+)
+def test_torch_is_not_imported_with(module):
+    import subprocess
+
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
+def test_every_view_of_a_report_does_without_torch():
+    wrong = [relative(f) for f in source_files("recipes/report") for n in imports(f) if starts(n, ("torch",))]
+    assert wrong == []
+
+
+def test_heavy_packages_are_imported_where_they_are_used():
+    wrong = [
+        f"{relative(file)} imports {name}"
+        for file in source_files()
+        for name in imports(file, only_when_imported=True)
+        if starts(name, HEAVY)
+    ]
+    assert wrong == []
+
+
+def test_files_are_short():
+    lengths = {relative(file): len(file.read_text("utf-8").splitlines()) for file in source_files()}
+    assert {name: length for name, length in lengths.items() if length > FILE_LINES} == {}
+
+
+def test_function_bodies_are_short():
+    def long(file):
+        for function in functions(file):
+            body = function.body[1:] if ast.get_docstring(function) else function.body
+            lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            if lines > STATEMENT_LINES:
+                yield function, f"{function.name} has {lines} lines"
+
+    assert found(source_files(), long) == []
+
+
+def test_nothing_is_asserted_outside_tests():
+    def asserts(file):
+        return ((node, "assert") for node in ast.walk(parsed(file)) if isinstance(node, ast.Assert))
+
+    assert found(source_files(), asserts) == []
+
+
+def test_no_exception_is_swallowed():
+    def swallowed(file):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.ExceptHandler) and all(isinstance(s, ast.Pass | ast.Continue) for s in node.body):
+                yield node, "does nothing about it"
+            if isinstance(node, ast.ExceptHandler) and node.type is None:
+                yield node, "catches everything"
+
+    assert found(source_files(), swallowed) == []
+
+
+def test_nothing_is_left_to_do():
+    def marks(file):
+        with tokenize.open(file) as text:
+            for token in tokenize.generate_tokens(text.readline):
+                if token.type == tokenize.COMMENT and re.search(r"\b(TODO|FIXME|XXX|HACK)\b", token.string):
+                    yield token.start[0], token.string
+
+    assert found(source_files(), marks) == []
+
+
+def test_no_pickle():
+    wrong = [
+        relative(f)
+        for f in source_files()
+        for n in imports(f)
+        if starts(n, ("pickle", "cloudpickle", "dill", "joblib"))
+    ]
+    assert wrong == []
+
+
+def test_torch_loads_weights_only():
+    def loads(file):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                safe = any(k.arg == "weights_only" and getattr(k.value, "value", None) is True for k in node.keywords)
+                if not safe:
+                    yield node, "torch.load without weights_only=True"
+
+    assert found(source_files(), loads) == []
+
+
+def test_only_the_families_know_their_names():
+    from compress.core.families.family import families
+
+    names = set(families())
+
+    def compared(file):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.Compare) and "model_type" in ast.unparse(node):
+                sides = [node.left, *node.comparators]
+                values = [v.value for side in sides for v in ast.walk(side) if isinstance(v, ast.Constant)]
+                if names & {value for value in values if isinstance(value, str)}:
+                    yield node, ast.unparse(node)
+
+    outside = [file for file in source_files() if FAMILY_HOME not in file.parents]
+    assert found(outside, compared) == []
+
+
+def test_every_module_says_what_it_is_for():
+    silent = [relative(f) for f in source_files() if f.read_text("utf-8").strip() and not ast.get_docstring(parsed(f))]
+    assert silent == []
+
+
+def test_every_public_name_is_there_and_defined_in_all():
+    wrong = []
+    for file in source_files():
+        declared = _declared(file)
+        if declared is None:
+            continue
+        module = importlib.import_module(module_name(file))
+        wrong += [f"{relative(file)}: {name} is not there" for name in declared if not hasattr(module, name)]
+        wrong += [] if len(set(declared)) == len(declared) else [f"{relative(file)}: a name twice"]
+    assert wrong == []
+
+
+def test_what_another_module_imports_is_public():
+    public = {module_name(file): _declared(file) for file in source_files()}
+    wrong = []
+    for file in source_files():
+        for node in ast.walk(parsed(file)):
+            declared = public.get(node.module or "") if isinstance(node, ast.ImportFrom) else None
+            if declared is not None:
+                names = [alias.name for alias in node.names if f"{node.module}.{alias.name}" not in public]
+                wrong += [
+                    f"{relative(file)}: {n} is not in __all__ of {node.module}" for n in names if n not in declared
+                ]
+    assert wrong == []
+
+
+def test_every_test_asserts_something():
+    def idle(file):
+        for function in functions(file):
+            if function.name.startswith("test_") and not _asserts(function):
+                yield function, function.name
+
+    assert found(files_of_tests(), idle) == []
+
+
+def _declared(file: Path) -> list[str] | None:
+    """What `__all__` lists, or None where there is none."""
+    for node in parsed(file).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def _asserts(function: ast.AST) -> bool:
+    """An assert, an expected exception, or a helper that is named for what it asserts."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call) and re.search(
+            r"raises|warns|\bassert_|\.assert_|refused|check_|expect", ast.unparse(node.func)
+        ):
+            return True
+    return False
