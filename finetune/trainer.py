@@ -87,5 +87,6 @@ class HookedTrainer(Trainer):
             stop = getattr(callback, "stop", None)
             if stop is not None:
                 stop()
-        self.accelerator.free_memory()
+        if self.args.device.type == "cuda":
+            self.accelerator.free_memory()
         self.optimizer = self.lr_scheduler = None

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from compress.core.bundle import Bundle
+from compress.core.errors import InputError
 from compress.core.training import DEFAULT_PLAN, Fit, FitResult, Hook, Objective, TrainPlan, trained_parameters
 from finetune.batches import Batches
 from finetune.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks
@@ -184,20 +185,17 @@ class Run:
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Inside a `with` the Trainer may wrap and set what it likes; afterwards only the weights are changed."""
-    forward, was_training = model.__dict__.get("forward"), model.training
-    config = getattr(model, "config", None)
-    use_cache = getattr(config, "use_cache", None)
+    attributes, was_training = dict(vars(model)), model.training
+    config = vars(model.config) if hasattr(model, "config") else {}
+    use_cache = {name: value for name, value in config.items() if name == "use_cache"}
     try:
         yield
     finally:
-        for name in ("forward", "_original_forward"):
-            model.__dict__.pop(name, None)
-        if forward is not None:
-            model.__dict__["forward"] = forward
-        if config is not None and use_cache is not None:
-            config.use_cache = use_cache
-        elif config is not None:
-            config.__dict__.pop("use_cache", None)
+        for name in set(vars(model)) - set(attributes):
+            del vars(model)[name]
+        vars(model).update({name: value for name, value in attributes.items() if name == "forward"})
+        config.pop("use_cache", None)
+        config.update(use_cache)
         model.zero_grad(set_to_none=True)
         model.train(was_training)
 
@@ -214,15 +212,25 @@ def plain_forward(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def activations_recomputed(model: nn.Module, plan: TrainPlan) -> Iterator[None]:
-    """Inside a `with` backward computes activations again instead of keeping them, where the plan asks for it."""
-    if plan.gradient_checkpointing:
-        _recompute(model, "enable", {"use_reentrant": False})
+def activations_recomputed(model: Any, plan: TrainPlan) -> Iterator[None]:
+    """Inside a `with` backward computes activations again instead of keeping them, where the plan asks for it.
+
+    Raises:
+        InputError: the model cannot.
+    """
+    if not plan.gradient_checkpointing:
+        yield
+        return
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        raise InputError(
+            f"{type(model).__name__} cannot recompute activations", advice="leave out `gradient_checkpointing: true`"
+        )
+    _recompute(model, "enable", {"use_reentrant": False})
     try:
         yield
     finally:
-        if plan.gradient_checkpointing:
-            _recompute(model, "disable")
+        _recompute(model, "disable")
+        model.disable_input_require_grads()
 
 
 def _recompute(model: nn.Module, verb: str, *settings: Any) -> None:

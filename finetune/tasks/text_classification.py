@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,7 +28,10 @@ __all__ = ["Subset", "TextClassification"]
 
 
 def _source(value: Any) -> Any:
-    return Source.parse(value) if isinstance(value, dict) or value in Source.members() else value
+    """Paths and hub ids stay text; whatever else is given must be a source."""
+    if value is None or (isinstance(value, str) and value not in Source.members()):
+        return value
+    return TypeAdapter(Source).validate_python(value)
 
 
 def _plain(value: Any) -> Any:

@@ -125,6 +125,8 @@ def read_file(path: Path) -> Dataset:
 def unreadable(path: Path, builder: str, error: BaseException) -> InputError:
     cause = error.__cause__ or error
     reason = str(cause).strip().splitlines()
+    if "corresponds to no data" in str(error):
+        return InputError("the file has no rows", where=str(path))
     return InputError(
         f"the file cannot be read as {builder}: {reason[0] if reason else type(cause).__name__}",
         where=str(path),
