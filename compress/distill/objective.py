@@ -17,7 +17,7 @@ from compress.core.errors import InputError, Refusal, StageFailed
 from compress.core.training import Batch, FitResult, Hook, TrainPlan
 from compress.distill.cache_filling import NoRoom
 from compress.distill.loss import Loss, Seen
-from compress.distill.teacher import Answers, LiveTeacher, Teacher, forward, real_tokens, same_tokens
+from compress.distill.teacher import Answers, LiveTeacher, Teacher, forward, real_tokens, same_inputs
 from compress.distill.teacher_cache import cached_teacher
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
@@ -79,8 +79,8 @@ def distillation(
 ) -> Distillation:
     """The objective for `student`, with the teacher's outputs at hand.
 
-    They are cached over *train* where the training reads rows more than once, or where the two models read different
-    tokens; a training that reads each row at most once asks the teacher batch by batch, which costs the same.
+    They are cached over *train* where the training reads rows more than once, or where the two models take different
+    inputs; a training that reads each row at most once asks the teacher batch by batch, which costs the same.
 
     Args:
         student: what is trained.
@@ -92,7 +92,7 @@ def distillation(
 
     Raises:
         Refusal: the two models' labels or widths differ, or a model does not give what a loss compares.
-        StageFailed: the disk is full and the two models read different tokens.
+        StageFailed: the disk is full and the two models take different inputs.
     """
     if ctx.task is None:
         raise InputError("a distillation needs a task", advice="name a task in the recipe")
@@ -123,7 +123,7 @@ def read_once(plan: TrainPlan) -> bool:
 def _teacher(
     student: Bundle, teacher: Bundle, ctx: Context, plan: TrainPlan, *, layers: tuple[int, ...], name: str
 ) -> Teacher:
-    same = same_tokens(student.processor, teacher.processor)
+    same = same_inputs(student, teacher)
     precision = plan.precision or "auto"
     live = LiveTeacher(teacher, layers=layers, precision=precision)
     if same and read_once(plan):

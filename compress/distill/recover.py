@@ -37,7 +37,7 @@ class Recover(Settings):
     losses: tuple[Loss, ...] | None = Field(
         None, min_length=1, description="of a distillation; soft_targets and hidden_states unless given"
     )
-    train: TrainPlan = TrainPlan()
+    train: TrainPlan = Field(TrainPlan(), description="how long and how fast; its fields may also stand beside `by`")
 
     @model_validator(mode="before")
     @classmethod

@@ -52,9 +52,9 @@ class Distill(Stage):
     """
 
     teacher: Name | None = Field(None, description="id of an earlier stage; the model that comes in unless given")
-    student: Student = Student()
+    student: Student = Field(Student(), description="what the student is made of")
     losses: tuple[Loss, ...] = Field((SoftTargets(), HiddenStates()), min_length=1, description="terms of the sum")
-    train: TrainPlan = TrainPlan()
+    train: TrainPlan = Field(TrainPlan(), description="how long and how fast")
 
     @property
     def draws_random_numbers(self) -> bool:

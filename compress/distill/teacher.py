@@ -17,7 +17,7 @@ from compress.core.errors import Refusal
 from compress.core.precision import autocast
 from compress.core.training import Batch
 
-__all__ = ["Answers", "LiveTeacher", "Teacher", "accepted", "forward", "real_tokens", "same_tokens"]
+__all__ = ["Answers", "LiveTeacher", "Teacher", "accepted", "forward", "real_tokens", "same_inputs", "same_tokens"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class LiveTeacher:
     """
 
     def __init__(self, teacher: Bundle, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
-        self.model = teacher.model.eval().requires_grad_(False)
+        self.model = teacher.model.eval()
         self.layers, self.precision = layers, precision
 
     @torch.no_grad()
@@ -88,10 +88,12 @@ def forward(model: nn.Module, batch: Batch, *, hidden: bool) -> tuple[Tensor, tu
     outputs = model(**inputs, output_hidden_states=True) if hidden else model(**inputs)
     if not hidden:
         return outputs.logits, ()
-    if getattr(outputs, "hidden_states", None) is None:
+    # Of an encoder with a decoder the stages know the encoder.
+    found = getattr(outputs, "hidden_states", None) or getattr(outputs, "encoder_hidden_states", None)
+    if found is None:
         what = f"hidden_states cannot compare the layers of {type(model).__name__}: it does not give their outputs"
         raise Refusal(what, advice="leave out the loss 'hidden_states'")
-    return outputs.logits, tuple(outputs.hidden_states[1:])
+    return outputs.logits, tuple(found[1:])
 
 
 def accepted(model: nn.Module, batch: Batch) -> Batch:
@@ -107,9 +109,19 @@ def real_tokens(batch: Batch, hidden: Float[Tensor, "batch length width"]) -> Bo
     return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
 
 
+def same_inputs(one: Bundle, other: Bundle) -> bool:
+    """Whether one encoded batch serves both: equal tokens, and the same of the tokenizer's outputs are taken."""
+    return same_tokens(one.processor, other.processor) and _taken(one) == _taken(other)
+
+
 def same_tokens(one: Any, other: Any) -> bool:
     """Whether two tokenizers (or image processors) give the same inputs for the same text (or picture)."""
     return one is other or (type(one) is type(other) and _rules(one) == _rules(other))
+
+
+def _taken(bundle: Bundle) -> set[str]:
+    offered = getattr(bundle.processor, "model_input_names", ())
+    return set(offered) & set(inspect.signature(bundle.model.forward).parameters)
 
 
 def _rules(processor: Any) -> Any:

@@ -41,13 +41,13 @@ class Prune(Stage):
     family has one set of heads for the whole stack, the scores are summed over the blocks.
     """
 
-    pattern: Pattern
+    pattern: Pattern = Field(description="what is removed as a whole")
     sparsity: Share = Field(description="share of the units that is removed")
-    criterion: Criterion = Taylor()
+    criterion: Criterion = Field(Taylor(), description="what a unit is worth")
     allocation: Literal["uniform", "global"] = Field(
         "uniform", description="the same share in each block, or the worst of all"
     )
-    recover: MaybeRecover = Recover()
+    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @property
     def draws_random_numbers(self) -> bool:

@@ -26,7 +26,7 @@ class HiddenStates(Loss):
 
     on_tokens: ClassVar[bool] = True
 
-    kind: Literal["cosine", "mean_square"] = "cosine"
+    kind: Literal["cosine", "mean_square"] = Field("cosine", description="1 - cosine, or the squared difference")
     layers: Literal["last", "all"] | tuple[tuple[int, int], ...] = Field(
         "last",
         description="the last layers; all of the student's layers, each with the last layer of its share of the"

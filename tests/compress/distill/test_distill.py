@@ -6,10 +6,12 @@ from pydantic import ValidationError
 
 from compress.core.change import change_from_data
 from compress.core.errors import InputError, Refusal
+from compress.core.families.family import family_of
 from compress.core.training import TrainPlan
 from compress.distill.change import KeepLayers
 from compress.distill.stage import Distill, Student
 from tests.compress.distill.stub import stub_context, trained
+from tests.tiny import FAMILIES, IMAGE_FAMILIES
 
 
 def run(stage, tmp_path, bundle=None, **extra):
@@ -56,11 +58,13 @@ def test_labels_alone_need_no_teacher(tmp_path):
     assert "teacher_outputs" not in ctx.facts
 
 
-@pytest.mark.parametrize(
-    "name", ["bert", "roberta", "electra", "mpnet", "distilbert", "modernbert", "gpt2", "deberta-v2"]
-)
+WITH_LAYERS = [name for name in FAMILIES if name not in IMAGE_FAMILIES and "layers" not in family_of(name).refusals]
+
+
+@pytest.mark.parametrize("name", WITH_LAYERS)
 def test_guess_is_what_the_student_becomes(name, tmp_path):
-    stage, bundle = Distill(train=TrainPlan(epochs=1)), trained(name)
+    # fp32: DeBERTa masks its bf16 scores with a number that only fp32 holds (transformers 5.23).
+    stage, bundle = Distill(train=TrainPlan(epochs=1, precision="fp32")), trained(name)
     before = bundle.sketch()
     assert stage.refuses(before) is None
     guessed = stage.guess(before).apply(bundle.copy()).sketch()

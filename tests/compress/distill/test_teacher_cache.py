@@ -13,7 +13,7 @@ from compress.distill.cache_filling import by_length
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.soft_targets import SoftTargets
 from compress.distill.objective import distillation, read_once
-from compress.distill.teacher import LiveTeacher, forward, same_tokens
+from compress.distill.teacher import LiveTeacher, forward, same_inputs, same_tokens
 from compress.distill.teacher_cache import CachedTeacher, cached_teacher
 from tests.compress.distill.stub import ROWS, batches_of, encode, stub_context, trained
 from tests.tiny import tiny_bundle, tiny_tokenizer
@@ -115,6 +115,13 @@ def test_other_tokens_are_read_by_the_teacher_itself(teacher, tmp_path):
     assert same_tokens(student.processor, teacher.processor)
     student.processor.backend_tokenizer.normalizer = None
     assert not same_tokens(student.processor, teacher.processor)
+    assert isinstance(objective(student, teacher, stub_context(tmp_path), TrainPlan(epochs=1)).teacher, CachedTeacher)
+
+
+def test_a_teacher_that_takes_more_inputs_reads_the_rows_itself(teacher, tmp_path):
+    student = trained("distilbert")
+    student.processor = teacher.processor
+    assert same_inputs(teacher, trained()) and not same_inputs(student, teacher)
     assert isinstance(objective(student, teacher, stub_context(tmp_path), TrainPlan(epochs=1)).teacher, CachedTeacher)
 
 
