@@ -116,13 +116,13 @@ def _quality(quality: Quality | None, baseline: Row) -> str:
 
 
 def _predicted(report: Report) -> str:
-    first, last = report.rows[0], report.rows[-1]
-    if not (first.size and last.size):
+    """From the baseline to the smallest row. Sizes alone: nothing else is known."""
+    sized = [row for row in report.rows if row.size]
+    if not sized:
         return "Predicted: nothing was run."
-    return (
-        f"Predicted, nothing was run: from {units.bytes_(first.size.bytes)} at {first.id} "
-        f"to {units.bytes_(last.size.bytes)} at {last.id}."
-    )
+    first = next((row for row in sized if row.baseline), sized[0])
+    least = min(sized, key=lambda row: row.size.bytes if row.size else 0)
+    return f"Predicted, nothing was run: {least.id} would be {_size(least, first)}."
 
 
 def _only_one(report: Report, baseline: Row | None) -> str:

@@ -29,7 +29,7 @@ def page(report: Report) -> str:
     shared = _shared(report)
     drawn = ""
     for most_inputs, draw in DETAIL:
-        drawn = template.render(**shared, stages=stages(report, most_inputs, draw))
+        drawn = template.render(**shared, stages=stages(report, most_inputs, draw and not is_prediction(report)))
         if len(drawn.encode("utf-8")) < LARGEST:
             break
     return drawn

@@ -110,7 +110,7 @@ def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
     if has_seeds(report):
         columns.append(Column("seed", "seed"))
     columns.append(Column("parameters", "parameters", keep=1))
-    columns.append(Column("size", "size", "smaller by" if not is_prediction(report) else ""))
+    columns.append(Column("size", "size", "smaller by" if any(row.baseline for row in rows) else ""))
     if is_prediction(report):
         columns.append(Column("flops", "FLOPs", "per example", keep=5))
         if any(row.cost and row.cost.peak_bytes for row in rows):
