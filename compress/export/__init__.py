@@ -1,4 +1,4 @@
-"""Exports for other runtimes: a directory with the model, its configuration and tokenizer, checked by loading it back."""
+"""Exports for other runtimes: the model, its configuration and tokenizer, checked by loading them back."""
 
 from compress.export.session import open_artifact
 

@@ -19,6 +19,7 @@ from compress.core.errors import InputError, ParityError
 from compress.core.settings import Positive
 from compress.core.sketch import Sketch
 from compress.core.stage import Stage
+from compress.core.stock import stock_config
 from compress.core.training import Batch
 from compress.export.format import Format, Manifest
 from compress.export.parity import Parity, compare
@@ -52,6 +53,9 @@ class Export(Stage):
     def draws_random_numbers(self) -> bool:
         return self.format.calibrated and self.format.precision == "int8"
 
+    def runtime_reference(self) -> Export:
+        return self.model_copy(update={"format": self.format.reference(), "id": None, "start": None})
+
     def refuses(self, sketch: Sketch) -> str | None:
         if "head_trained" not in sketch.states:
             return "its head is not trained: put a stage before that trains it, or start from a fine-tuned checkpoint"
@@ -82,7 +86,8 @@ class Export(Stage):
 
         model = traceable(bundle, next(iter(ctx.batches(bundle, part="select", count=1))))
         written = self.format.write(model, directory, calibration)
-        bundle.config.save_pretrained(directory)
+        # The stock configuration: other clients of the runtimes read it, and know no other.
+        stock_config(bundle.model).save_pretrained(directory)
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
         manifest = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,12 +67,11 @@ def traceable(bundle: Bundle, batch: Batch) -> Traceable:
     Raises:
         InputError: the batch has none of the model's inputs.
     """
-    model = copy.deepcopy(bundle.model).cpu().float().eval()
+    model: Any = copy.deepcopy(bundle.model).cpu().float().eval()
     model.requires_grad_(False)
     # Fused attention kernels trace into graphs that the runtimes cannot optimise.
     model.set_attn_implementation("eager")
-    if getattr(model.config, "use_cache", False):
-        model.config.use_cache = False
+    _without_cache(model)
     inputs = model_inputs(model, batch)
     sketch = bundle.sketch()
     return Traceable(
@@ -83,6 +83,14 @@ def traceable(bundle: Bundle, batch: Batch) -> Traceable:
         head_size=sketch.head_size,
         hidden=sketch.hidden,
     )
+
+
+def _without_cache(model: nn.Module) -> None:
+    """A decoder that keeps keys and values for a next token would trace an empty cache."""
+    for module in model.modules():
+        config: Any = getattr(module, "config", None)
+        if getattr(config, "use_cache", False):
+            config.use_cache = False
 
 
 def model_inputs(model: nn.Module, batch: Batch) -> tuple[str, ...]:

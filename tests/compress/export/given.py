@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.training import Batch
+from compress.export.traceable import model_inputs
 from tests.tiny import tiny_bundle, tiny_rows
 
-__all__ = ["context", "cut_bundle", "trained_bundle"]
+__all__ = ["context", "cut_bundle", "logits_of", "trained_bundle"]
 
 
 def trained_bundle(model_type: str, **config: Any) -> Bundle:
@@ -50,3 +52,8 @@ def _encoded(bundle: Bundle, rows: list[dict[str, Any]]) -> Batch:
         "labels": torch.tensor([row["label"] for row in rows]),
         "row_id": torch.tensor([row["row_id"] for row in rows]),
     }
+
+
+def logits_of(bundle: Bundle, batch: Batch) -> np.ndarray:
+    with torch.inference_mode():
+        return bundle.model(**{name: batch[name] for name in model_inputs(bundle.model, batch)}).logits.numpy()
