@@ -15,6 +15,15 @@ from recipes.places import Place, find_place, keys
 __all__ = ["Mistakes", "in_one", "mistakes", "near"]
 
 Words = tuple[Any, ...]
+_TYPES = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type"), "a mapping"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "text",
+    "finite_number": "a finite number",
+}
 
 
 class Mistakes(InputError):
@@ -96,6 +105,17 @@ def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
 
 
 def _message(detail: ErrorDetails) -> str:
+    """What is wrong with the value, in the words of a recipe, not of Python."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in _TYPES:
+        return f"must be {_TYPES[kind]}"
+    if kind in ("too_short", "too_long"):
+        limit = context.get("min_length", context.get("max_length"))
+        return (
+            f"must have at {'least' if kind == 'too_short' else 'most'} {limit} {'entry' if limit == 1 else 'entries'}"
+        )
+    if kind == "string_pattern_mismatch":
+        return f"must match {context['pattern']}"
     text = detail["msg"].removeprefix("Value error, ")
     return text.replace("Input should be", "must be", 1) if text.startswith("Input") else text[:1].lower() + text[1:]
 
