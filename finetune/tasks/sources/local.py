@@ -12,7 +12,7 @@ from finetune.tasks.source import Source
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["READERS", "Local", "looks_like_a_path", "read_file", "stem"]
+__all__ = ["READERS", "Local", "looks_like_a_path", "quiet", "read_file", "stem"]
 
 # "NA" and "null" are words in a text; pandas would read them as missing.
 _CSV = {"keep_default_na": False}
