@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from finetune.tasks.sources.local import quiet
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
 from recipes.measure.quality import changed_inputs, quality
@@ -47,7 +48,8 @@ class Evidence:
         if not path.exists():
             beside = path.with_name(f".{path.name}")
             shutil.rmtree(beside, ignore_errors=True)
-            self.splits.evaluation.save_to_disk(beside)
+            with quiet():
+                self.splits.evaluation.save_to_disk(beside)
             beside.rename(path)
         return path
 

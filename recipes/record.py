@@ -13,8 +13,10 @@ __all__ = [
     "BudgetLine",
     "ChangedInput",
     "Cost",
+    "Interval",
     "PartQuality",
     "Quality",
+    "Record",
     "Report",
     "Row",
     "Size",
@@ -131,7 +133,7 @@ class Row(Record):
     cost: Cost | None = None
     sha256: str | None = None
     identity: str | None = None
-    reused: bool = False
+    reused: bool = Field(False, exclude=True)
     notes: list[str] = Field(default_factory=list)
     facts: dict[str, Any] = Field(default_factory=dict)
     cut: dict[str, Any] = Field(default_factory=dict)
