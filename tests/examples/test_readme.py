@@ -71,7 +71,9 @@ def test_the_python_parses_and_its_imports_exist():
     for block in blocks("python"):
         tree = ast.parse(block)
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, []), "README.md", "exec"), {})
+        names: dict = {}
+        exec(compile(ast.Module(imports, []), "README.md", "exec"), names)
+        assert {alias.name for node in imports for alias in node.names} <= set(names)
 
 
 def test_the_criterion_of_the_readme_scores_every_neuron():
