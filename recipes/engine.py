@@ -72,7 +72,7 @@ class _Engine:
     def __post_init__(self) -> None:
         from recipes.measure.environment import environment
 
-        self.evidence = Evidence(self.recipe, self.store, self.splits)
+        self.evidence = Evidence(self.recipe, self.store, self.splits, self.device.type)
         self.report = Report(
             name=self.recipe.name,
             recipe=self.recipe.dump(),

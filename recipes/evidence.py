@@ -40,6 +40,8 @@ class Evidence:
     recipe: Recipe
     store: Store
     splits: Splits
+    device: str = "cpu"
+    """Where PyTorch models answer the evaluation rows; probes say themselves where they time."""
     baselines: dict[int | None, Done] = field(default_factory=dict)
 
     def rows_file(self) -> Path:
@@ -127,17 +129,24 @@ class Evidence:
             task=self.recipe.task.recipe_form(),
             seed=self.recipe.seeds[0],
             evaluation=self.rows_file().resolve(),
+            answers=done.head_trained,
+            device=self.device,
             probes=[probe.recipe_form() for probe in self.recipe.measure] if done.head_trained else [],
             counts=None if parent is None else parent.facts["counts"],
         )
         scratch = self.store.work / f"measure-{done.folder.name}"
         outcome = measure(job, scratch)
         if outcome.logits is not None:
-            shutil.move(outcome.logits, done.directory / LOGITS)
+            self._keep_logits(outcome.logits, done.directory / LOGITS)
         facts = {"identity": expected, "outcome": outcome.model_dump(mode="json", exclude={"logits", "select_logits"})}
         done.folder.keep_measurement(facts)
         shutil.rmtree(scratch, ignore_errors=True)
         return facts
+
+    def _keep_logits(self, measured: Path, path: Path) -> None:
+        """Logits with their row ids and labels, so that any two rows can be paired later."""
+        row_ids, logits = read_logits(measured)
+        np.savez(path, row_ids=row_ids, logits=logits, labels=np.asarray(self.splits.evaluation["label"]))
 
     def _judge(self, row: Row, done: Done) -> None:
         """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""

@@ -47,6 +47,7 @@ class Job(Record):
         None, description="written by Dataset.save_to_disk; loaded by the task unless given"
     )
     select: Path | None = Field(None, description="the same for select, whose logits are then computed too")
+    answers: bool = Field(True, description="answer the evaluation and select rows, besides what is compared")
     probes: list[Any] = Field(default_factory=list, description="probes in their recipe form")
     device: str = Field("cpu", description="where the logits of the evaluation rows are computed")
     threads: int = Field(default_factory=available_threads, ge=1)

@@ -45,7 +45,8 @@ def work(job: Job, out: Path) -> Outcome:
     if job.reference is not None:
         parts = [part for part in (rows, select) if part is not None]
         fields["max_difference"] = compare(model, task, parts, job.reference, job.tolerance)
-    fields |= _logits(job, model, task, {"logits": rows, "select_logits": select}, out)
+    if job.answers:
+        fields |= _logits(job, model, task, {"logits": rows, "select_logits": select}, out)
     bench = Bench(
         row=job.directory, runtime=job.runtime, baseline=job.baseline, runtime_reference=job.runtime_reference,
         task=task, rows=rows, threads=job.threads, seed=job.seed,
