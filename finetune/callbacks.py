@@ -25,21 +25,21 @@ class Steps(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         for hook in self.trainer.hooks:
-            hook.before_step(self.trainer.model, self.trainer.progress)
+            hook.before_step(self.trainer.trained, self.trainer.progress)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         for hook in self.trainer.hooks:
-            hook.after_step(self.trainer.model, self.trainer.progress)
+            hook.after_step(self.trainer.trained, self.trainer.progress)
 
 
 class EpochEnds(TrainerCallback):
     """Scores the model at the end of an epoch and stops where it no longer gains."""
 
-    def __init__(self, early: EarlyStop):
-        self.early = early
+    def __init__(self, early: EarlyStop, model: nn.Module):
+        self.early, self.model = early, model
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, *, model: nn.Module, **_: Any) -> Any:
-        if self.early.end_of_epoch(model):
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        if self.early.end_of_epoch(self.model):
             control.should_training_stop = True
         return control
 

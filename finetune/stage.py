@@ -34,7 +34,7 @@ class Finetune(Stage):
         return self.method.refuses(sketch)
 
     def adds(self) -> frozenset[State]:
-        return frozenset({"head_trained"}) | self.method.adds()
+        return frozenset[State]({"head_trained"}) | self.method.adds()
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         bundle = self.method.prepare(bundle, ctx)

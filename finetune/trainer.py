@@ -26,12 +26,15 @@ class HookedTrainer(Trainer):
 
     # The loss is a mean over its batch; Trainer divides it by the number of batches in a step.
     loss_is_scaled_for_ga = False
+    objective: Objective
+    trained: nn.Module
+    """The model without what a launcher wraps around it."""
 
     def __init__(
         self, model: nn.Module, args: TrainingArguments, *, objective: Objective, hooks: Sequence[Hook], seen: Seen,
         batches: Batches, callbacks: Sequence[TrainerCallback],
     ):  # fmt: skip
-        self.objective, self.hooks, self.seen = objective, tuple(hooks), seen
+        self.trained, self.objective, self.hooks, self.seen = model, objective, tuple(hooks), seen
         self.sampler = LengthGrouped(batches.lengths, batch_size=args.per_device_train_batch_size, seed=args.seed)
         super().__init__(
             model=model,
@@ -58,7 +61,7 @@ class HookedTrainer(Trainer):
         if self.accelerator.sync_gradients:
             self.seen.add_step(self._get_learning_rate())
             for hook in self.hooks:
-                hook.after_backward(self.model, self.progress)
+                hook.after_backward(self.trained, self.progress)
         return loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
@@ -71,15 +74,15 @@ class HookedTrainer(Trainer):
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._save(output_dir, state_dict)
         if self.args.should_save:
-            directory = Path(output_dir or self.args.output_dir)
-            save_weights(self.model, directory, state_dict)
+            directory = Path(output_dir or str(self.args.output_dir))
+            save_weights(self.trained, directory, state_dict)
             save_hooks(self.hooks, directory)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            load_weights(self.model, Path(resume_from_checkpoint))
+            load_weights(self.trained, Path(resume_from_checkpoint))
 
     def close(self) -> None:
         """Let go of the optimiser's memory, and end the bar if there is one."""

@@ -134,7 +134,7 @@ class Run:
         from finetune.progress import Bar, bar_wanted
         from finetune.trainer import HookedTrainer
 
-        callbacks: list[Any] = [EpochEnds(self.early)] if self.early else []
+        callbacks: list[Any] = [EpochEnds(self.early, self.bundle.model)] if self.early else []
         if self.checkpointing:
             callbacks.append(Saves(self.checkpointing))
         if bar_wanted(self.bar):

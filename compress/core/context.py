@@ -20,8 +20,11 @@ __all__ = ["BatchSource", "Context", "TaskView"]
 class TaskView(Protocol):
     """What `compress` needs of a task; `finetune.tasks` has the tasks themselves."""
 
-    label_count: int
-    regression: bool
+    @property
+    def label_count(self) -> int: ...
+
+    @property
+    def regression(self) -> bool: ...
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of a batch: cross entropy over (batch, labels), or the mean square for regression."""
