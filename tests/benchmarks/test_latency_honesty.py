@@ -21,6 +21,8 @@ pytestmark = pytest.mark.benchmark
 
 LENGTH = 128
 TURNS = 60
+NOISE = 0.2
+"""Of the middle half of the baseline's timings, as a share of their median; a quiet machine has a few hundredths."""
 
 
 def encoder():
@@ -56,9 +58,12 @@ def test_the_baseline_is_as_fast_after_another_runtime_as_after_itself(tmp_path,
     baseline, onnx, openvino = (partial(_call, opened[name], batch) for name in ("pytorch", "onnx", "openvino"))
     # The first call of a turn comes after the last of the one before: the baseline after itself.
     turn = [baseline, onnx, baseline, openvino, baseline]
-    timings = interleaved(turn, repeats=TURNS, seconds=600, rest=0.05)
+    timings = interleaved(turn, repeats=TURNS, seconds=120, rest=0.05)
     itself, _, after_onnx, _, after_openvino = np.median(timings, axis=0)
     ratios = f"after onnx {after_onnx / itself:.3f}, after openvino {after_openvino / itself:.3f}"
+    lower, upper = np.percentile(timings[:, 0], [25, 75])
+    if (upper - lower) / itself > NOISE:
+        pytest.skip(f"other work makes the baseline's own timings vary by {(upper - lower) / itself:.0%}: no 5 % shows")
     print(f"\nbatch {batch_size}: {itself:.4f} s after itself; {ratios}")
     assert after_onnx == pytest.approx(itself, rel=0.05)
     assert after_openvino == pytest.approx(itself, rel=0.05)
