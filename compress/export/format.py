@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -15,12 +15,20 @@ from compress.core.sketch import Sketch
 from compress.core.training import Batch
 from compress.export.traceable import Traceable
 
-__all__ = ["Calibration", "Format", "Manifest"]
+__all__ = ["Calibration", "Format", "Manifest", "RuntimeSession"]
 
 Manifest = dict[str, Any]
 """What `export.json` says: `format`, `precision`, `inputs`, `versions`, and what the format adds."""
 
 F = TypeVar("F", bound="Format")
+
+
+class RuntimeSession(Session, Protocol):
+    """A session that tells in which type its runtime computes what is not integer: `f32`, `bf16`."""
+
+    float_type: str
+
+
 Calibration = Callable[[int], Iterable[Batch]]
 
 
@@ -53,7 +61,7 @@ class Format(Choice):
 
     @classmethod
     @abstractmethod
-    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> Session:
+    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:
         """The written model in its runtime; `exact` forces 32-bit floats where the runtime would take fewer bits."""
 
     def predicted_bytes(self, sketch: Sketch) -> int:

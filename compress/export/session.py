@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.core.artifact import Session
 from compress.core.errors import InputError, UnknownName
-from compress.export.format import Format, Manifest
+from compress.export.format import Format, Manifest, RuntimeSession
 
 __all__ = ["MANIFEST", "chosen", "open_artifact", "read_manifest"]
 
 MANIFEST = "export.json"
 
 
-def open_artifact(directory: Path | str, *, threads: int | None = None, exact: bool = False) -> Session:
+def open_artifact(directory: Path | str, *, threads: int | None = None, exact: bool = False) -> RuntimeSession:
     """The exported model, in its runtime: int64 arrays in, float32 logits out.
 
     Args:

@@ -102,7 +102,7 @@ class Export(Stage):
         (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
         return manifest
 
-    def _check(self, bundle: Bundle, ctx: Context, directory: Path) -> dict[str, float | int]:
+    def _check(self, bundle: Bundle, ctx: Context, directory: Path) -> dict[str, float | int | str]:
         """As it will be served, and, where fp32 is asked, with fp32 arithmetic."""
         fp32 = self.format.precision == "fp32"
         served = open_artifact(directory)
@@ -114,6 +114,7 @@ class Export(Stage):
             "largest_logit_difference": found[-1].max_difference,
             "agreement_with_pytorch": found[0].agreement,
             "rows_compared": found[0].rows,
+            "float_type_here": served.float_type,
         }
 
     def _judge(self, parity: Parity) -> None:

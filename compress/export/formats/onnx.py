@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from compress.core.artifact import Session
 from compress.core.optional import optional
-from compress.export.format import Calibration, Format, Manifest
+from compress.export.format import Calibration, Format, Manifest, RuntimeSession
 from compress.export.formats.onnx_graph import fuse_attention, integer_nodes, quantize, separate_norms, trace
 from compress.export.quiet import quiet
 from compress.export.session import chosen
@@ -58,11 +57,13 @@ class Onnx(Format):
         }
 
     @classmethod
-    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> Session:
+    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:
         return _Session(directory / FILE, threads)
 
 
 class _Session:
+    float_type = "f32"
+
     def __init__(self, path: Path, threads: int) -> None:
         runtime = optional("onnxruntime", extra="onnx", purpose="an exported onnx model")
         options = runtime.SessionOptions()

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from compress.core.artifact import Session
 from compress.core.optional import optional
 from compress.core.settings import Count
-from compress.export.format import Calibration, Format, Manifest
+from compress.export.format import Calibration, Format, Manifest, RuntimeSession
 from compress.export.formats.openvino_graph import integer_nodes, quantize, trace
 from compress.export.quiet import quiet
 from compress.export.session import chosen
@@ -55,7 +54,7 @@ class Openvino(Format):
         }
 
     @classmethod
-    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> Session:
+    def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:
         return _Session(directory / FILE, tuple(manifest["inputs"]), threads=threads, exact=exact)
 
 
@@ -66,8 +65,7 @@ class _Session:
         if exact:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         compiled: Any = openvino.Core().compile_model(str(path), "CPU", settings)
-        self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
-        """Of the float arithmetic; the plugin takes bf16 where the CPU has it."""
+        self.float_type = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
         self._request = compiled.create_infer_request()
         self._names = names
 
