@@ -167,6 +167,7 @@ class _Engine:
             seed=drawn,
             device=self.device,
             scratch=scratch,
+            progress=True,
             earlier={id: done.bundle for (id, s), done in self.done.items() if s in (None, seed) and _is_model(done)},
             best=partial(self._best, start, seed),
         )
