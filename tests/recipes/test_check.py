@@ -113,6 +113,14 @@ def test_every_family_is_counted_or_said_not_to_be(family):
     assert flops is None or flops > 0
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_real_weights_have_the_flops_that_were_predicted(family):
+    model = tiny_bundle(family).model
+    real = forward_flops(model, length=8)
+    assert real
+    assert forward_flops(model.to("meta"), length=8) in (real, None)
+
+
 def test_more_rows_keep_more_for_backward():
     model = tiny_bundle("bert").model.to("meta")
     one, four = (activation_bytes(model, batch_size=size, length=16) for size in (1, 4))
