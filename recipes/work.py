@@ -127,6 +127,7 @@ def _carry_out(
     about: Mapping[str, Any],
     more: Callable[[Bundle, Path], dict[str, Any]],
 ) -> Done:
+    from recipes.measure.energy import energy
     from recipes.measure.memory import peak_memory
 
     partial = folder.begin(expected)
@@ -136,7 +137,7 @@ def _carry_out(
     ctx = context(scratch, ledger)
     before, count = parent.sketch(), len(parent.changes)
     started = time.perf_counter()
-    with peak_memory(device) as peak:
+    with peak_memory(device) as peak, energy() as used:
         outcome = stage.run(parent, ctx)
     cost = Cost(
         seconds=time.perf_counter() - started,
@@ -144,6 +145,7 @@ def _carry_out(
         import_bytes=peak.before,
         trained_parameters=ledger.trained_parameters,
         training_flops=ledger.training_flops,
+        energy_kwh=used.kwh,
     )
     result = partial / "result"
     facts = {**about, "identity": expected, "cost": cost.model_dump(mode="json"), "facts": ctx.facts}
