@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -130,6 +131,8 @@ class Run:
         return int(trainer.state.global_step)
 
     def _trainer(self) -> HookedTrainer:
+        # Trainer imports bitsandbytes where it is installed, and that complains of an optional kernel on stderr.
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
         from finetune.callbacks import EpochEnds, Saves
         from finetune.progress import Bar, bar_wanted
         from finetune.trainer import HookedTrainer

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from compress.core.errors import TrimformerError
 from recipes.budget import judge
 from recipes.chain import source_identity, stage_identity, stage_settings
 from recipes.check import check_data
 from recipes.evidence import Evidence
+from recipes.loading import yaml_text
 from recipes.plan import SOURCE, Node, Plan, plan
 from recipes.progress import Journal
 from recipes.record import Report, Row
@@ -53,7 +52,7 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
     source = load(recipe, recipe.seeds[0])
     planned = plan(recipe, source)
     store = Store(out)
-    with store.opened(recipe.name, yaml.safe_dump(recipe.dump(), sort_keys=False, allow_unicode=True), fresh=fresh):
+    with store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
         engine = _Engine(recipe, planned, store, splits, default_device(device), Journal(out / "log.txt"))
         return engine.run(source)
 
