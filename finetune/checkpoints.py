@@ -37,24 +37,22 @@ class Checkpointing:
 
 
 def claim(directory: Path, plan: Mapping[str, Any]) -> None:
-    """Make `directory` the place of a fit with this plan: what another fit left there is deleted."""
+    """Make `directory` the place of a fit with this plan: what another fit left there is deleted, and so is a
+    checkpoint whose `trainer_state.json`, written last, is not whole."""
     text = json.dumps(plan, sort_keys=True, default=str)
     if directory.is_dir() and read_text(directory / PLAN) != text:
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / PLAN).write_text(text, "utf-8")
+    for path in directory.glob("checkpoint-*"):
+        if read_json(path / STATE) is None or not (path / WEIGHTS).is_file():
+            shutil.rmtree(path)
 
 
 def last_whole(directory: Path) -> Path | None:
-    """The last checkpoint whose `trainer_state.json`, written last, is whole; broken ones are deleted."""
-    whole: dict[int, Path] = {}
-    for path in directory.glob("checkpoint-*"):
-        state = read_json(path / STATE)
-        if state is None or not (path / WEIGHTS).is_file():
-            shutil.rmtree(path)
-        else:
-            whole[int(state["global_step"])] = path
-    return whole[max(whole)] if whole else None
+    """The last checkpoint of a claimed directory, or None."""
+    steps = {int(path.name.removeprefix("checkpoint-")): path for path in directory.glob("checkpoint-*")}
+    return steps[max(steps)] if steps else None
 
 
 def save_weights(model: nn.Module, directory: Path, state: Mapping[str, Tensor] | None = None) -> None:

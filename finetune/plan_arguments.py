@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,7 @@ def training_arguments(
     """
     from transformers import TrainingArguments
 
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by every launcher
     fields = {
         **_fixed(device),
         "output_dir": str(output),
@@ -39,7 +41,7 @@ def training_arguments(
         "per_device_train_batch_size": plan.batch_size,
         "gradient_accumulation_steps": plan.accumulation,
         "lr_scheduler_type": SCHEDULES[plan.schedule or "linear"],
-        "warmup_steps": math.ceil((plan.warmup or 0.0) * total_steps(plan, rows=rows)),
+        "warmup_steps": math.ceil((plan.warmup or 0.0) * total_steps(plan, rows=rows, processes=processes)),
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.clip,
         "bf16": uses_bf16(plan, device),

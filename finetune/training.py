@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,10 +88,11 @@ class Run:
         checkpointing: Checkpointing | None,
         bar: bool,
     ):
-        self.bundle, self.objective, self.plan, self.name = bundle.to(device), objective, plan, name
-        self.place, self.checkpointing, self.bar = place, checkpointing, bar
         self.batches = Batches(bundle, task, splits.train)
         self.args = training_arguments(plan, rows=len(self.batches), seed=seed, device=device, output=place)
+        # Under a launcher each process has a device of its own, which the arguments know.
+        self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
+        self.place, self.checkpointing, self.bar = place, checkpointing, bar
         self.seen = Seen(name, at_once=device.type == "cpu")
         self.early = EarlyStop(plan.patience, self._select_score) if plan.patience else None
         self.hooks = (*hooks, HeldMasks(bundle), self.seen, *([self.early] if self.early else []))
@@ -100,7 +101,7 @@ class Run:
     def result(self) -> FitResult:
         """Train, or take up what an earlier run left."""
         finished = Finished(self.place)
-        claim(self.place, self._identity())
+        self._main_only(lambda: claim(self.place, self._identity()))
         if finished:
             steps = finished.restore(self.bundle.model, self.hooks)
         else:
@@ -108,7 +109,7 @@ class Run:
             if self.early:
                 self.early.restore(self.bundle.model)
             if self.checkpointing:
-                finished.write(self.bundle.model, self.hooks, steps=steps)
+                self._main_only(lambda: finished.write(self.bundle.model, self.hooks, steps=steps))
         return FitResult(
             steps=steps,
             seconds=self.seen.total_seconds(),
@@ -140,7 +141,7 @@ class Run:
         callbacks: list[Any] = [EpochEnds(self.early, self.bundle.model)] if self.early else []
         if self.checkpointing:
             callbacks.append(Saves(self.checkpointing))
-        if bar_wanted(self.bar):
+        if bar_wanted(self.bar) and self.args.process_index == 0:
             callbacks.append(Bar(self.name, self.seen))
         return HookedTrainer(
             self.bundle.model,
@@ -151,6 +152,13 @@ class Run:
             batches=self.batches,
             callbacks=callbacks,
         )
+
+    def _main_only(self, write: Callable[[], None]) -> None:
+        """`write` in the main process, while those that a launcher started beside it wait."""
+        if self.args.process_index == 0:
+            write()
+        if self.args.distributed_state is not None:
+            self.args.distributed_state.wait_for_everyone()
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be taken up."""

@@ -303,3 +303,16 @@ def test_bf16_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     assert not uses_bf16(TrainPlan(precision="auto"), CPU)
     with pytest.raises(InputError, match="computes no bf16"):
         uses_bf16(TrainPlan(precision="bf16"), CPU)
+
+
+def test_a_bar_shows_steps_and_loss_on_a_terminal_only(
+    task: TextClassification, splits: Splits, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted(task, splits, ONE_EPOCH, progress=True)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("finetune.progress.bar_wanted", lambda progress: progress)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    fitted(task, splits, ONE_EPOCH, progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "12/12" in shown.err or "loss" in shown.err
