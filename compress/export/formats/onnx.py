@@ -8,9 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from compress.core.errors import StageFailed
 from compress.core.optional import optional
 from compress.export.format import Calibration, Format, Manifest, RuntimeSession
-from compress.export.formats.onnx_graph import fuse_attention, integer_nodes, quantize, separate_norms, trace
+from compress.export.formats.onnx_fusion import fuse_attention, is_sound
+from compress.export.formats.onnx_graph import integer_nodes, quantize, separate_norms, trace
 from compress.export.quiet import quiet
 from compress.export.session import chosen
 from compress.export.traceable import Traceable
@@ -23,8 +25,9 @@ FILE = "model.onnx"
 class Onnx(Format):
     """`model.onnx` for ONNX Runtime; int8 weights with one scale per channel, activations quantized as they come.
 
-    `fuse` merges each block's attention into ONNX Runtime's own operator. `auto` leaves that to what was measured:
-    since ONNX Runtime 1.2x the unmerged graph is as fast or faster on CPUs, and any client can run it.
+    `fuse` merges each block's attention into ONNX Runtime's own operator; `auto` does so where it knows the family's
+    blocks, `false` keeps to the operators of the ONNX standard. On two AVX-512 VNNI cores a MiniLM of three
+    layers gains 5 to 10 % by it. Norms are never merged with their residuals: that was a loss.
     """
 
     name: ClassVar[str] = "onnx"
@@ -41,8 +44,7 @@ class Onnx(Format):
         onnx = optional("onnx", extra="onnx", purpose="the format onnx")
         runtime = optional("onnxruntime", extra="onnx", purpose="the format onnx")
         with quiet():
-            graph = trace(model, directory / FILE, opset=self.opset)
-            fused = fuse_attention(graph, model) if self.fuse is True else 0
+            graph, fused = self._fused(trace(model, directory / FILE, opset=self.opset), model)
             separate_norms(graph)
             if self.precision == "int8":
                 graph = quantize(graph, per_channel=self.per_channel, reduce_range=self.reduce_range)
@@ -55,6 +57,17 @@ class Onnx(Format):
             "integer_nodes": integer_nodes(graph),
             "versions": {"onnx": onnx.__version__, "onnxruntime": runtime.__version__},
         }
+
+    def _fused(self, graph: Any, model: Traceable) -> tuple[Any, int]:
+        if self.fuse is False:
+            return graph, 0
+        fused, count = fuse_attention(graph, model)
+        if self.fuse is True and not count:
+            raise StageFailed(
+                f"ONNX Runtime's attention fusion does not know the blocks of a {model.model_type} model",
+                advice="set fuse: auto",
+            )
+        return (fused, count) if count and (self.fuse is True or is_sound(fused, graph, model)) else (graph, 0)
 
     @classmethod
     def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:

@@ -1,4 +1,4 @@
-"""What happens to an ONNX graph between PyTorch and the file: traced, fused, norms kept apart, quantized."""
+"""What happens to an ONNX graph between PyTorch and the file: traced, norms kept apart, quantized."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from compress.core.errors import StageFailed
 from compress.core.optional import optional
 from compress.export.traceable import Traceable
 
-__all__ = ["fuse_attention", "integer_nodes", "quantize", "separate_norms", "trace"]
+__all__ = ["integer_nodes", "quantize", "separate_norms", "trace"]
 
 PURPOSE = "the format onnx"
-OWN = "com.microsoft"
-"""The domain of ONNX Runtime's own operators."""
 INTEGER = frozenset({"MatMulInteger", "QAttention", "ConvInteger"})
 
 
@@ -44,51 +42,6 @@ def trace(model: Traceable, path: Path, *, opset: int) -> Any:
             advice="try another format; 'trimformer list families' shows what works on which family",
         ) from error
     return onnx.load_model(str(path))
-
-
-def fuse_attention(graph: Any, model: Traceable) -> int:
-    """Merge each block's attention into one node, in place, and set its own number of heads; how many were merged.
-
-    Raises:
-        StageFailed: the graph has nothing that ONNX Runtime's fusion knows.
-    """
-    optimizer = optional("onnxruntime.transformers.optimizer", extra="onnx", purpose=PURPOSE)
-    options = optional("onnxruntime.transformers.fusion_options", extra="onnx", purpose=PURPOSE).FusionOptions("bert")
-    # A raw mask takes any padding, on either side; the runtime fuses the rest by itself when it loads the file.
-    options.use_raw_attention_mask(True)
-    for other in ("gelu", "bias_gelu", "layer_norm", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm"):
-        setattr(options, f"enable_{other}", False)
-    fused = optimizer.optimize_by_fusion(
-        graph,
-        model_type="bert",
-        num_heads=model.hidden // model.head_size if model.head_size else 0,
-        hidden_size=model.hidden,
-        optimization_options=options,
-    )
-    graph.CopyFrom(fused.model)
-    merged = [node for node in graph.graph.node if node.op_type == "Attention"]
-    if not merged:
-        raise StageFailed(
-            f"ONNX Runtime's attention fusion does not know the blocks of a {model.model_type} model",
-            advice="set fuse: false",
-        )
-    for node in merged:
-        _set_heads(graph, node, model.head_size)
-    _import_own_operators(graph)
-    return len(merged)
-
-
-def _import_own_operators(graph: Any) -> None:
-    if all(imported.domain != OWN for imported in graph.opset_import):
-        graph.opset_import.add(domain=OWN, version=1)
-
-
-def _set_heads(graph: Any, node: Any, head_size: int) -> None:
-    """The fusion takes one number of heads for all blocks; a block that lost heads has fewer, and its bias tells."""
-    widths = {tensor.name: tensor.dims[0] for tensor in graph.graph.initializer if len(tensor.dims) == 1}
-    for attribute in node.attribute:
-        if attribute.name == "num_heads":
-            attribute.i = widths[node.input[2]] // 3 // head_size
 
 
 def separate_norms(graph: Any) -> int:
