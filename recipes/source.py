@@ -51,7 +51,7 @@ def keep_source(
     partial = folder.begin(expected)
     started = time.perf_counter()
     result = partial / "result"
-    about = {
+    about: dict[str, Any] = {
         "id": "source", "stage": "source", "start": None, "seed": seed, "settings": {},
         "identity": expected, "facts": {}, "notes": list(getattr(bundle, "notes", ())),
     }  # fmt: skip

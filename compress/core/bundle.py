@@ -53,7 +53,9 @@ class Bundle:
 
     def copy(self) -> Bundle:
         """A bundle whose model can be changed without changing this one's. The processor is shared."""
-        return Bundle(copy.deepcopy(self.model), self.processor, self.changes, self.states, dict(self.masks), self.notes)
+        return Bundle(
+            copy.deepcopy(self.model), self.processor, self.changes, self.states, dict(self.masks), self.notes
+        )
 
     def to(self, device: torch.device | str) -> Bundle:
         self.model.to(device)

@@ -1,13 +1,13 @@
 """Every error of trimformer, drawn as a tree.
 
-    TrimformerError
-    ├── InputError              what the user gave cannot work; found before any work (exit code 2)
-    │   ├── UnknownName         a name that nothing answers to; carries the near one
-    │   ├── MissingPackage      an optional package; carries the pip command
-    │   └── Refusal             a stage cannot work on this model; carries the family and the part
-    └── StageFailed             work began and could not end well (exit code 1)
-        ├── NonFiniteLoss       the loss became NaN or infinite
-        └── ParityError         a reloaded or exported model does not give the logits it should
+TrimformerError
+├── InputError              what the user gave cannot work; found before any work (exit code 2)
+│   ├── UnknownName         a name that nothing answers to; carries the near one
+│   ├── MissingPackage      an optional package; carries the pip command
+│   └── Refusal             a stage cannot work on this model; carries the family and the part
+└── StageFailed             work began and could not end well (exit code 1)
+    ├── NonFiniteLoss       the loss became NaN or infinite
+    └── ParityError         a reloaded or exported model does not give the logits it should
 """
 
 from __future__ import annotations

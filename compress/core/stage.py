@@ -30,7 +30,7 @@ class Stage(Choice):
     start: Name | None = Field(None, description="the id of the stage to work on; the one before unless given")
 
     @classmethod
-    def members(cls) -> dict[str, type[Stage]]:  # type: ignore[override]
+    def members(cls) -> dict[str, type[Stage]]:
         """Every stage whose module was imported; `compress.core.discovery` and `recipes` import them."""
         found: dict[str, type[Stage]] = {}
         waiting = list(cls.__subclasses__())

@@ -21,7 +21,17 @@ from compress.core.training_arguments import check_names
 if TYPE_CHECKING:
     from compress.core.bundle import Bundle
 
-__all__ = ["DEFAULT_PLAN", "Batch", "Fit", "FitResult", "Hook", "Objective", "TrainPlan", "default_device", "trained_parameters"]
+__all__ = [
+    "DEFAULT_PLAN",
+    "Batch",
+    "Fit",
+    "FitResult",
+    "Hook",
+    "Objective",
+    "TrainPlan",
+    "default_device",
+    "trained_parameters",
+]
 
 Batch = dict[str, Tensor]
 """One encoded batch: the model's inputs, `labels` (batch,) and `row_id` (batch,) int64."""
@@ -143,4 +153,6 @@ def trained_parameters(model: nn.Module) -> int:
 
 def default_device(choice: str = "auto") -> torch.device:
     """`auto`: the GPU when there is one."""
-    return torch.device("cuda" if choice == "auto" and torch.cuda.is_available() else "cpu" if choice == "auto" else choice)
+    return torch.device(
+        "cuda" if choice == "auto" and torch.cuda.is_available() else "cpu" if choice == "auto" else choice
+    )
