@@ -27,7 +27,7 @@ class Openvino(Format):
     name: ClassVar[str] = "openvino"
     calibrated: ClassVar[bool] = True
 
-    rows: Count = Field(300, description="rows of train that set the ranges of the activations")
+    rows: Count = Field(128, description="rows of train that set the ranges of the activations")
     preset: Literal["mixed", "performance"] = Field(
         "mixed", description="mixed: activations may be asymmetric; performance: all symmetric"
     )
