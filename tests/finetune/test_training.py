@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,65 +11,14 @@ from torch import Tensor, nn
 
 from compress.core.errors import InputError, NonFiniteLoss
 from compress.core.training import DEFAULT_PLAN, Hook, TrainPlan
-from finetune.checkpoints import Checkpointing
 from finetune.context import select_score
 from finetune.fit_hooks import CHECK_EVERY, Seen
 from finetune.plan_arguments import total_steps, training_arguments, uses_bf16
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from finetune.training import make_fit
+from tests.finetune.fits import CPU, ONE_EPOCH, PLAN, Sums, fitted, same_bits
 from tests.tiny import tiny_bundle
-
-PLAN = TrainPlan(epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32")
-ONE_EPOCH = PLAN.model_copy(update={"epochs": 1.0})
-CPU = torch.device("cpu")
-EVERY_STEP = Checkpointing(seconds=0, seconds_at_epoch_end=0)
-
-
-class Interrupted(Exception):
-    """Stands for a kill."""
-
-
-class StopAfter(Hook):
-    """Raises when `steps` steps are done."""
-
-    def __init__(self, steps: int):
-        self.steps, self.done = steps, 0
-
-    def before_step(self, model: nn.Module, progress: float) -> None:
-        if self.done == self.steps:
-            raise Interrupted
-        self.done += 1
-
-
-class Sums(Hook):
-    """Adds up the gradients of one weight: a state that an interruption must not lose."""
-
-    def __init__(self) -> None:
-        self.total = torch.zeros(())
-
-    def after_backward(self, model: nn.Module, progress: float) -> None:
-        gradient = model.classifier.weight.grad
-        self.total = self.total + gradient.abs().sum()
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        return {"total": self.total}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.total = state["total"]
-
-
-def same_bits(one: nn.Module, other: nn.Module) -> bool:
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
-
-
-def fitted(
-    task: TextClassification, splits: Splits, plan: TrainPlan = PLAN, *, hooks: Any = (), **settings: Any
-) -> Any:
-    bundle = tiny_bundle("bert", num_hidden_layers=2)
-    result = make_fit(task, splits, seed=0, device=CPU, **settings)(bundle, task.objective, plan, hooks=hooks)
-    return bundle, result
 
 
 def test_training_lowers_the_loss_and_says_what_it_did(task: TextClassification, splits: Splits) -> None:
@@ -86,52 +34,6 @@ def test_training_lowers_the_loss_and_says_what_it_did(task: TextClassification,
 def test_one_seed_gives_the_same_bits(task: TextClassification, splits: Splits) -> None:
     (one, _), (other, _) = fitted(task, splits), fitted(task, splits)
     assert same_bits(one.model, other.model)
-
-
-@pytest.mark.parametrize(("stop", "accumulation"), [(12, 1), (17, 1), (8, 2)])
-def test_an_interrupted_fit_ends_with_the_bits_of_an_unbroken_one(
-    task: TextClassification, splits: Splits, tmp_path: Path, stop: int, accumulation: int
-) -> None:
-    plan = PLAN.model_copy(update={"accumulation": accumulation})
-    sums, again = Sums(), Sums()
-    unbroken, whole = fitted(task, splits, plan, hooks=[sums, StopAfter(10**9)])
-    settings = {"directory": tmp_path, "checkpointing": EVERY_STEP}
-    with pytest.raises(Interrupted):
-        fitted(task, splits, plan, hooks=[Sums(), StopAfter(stop)], **settings)
-    resumed, result = fitted(task, splits, plan, hooks=[again, StopAfter(10**9)], **settings)
-    assert same_bits(unbroken.model, resumed.model)
-    assert result.loss == whole.loss
-    assert result.notes == whole.notes
-    assert torch.equal(sums.total, again.total)
-
-
-def test_a_finished_fit_is_taken_up_without_training(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
-    first, result = fitted(task, splits, ONE_EPOCH, directory=tmp_path)
-    again, same = fitted(task, splits, ONE_EPOCH, directory=tmp_path, hooks=[])
-    assert same_bits(first.model, again.model)
-    assert (same.steps, same.loss, same.notes) == (result.steps, result.loss, result.notes)
-    assert not list(tmp_path.glob("**/checkpoint-*"))
-
-
-def test_what_another_plan_left_is_not_taken_up(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
-    fitted(task, splits, ONE_EPOCH, directory=tmp_path)
-    other = ONE_EPOCH.model_copy(update={"learning_rate": 1e-4})
-    fresh, _ = fitted(task, splits, other)
-    beside, _ = fitted(task, splits, other, directory=tmp_path)
-    assert same_bits(fresh.model, beside.model)
-
-
-def test_a_checkpoint_cut_off_in_writing_does_not_count(
-    task: TextClassification, splits: Splits, tmp_path: Path
-) -> None:
-    settings = {"directory": tmp_path, "checkpointing": EVERY_STEP}
-    with pytest.raises(Interrupted):
-        fitted(task, splits, ONE_EPOCH, hooks=[StopAfter(6)], **settings)
-    state = next(tmp_path.glob("fit/checkpoint-*/trainer_state.json"))
-    state.write_text(state.read_text()[:-40])
-    unbroken, _ = fitted(task, splits, ONE_EPOCH)
-    resumed, _ = fitted(task, splits, ONE_EPOCH, hooks=[StopAfter(10**9)], **settings)
-    assert same_bits(unbroken.model, resumed.model)
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_rows_and_rate(task: TextClassification, splits: Splits) -> None:
@@ -227,17 +129,6 @@ def test_an_early_stop_brings_the_best_weights_back(task: TextClassification, sp
     assert scores[best - 1] == max(scores)
     assert select_score(bundle, task, splits) == max(scores)
     assert len(scores) == 9 or len(scores) - best == 2
-
-
-def test_an_early_stop_survives_an_interruption(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
-    plan = PLAN.model_copy(update={"epochs": 4.0, "patience": 1, "learning_rate": 3e-3})
-    unbroken, whole = fitted(task, splits, plan, hooks=[StopAfter(10**9)])
-    settings = {"directory": tmp_path, "checkpointing": EVERY_STEP}
-    with pytest.raises(Interrupted):
-        fitted(task, splits, plan, hooks=[StopAfter(13)], **settings)
-    resumed, result = fitted(task, splits, plan, hooks=[StopAfter(10**9)], **settings)
-    assert same_bits(unbroken.model, resumed.model)
-    assert result.notes == whole.notes
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
