@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["make_fit"]
 
+# transformers imports bitsandbytes where it is installed, and that complains of an optional kernel on stderr.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
+
 
 def make_fit(
     task: Task,
@@ -132,8 +135,6 @@ class Run:
         return int(trainer.state.global_step)
 
     def _trainer(self) -> HookedTrainer:
-        # Trainer imports bitsandbytes where it is installed, and that complains of an optional kernel on stderr.
-        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
         from finetune.callbacks import EpochEnds, Saves
         from finetune.progress import Bar, bar_wanted
         from finetune.trainer import HookedTrainer
