@@ -138,10 +138,11 @@ class EarlyStop(Hook):
 
     Args:
         score: the metric of the model as it is, higher is better.
+        names: the parameters that training moves, sooner or later.
     """
 
-    def __init__(self, patience: int, score: Callable[[], float]):
-        self.patience, self.score = patience, score
+    def __init__(self, patience: int, score: Callable[[], float], names: frozenset[str]):
+        self.patience, self.score, self.names = patience, score, names
         self.scores: list[float] = []
         self.best: dict[str, Tensor] = {}
 
@@ -154,7 +155,7 @@ class EarlyStop(Hook):
         """Score the model; whether training should stop."""
         self.scores.append(self.score())
         if self.best_epoch == len(self.scores):
-            self.best = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+            self.best = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if name in self.names}
         return len(self.scores) - self.best_epoch >= self.patience
 
     @torch.no_grad()

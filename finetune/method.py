@@ -9,11 +9,12 @@ from typing import ClassVar
 from torch import nn
 
 from compress.core.bundle import Bundle
+from compress.core.change import Change, Nothing
 from compress.core.choice import Choice
 from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.sketch import Sketch, State
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.training import DEFAULT_PLAN, FitResult, TrainPlan
 
 __all__ = ["Method", "only_trained"]
 
@@ -25,13 +26,25 @@ class Method(Choice):
     default_plan: ClassVar[TrainPlan] = DEFAULT_PLAN
     """What a plan that is left open means for this method."""
 
+    def plan(self) -> TrainPlan:
+        """The complete plan for a recipe that gives none; `default_plan` unless the settings matter."""
+        return self.default_plan
+
+    def change(self, sketch: Sketch) -> Change:
+        """What the method adds to the model before training, on the meta device too; nothing unless overridden."""
+        return Nothing()
+
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
-        """The bundle with what the method adds to it; itself unless overridden."""
+        """The bundle with what the method adds to it and no Change can say; itself unless overridden."""
         return bundle
 
     def trainable(self, bundle: Bundle) -> frozenset[str]:
         """The names of the parameters that move, as `model.named_parameters()` gives them."""
         raise NotImplementedError
+
+    def fit(self, bundle: Bundle, ctx: Context, plan: TrainPlan, name: str) -> FitResult:
+        """Train the bundle in place; the task's own objective unless overridden."""
+        return ctx.fit(bundle, ctx.task_objective(), plan, name=name)
 
     def finish(self, bundle: Bundle, ctx: Context) -> Bundle:
         """The bundle after training; itself unless overridden."""

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["bf16_supported", "total_steps", "training_arguments", "uses_bf16"]
 
-SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+SCHEDULES = {
+    "linear": "linear",
+    "cosine": "cosine",
+    "constant": "constant_with_warmup",
+    "slanted_triangle": "linear",  # finetune.pace puts its own factors in place of these
+}
 
 
 def training_arguments(

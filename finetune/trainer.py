@@ -15,6 +15,7 @@ from finetune.callbacks import Steps
 from finetune.checkpoints import load_weights, save_hooks, save_weights
 from finetune.fit_hooks import Seen
 from finetune.flops import grid
+from finetune.pace import Pace
 from finetune.sampler import LengthGrouped
 from finetune.tasks.task import model_inputs
 
@@ -32,8 +33,9 @@ class HookedTrainer(Trainer):
 
     def __init__(
         self, model: nn.Module, args: TrainingArguments, *, objective: Objective, hooks: Sequence[Hook], seen: Seen,
-        batches: Batches, callbacks: Sequence[TrainerCallback],
+        batches: Batches, callbacks: Sequence[TrainerCallback], pace: Pace | None = None,
     ):  # fmt: skip
+        self.pace = pace
         self.trained, self.objective, self.hooks, self.seen = model, objective, tuple(hooks), seen
         self.sampler = LengthGrouped(batches.lengths, batch_size=args.per_device_train_batch_size, seed=args.seed)
         super().__init__(
@@ -63,6 +65,20 @@ class HookedTrainer(Trainer):
             for hook in self.hooks:
                 hook.after_backward(self.trained, self.progress)
         return loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if self.pace and fresh:
+            self.pace.regroup(optimizer, self.model if model is None else model)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        fresh = self.lr_scheduler is None
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        if self.pace and fresh:
+            self.pace.reshape(scheduler, num_training_steps)
+        return scheduler
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,22 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.training import DEFAULT_PLAN, Fit, FitResult, Hook, Objective, TrainPlan, trained_parameters
+from compress.core.training import (
+    DEFAULT_PLAN,
+    NO_RATES,
+    Fit,
+    FitResult,
+    Hook,
+    Objective,
+    Rate,
+    TrainPlan,
+    trained_parameters,
+)
 from finetune.batches import Batches
 from finetune.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks
 from finetune.fit_hooks import EarlyStop, HeldMasks, Seen
 from finetune.flops import forward_flops, training_flops
+from finetune.pace import Joining, Pace
 from finetune.plan_arguments import training_arguments, uses_bf16
 from finetune.predict import logits
 from finetune.tasks.task import Splits, Task
@@ -57,13 +68,19 @@ def make_fit(
     """
 
     def fit(
-        bundle: Bundle, objective: Objective, plan: TrainPlan, *, name: str = "fit", hooks: Sequence[Hook] = ()
+        bundle: Bundle,
+        objective: Objective,
+        plan: TrainPlan,
+        *,
+        name: str = "fit",
+        hooks: Sequence[Hook] = (),
+        rates: Mapping[str, Rate] = NO_RATES,
     ) -> FitResult:
         with ExitStack() as stack:
             place = directory / name if directory else Path(stack.enter_context(tempfile.TemporaryDirectory()))
             stack.enter_context(randomness_restored())
             run = Run(
-                bundle, objective, plan.over(DEFAULT_PLAN), name, hooks,
+                bundle, objective, plan.over(DEFAULT_PLAN), name, hooks, rates,
                 task=task, splits=splits, seed=seed, device=device, place=place,
                 checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
             )  # fmt: skip
@@ -82,6 +99,7 @@ class Run:
         plan: TrainPlan,
         name: str,
         hooks: Sequence[Hook],
+        rates: Mapping[str, Rate],
         *,
         task: Task,
         splits: Splits,
@@ -97,8 +115,12 @@ class Run:
         self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
         self.place, self.checkpointing, self.bar = place, checkpointing, bar
         self.seen = Seen(name, at_once=device.type == "cpu")
-        self.early = EarlyStop(plan.patience, self._select_score) if plan.patience else None
-        self.hooks = (*hooks, HeldMasks(bundle), self.seen, *([self.early] if self.early else []))
+        trained = frozenset(name for name, p in bundle.model.named_parameters() if p.requires_grad)
+        self.early = EarlyStop(plan.patience, self._select_score, trained) if plan.patience else None
+        self.pace = Pace.of(plan, rates)
+        self.joining = Joining(rates) if any(rate.start for rate in rates.values()) else None
+        own = (HeldMasks(bundle), self.seen, self.early, self.joining)
+        self.hooks = (*hooks, *(hook for hook in own if hook is not None))
         self.splits, self.task, self.seed = splits, task, seed
 
     def result(self) -> FitResult:
@@ -113,6 +135,8 @@ class Run:
                 self.early.restore(self.bundle.model)
             if self.checkpointing:
                 self._main_only(lambda: finished.write(self.bundle.model, self.hooks, steps=steps))
+        if self.joining:
+            self.joining.before_step(self.bundle.model, 1 - 1 / max(1, steps))
         return FitResult(
             steps=steps,
             seconds=self.seen.total_seconds(),
@@ -152,6 +176,7 @@ class Run:
             seen=self.seen,
             batches=self.batches,
             callbacks=callbacks,
+            pace=self.pace,
         )
 
     def _main_only(self, write: Callable[[], None]) -> None:
@@ -168,6 +193,7 @@ class Run:
             "seed": self.seed,
             "train": self.splits.fingerprints.get("train"),
             "hooks": [type(hook).__name__ for hook in self.hooks],
+            **(self.pace.identity() if self.pace else {}),
         }
 
     def _select_score(self) -> float:
@@ -178,7 +204,8 @@ class Run:
     def _notes(self) -> dict[str, Any]:
         model = self.bundle.model
         share = trained_parameters(model) / max(1, sum(p.numel() for p in model.parameters()))
-        flops = training_flops(
+        counted = getattr(self.objective, "training_flops", training_flops)
+        flops = counted(
             forward_flops(model, self.batches),
             tokens=self.seen.tokens,
             squared=self.seen.squared,

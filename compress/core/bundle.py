@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ class Bundle:
         changes: what made this model out of the source, first change first.
         states: what is true of it (`head_trained`, `masked`, ...).
         masks: path of a parameter -> boolean tensor of its shape, True where kept.
+        fresh: names of parameters that the checkpoint lacked and that no training has moved yet.
         notes: what the user should know of how it was loaded (a fresh head, and why).
     """
 
@@ -35,6 +36,7 @@ class Bundle:
     states: frozenset[State] = frozenset()
     masks: dict[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    fresh: frozenset[str] = frozenset()
 
     @property
     def config(self) -> Any:
@@ -53,9 +55,7 @@ class Bundle:
 
     def copy(self) -> Bundle:
         """A bundle whose model can be changed without changing this one's. The processor is shared."""
-        return Bundle(
-            copy.deepcopy(self.model), self.processor, self.changes, self.states, dict(self.masks), self.notes
-        )
+        return replace(self, model=copy.deepcopy(self.model), masks=dict(self.masks))
 
     def to(self, device: torch.device | str) -> Bundle:
         self.model.to(device)

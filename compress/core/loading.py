@@ -86,7 +86,8 @@ def load_source(
     record = read_record(found) if isinstance(found, Path) else {}
     trained, notes = _judge(model, own_labels, wanted, missing, record)
     states: Any = set(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
-    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), notes=notes)
+    fresh = frozenset(missing | set(record.get("fresh", ())))
+    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), {}, notes, fresh)
 
 
 def _open_config(found: Path | str) -> Any:

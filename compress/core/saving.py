@@ -47,6 +47,7 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
         "changes": [change.data() for change in bundle.changes],
         "states": sorted(bundle.states),
         "masks": {path: list(mask.shape) for path, mask in sorted(bundle.masks.items())},
+        **({"fresh": sorted(bundle.fresh)} if bundle.fresh else {}),
     }
     (directory / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return directory
@@ -67,6 +68,7 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
         history(record),
         frozenset(record.get("states", ())),
         _read_masks(directory, record.get("masks", {}), device),
+        fresh=frozenset(record.get("fresh", ())),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PLAN",
+    "NO_RATES",
     "Batch",
     "Fit",
     "FitResult",
     "Hook",
     "Objective",
+    "Rate",
     "TrainPlan",
     "default_device",
     "trained_parameters",
@@ -45,7 +48,7 @@ class TrainPlan(Settings):
     learning_rate: Positive | None = None
     batch_size: Count | None = Field(None, description="rows per step and device")
     accumulation: Count | None = Field(None, description="batches whose gradients are summed before a step")
-    schedule: Literal["linear", "cosine", "constant"] | None = None
+    schedule: Literal["linear", "cosine", "constant", "slanted_triangle"] | None = None
     warmup: Fraction | None = Field(None, description="share of the steps with a rising learning rate")
     weight_decay: float | None = Field(None, ge=0)
     clip: Positive | None = Field(None, description="largest norm of the gradient")
@@ -88,6 +91,36 @@ DEFAULT_PLAN = TrainPlan(
 )
 
 
+@dataclass(frozen=True)
+class Rate:
+    """How fast one parameter learns, beside the others of a fit.
+
+    Attributes:
+        scale: the plan's learning rate is multiplied by it.
+        start: the parameter is frozen until this share of the steps is done.
+        warmup: share of the steps over which its rate then rises from nothing, on top of the plan's schedule.
+    """
+
+    scale: float = 1.0
+    start: float = 0.0
+    warmup: float = 0.0
+
+    def factor(self, progress: float) -> float:
+        """What the scheduled rate is multiplied by when the share `progress` of the steps is done."""
+        since = progress - self.start
+        if since < -CLOSE:
+            return 0.0
+        return min(1.0, max(0.0, since) / self.warmup) if self.warmup else 1.0
+
+    def joined(self, progress: float) -> bool:
+        """Whether the parameter moves by now."""
+        return progress >= self.start - CLOSE
+
+
+CLOSE = 1e-9
+"""Shares of the steps nearer than this are the same."""
+
+
 class Objective(Protocol):
     """What is minimised: the task, a distillation, a sum of losses."""
 
@@ -127,6 +160,9 @@ class FitResult:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+NO_RATES: Mapping[str, Rate] = MappingProxyType({})
+
+
 class Fit(Protocol):
     """The one way to train. `finetune.training.fit` is the implementation."""
 
@@ -138,8 +174,11 @@ class Fit(Protocol):
         *,
         name: str = "fit",
         hooks: Sequence[Hook] = (),
+        rates: Mapping[str, Rate] = NO_RATES,
     ) -> FitResult:
         """Train `bundle.model` in place on the *train* part; `name` tells the fits of one stage apart, for resume.
+
+        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's.
 
         Parameters with `requires_grad=False` stay as they are, to the bit. Masks of the bundle are held.
         """

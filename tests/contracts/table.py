@@ -1,4 +1,4 @@
-"""README's table of families by what can be cut, found by trying it on the tiny twins.
+"""README's table of families by what can be cut and tuned, found by trying it on the tiny twins.
 
 `python -m tests.contracts.table --write` rewrites the block of README.md between its two markers.
 """
@@ -13,10 +13,16 @@ from pathlib import Path
 
 import torch
 
+from compress.core.bundle import Bundle
+from compress.core.change import Nothing
 from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
+from finetune.method import Method
+from finetune.methods.bitfit import Bitfit
+from finetune.methods.head import Head
+from finetune.methods.layer_norm import LayerNorm
 from tests.contracts.cuts import some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
@@ -27,7 +33,8 @@ README = Path(__file__).parents[2] / "README.md"
 LEGEND = """\
 `stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
 where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
-trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below."""
+trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below. The columns
+`bitfit`, `layer_norm` and `head` stand for a model fine-tuned by the method of that name."""
 
 Cell = tuple[str, str]
 """`stock`, `yes` or `no`, and a remark; `no` must have one."""
@@ -59,8 +66,33 @@ def heads(family: Family) -> Cell:
     return _kind(model, family), remark
 
 
+def tuned(method: Method) -> Callable[[Family], Cell]:
+    """The cell of a fine-tuning method: what its result is saved as."""
+
+    def cell(family: Family) -> Cell:
+        bundle = Bundle(_fresh(family), None)
+        refusal = method.refuses(bundle.sketch())
+        if refusal:
+            return "no", refusal
+        change = method.change(bundle.sketch())
+        bundle = change.apply(bundle)
+        remark = (
+            "" if isinstance(change, Nothing) else "biases of zero are added first, which its configuration can say"
+        )
+        return _kind(bundle.model, family), remark
+
+    return cell
+
+
 # A further column is one more function here: Family -> Cell.
-COLUMNS: dict[str, Callable[[Family], Cell]] = {"layers": layers, "neurons": neurons, "heads": heads}
+COLUMNS: dict[str, Callable[[Family], Cell]] = {
+    "layers": layers,
+    "neurons": neurons,
+    "heads": heads,
+    "bitfit": tuned(Bitfit()),
+    "layer_norm": tuned(LayerNorm()),
+    "head": tuned(Head()),
+}
 
 
 @cache

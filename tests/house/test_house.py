@@ -200,7 +200,7 @@ def test_every_public_name_is_there():
     assert wrong == []
 
 
-@pytest.mark.parametrize("package", ["compress", "recipes"])
+@pytest.mark.parametrize("package", ["compress", "finetune", "recipes"])
 def test_what_a_package_gives_late_is_there(package):
     module = importlib.import_module(package)
     assert [name for name in module.__all__ if not hasattr(module, name)] == []

@@ -10,7 +10,7 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/sst2-production", "export/int8", "quickstart")
+NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare")
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -28,7 +28,7 @@ TRAINING = (
 )
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
-EXPORTS = {"quickstart": (3, 4), "bert/sst2-production": (3, 4), "export/int8": (0, 1, 2, 3)}
+EXPORTS = {"quickstart": (3, 4), "bert/sst2-production": (3, 4), "export/int8": (0, 1, 2, 3), "tune/compare": ()}
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
     "bert/sst2-production": (
@@ -39,6 +39,12 @@ TWINS: dict[str, tuple[str, ...]] = {
         "budget=null",
     ),
     "export/int8": OWN_COLUMNS,
+    "tune/compare": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "seeds=[0]",
+        *(f"stages.{index}.finetune.train.max_steps=2" for index in range(4)),
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from compress.core.errors import Refusal, UnknownName
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers"]
+Part = Literal["heads", "neurons", "layers", "biases"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -74,6 +74,8 @@ class Family:
     number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer."""
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
+    bias_fields: tuple[str, ...] = ()
+    """Fields of the configuration that give linears and norms a bias, where checkpoints of the family come without."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
     remark: str = ""
     """What a reader of the table of families should know; a sentence without its full stop."""

@@ -13,6 +13,7 @@ MODERNBERT = Family(
     gate="mlp.Wi",
     down="mlp.Wo",
     stacked={"attn.Wqkv": 3, "mlp.Wi": 2},
+    bias_fields=("attention_bias", "mlp_bias", "norm_bias"),
     needs_first_layer="it alone has no norm before its attention",
     embeddings="embeddings",
     word_embedding="embeddings.tok_embeddings",

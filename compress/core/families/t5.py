@@ -19,6 +19,7 @@ T5 = Family(
     embeddings="shared",
     word_embedding="shared",
     # The decoder reads the same fields for its own heads and neurons, so the encoder's are not written there.
+    refusals={"biases": "it has none, and no configuration of the family can say that there are some"},
     remark="the stages work on the encoder; the decoder stays as it is",
     config={"layers": "num_layers", "heads": "num_heads", "hidden": "d_model"},
 )

@@ -1,0 +1,46 @@
+"""Biases for families whose checkpoints come without: zeros, so that the model answers as before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.errors import StageFailed
+from compress.core.stock import stock_class, stock_config
+
+__all__ = ["AddBiases", "add_biases"]
+
+
+class AddBiases(Change):
+    """Every linear and norm that the family's configuration can give a bias has one; new ones are zero."""
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        add_biases(bundle.model, bundle.family.bias_fields)
+        return bundle
+
+
+def add_biases(model: nn.Module, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Set `fields` of the configuration and add, in place, the parameters that the stock model then has; their names.
+
+    Raises:
+        StageFailed: the fields bring more than biases.
+    """
+    config: Any = model.config
+    for field in fields:
+        setattr(config, field, True)
+    with torch.device("meta"):
+        twin = stock_class(model)(stock_config(model))
+    have = dict(model.named_parameters())
+    added = tuple(name for name, _ in twin.named_parameters() if name not in have)
+    for name in added:
+        owner, _, attribute = name.rpartition(".")
+        if attribute != "bias":
+            raise StageFailed(f"{', '.join(fields)} bring more than biases", given=name)
+        module: Any = model.get_submodule(owner)
+        # The module's own width, which is not the stock model's where neurons or heads were cut.
+        module.bias = nn.Parameter(module.weight.new_zeros(module.weight.shape[0]))
+    return added

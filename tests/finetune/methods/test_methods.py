@@ -1,0 +1,140 @@
+"""Every method on every tiny text family: what moves, what stays, and what it answers before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.saving import load, save
+from compress.core.stock import is_stock
+from compress.core.training import TrainPlan
+from finetune.method import Method
+from finetune.methods.bitfit import Bitfit
+from finetune.methods.head import Head
+from finetune.methods.layer_norm import LayerNorm
+from finetune.stage import Finetune
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs
+
+SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
+TEXT = sorted(set(FAMILIES) - IMAGE_FAMILIES)
+METHODS: tuple[Method, ...] = (Bitfit(), LayerNorm(), Head())
+WORKING = [
+    pytest.param(method, name, id=f"{method.name}-{name}")
+    for method in METHODS
+    for name in TEXT
+    if not (isinstance(method, Bitfit) and name == "t5")
+]
+Make = Callable[..., Context]
+
+
+def state(bundle: Bundle) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
+
+
+def answers(bundle: Bundle) -> Tensor:
+    with torch.no_grad():
+        return bundle.model.eval()(**tiny_inputs(bundle)).logits
+
+
+@pytest.mark.parametrize(("method", "name"), WORKING)
+def test_what_is_trained_moves_and_all_else_stays_to_the_bit(
+    method: Method, name: str, context: Make, tmp_path: Path
+) -> None:
+    source = tiny_bundle(name)
+    prepared = method.change(source.sketch()).apply(source.copy())
+    before, names = state(prepared), method.trainable(prepared)
+    ctx = context()
+    after = Finetune(method=method, train=SHORT).run(source.copy(), ctx)
+    parameters = dict(after.model.named_parameters())
+    moved = {n for n, value in parameters.items() if not torch.equal(value, before[n])}
+    assert moved == names
+    assert all(torch.equal(value, before[n]) for n, value in after.model.state_dict().items() if n not in parameters)
+    assert ctx.facts["trained_parameters"] == sum(parameters[n].numel() for n in names)
+    assert "head_trained" in after.states and is_stock(after.model, after.family)
+    assert torch.equal(answers(load(save(after, tmp_path))), answers(after))
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "t5"])
+def test_before_the_first_step_bitfit_answers_as_its_base(name: str) -> None:
+    source = tiny_bundle(name)
+    expected = answers(source)
+    change = Bitfit().change(source.sketch())
+    found = answers(source.changed_by(change))
+    if source.family.bias_fields:
+        # A linear with a bias runs another kernel than one without.
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert dict(source.model.named_parameters())["model.layers.1.attn.Wqkv.bias"].abs().sum() == 0
+    else:
+        assert torch.equal(found, expected)
+
+
+def test_added_biases_load_again_also_on_a_cut_model(tmp_path: Path) -> None:
+    from compress.core.heads import keep_neurons, neuron_counts
+
+    bundle = tiny_bundle("modernbert")
+    counts = neuron_counts(bundle.model, bundle.family)
+    keep_neurons(bundle.model, bundle.family, tuple(tuple(range(2 + number)) for number, _ in enumerate(counts)))
+    bundle = bundle.changed_by(Bitfit().change(bundle.sketch()))
+    again = load(save(bundle, tmp_path))
+    assert torch.equal(answers(again), answers(bundle))
+    assert [change.kind for change in again.changes] == ["add_biases"]
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "reason"),
+    [
+        (Bitfit(), "t5", "it has none"),
+        (Bitfit(biases="query_and_up"), "gpt2", "lie in one linear"),
+        (Bitfit(biases="query_and_up"), "modernbert", "lie in one linear"),
+        (Bitfit(biases="query_and_up"), "deberta", "lie in one linear"),
+    ],
+)
+def test_refusals_say_why(method: Method, name: str, reason: str) -> None:
+    assert reason in str(Finetune(method=method).refuses(tiny_bundle(name).sketch()))
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "mpnet", "bart"])
+def test_the_smaller_set_lies_in_every_block(name: str, context: Make) -> None:
+    bundle = tiny_bundle(name)
+    method = Bitfit(biases="query_and_up")
+    names = method.trainable(bundle)
+    assert sum(p.numel() for n, p in bundle.model.named_parameters() if n in names and "classif" not in n) == 4 * 80
+    assert method.refuses(bundle.sketch()) is None
+
+
+def test_each_method_has_a_plan_of_its_own() -> None:
+    rates = {method.name: Finetune(method=method).plan().learning_rate for method in METHODS}
+    assert rates == {"bitfit": 1e-3, "layer_norm": 1e-3, "head": 1e-3}
+    assert Finetune(method=Bitfit()).plan().weight_decay == 0.0
+    assert Finetune(method=Bitfit(), train=TrainPlan(epochs=1)).plan().epochs == 1
+
+
+def test_a_list_of_rates_is_tried_on_select_and_taken_up(context: Make, tmp_path: Path) -> None:
+    stage = Finetune(method=Bitfit(), train=SHORT, learning_rates=(1e-9, 3e-2))
+    ctx = context(tmp_path)
+    tuned = stage.run(tiny_bundle("bert"), ctx)
+    tried: dict[str, float] = ctx.facts["select_by_learning_rate"]
+    assert list(tried) == ["1e-09", "0.03"]
+    assert ctx.facts["select"] == max(tried.values()) == tried[f"{ctx.facts['learning_rate']:g}"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["finetune-0.03", "finetune-1e-09"]
+    alone_plan = SHORT.model_copy(update={"learning_rate": ctx.facts["learning_rate"]})
+    alone = Finetune(method=Bitfit(), train=alone_plan).run(tiny_bundle("bert"), context())
+    assert torch.equal(answers(tuned), answers(alone))
+    again = context(tmp_path)
+    assert torch.equal(answers(stage.run(tiny_bundle("bert"), again)), answers(tuned))
+
+
+def test_recipe_forms() -> None:
+    read: Any = Finetune.model_validate({"method": {"full": {"unfreezing": 2}}, "learning_rates": [1e-3]})
+    assert read.method.unfreezing == 2 and read.learning_rates == (1e-3,)
+    assert Finetune.model_validate({"method": "layer_norm"}).dump() == {"method": "layer_norm"}
+    assert Finetune.model_validate({"method": {"bitfit": {"biases": "query_and_up"}}}).method == Bitfit(
+        biases="query_and_up"
+    )

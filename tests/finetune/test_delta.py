@@ -1,0 +1,128 @@
+"""A delta alone makes its base the tuned model, on no other base, and many share one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import finetune
+from compress.core.bundle import Bundle
+from compress.core.errors import InputError, UnknownName
+from compress.core.saving import save
+from compress.core.training import TrainPlan
+from finetune.context import make_context
+from finetune.delta import delta_bytes
+from finetune.methods.bitfit import Bitfit
+from finetune.methods.full import Full
+from finetune.methods.layer_norm import LayerNorm
+from finetune.stage import Finetune
+from finetune.tasks.task import Splits
+from finetune.tasks.text_classification import TextClassification
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_classifier_directory, tiny_inputs
+
+SHORT = TrainPlan(max_steps=2, batch_size=16, precision="fp32", learning_rate=1e-2)
+TEXT = sorted(set(FAMILIES) - IMAGE_FAMILIES - {"t5"})
+
+
+def state(bundle: Bundle) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
+
+
+def logits(bundle: Bundle) -> Tensor:
+    with torch.no_grad():
+        return bundle.model.eval()(**tiny_inputs(bundle)).logits
+
+
+def tuned(bundle: Bundle, method, task: TextClassification, splits: Splits, directory: Path) -> tuple[Bundle, dict]:
+    ctx = make_context(task, splits, seed=0, device=torch.device("cpu"), scratch=None)
+    before = state(bundle)
+    after = Finetune(method=method, train=SHORT).run(bundle.copy(), ctx)
+    finetune.save_delta(after, before, directory, method=method.name)
+    return after, ctx.facts
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_base_and_delta_are_the_tuned_model(
+    name: str, task: TextClassification, splits: Splits, tmp_path: Path
+) -> None:
+    base = tiny_bundle(name)
+    after, facts = tuned(base, Bitfit(), task, splits, tmp_path)
+    expected, untouched = logits(after), logits(base)
+    again = finetune.load(base, tmp_path)
+    assert torch.equal(logits(again), expected)
+    assert torch.equal(logits(base), untouched)
+    assert again.states == after.states
+    assert (tmp_path / "delta.safetensors").stat().st_size == facts["delta_bytes"]
+    record = json.loads((tmp_path / "delta_config.json").read_text())
+    assert record["method"] == "bitfit" and record["base"].startswith("sha256:")
+    assert not (tmp_path / "adapter_config.json").exists()
+    trained = Bitfit().trainable(after)
+    assert set(record["trained"]) <= trained and len(record["trained"]) >= len(trained) - 1
+
+
+def test_a_base_of_the_hub_is_opened_with_the_head_that_the_delta_needs(
+    task: TextClassification, splits: Splits, tmp_path: Path
+) -> None:
+    from compress.core.loading import load_source
+
+    directory = tiny_classifier_directory(tmp_path / "base", "bert", labels=5)
+    base = load_source(directory, head="sequence_classification", labels=("bad", "good"), seed=3)
+    after, _ = tuned(base, LayerNorm(), task, splits, tmp_path / "delta")
+    assert torch.equal(logits(finetune.load(directory, tmp_path / "delta")), logits(after))
+
+
+def test_a_delta_is_small_and_its_size_is_foretold() -> None:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    with torch.device("meta"):
+        bundle = Bundle(AutoModelForSequenceClassification.from_config(AutoConfig.for_model("bert")), None)
+    assert 4 * 102_912 < delta_bytes(bundle.model, Bitfit().trainable(bundle)) < 460_000
+
+
+def test_another_base_is_refused(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
+    base = tiny_bundle("bert")
+    tuned(base, LayerNorm(), task, splits, tmp_path)
+    with pytest.raises(InputError, match="of another base"):
+        finetune.load(tiny_bundle("bert", seed=1), tmp_path)
+    with pytest.raises(InputError, match="of another base"):
+        finetune.load(tiny_bundle("roberta"), tmp_path)
+    with pytest.raises(InputError, match="no delta"):
+        finetune.load(base, tmp_path / "nowhere")
+    wider = tiny_bundle("bert", labels=3)
+    wider.model.bert.load_state_dict(base.model.bert.state_dict())
+    with pytest.raises(InputError, match="for 2 labels"):
+        finetune.load(wider, tmp_path)
+
+
+def test_several_deltas_share_one_base(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
+    base = tiny_bundle("modernbert")
+    expected = {
+        method.name: logits(tuned(base, method, task, splits, tmp_path / method.name)[0])
+        for method in (Bitfit(), LayerNorm(), Full())
+    }
+    untouched = logits(base)
+    many = finetune.Deltas(base)
+    many.add("layer_norm", tmp_path / "layer_norm")
+    assert torch.equal(logits(many.use("layer_norm")), expected["layer_norm"])
+    # A delta that brings new parameters changes nothing for the others while it is not in use.
+    many.add("bitfit", tmp_path / "bitfit")
+    many.add("full", tmp_path / "full")
+    for name in ("bitfit", "full", "layer_norm", "full", "bitfit", "layer_norm"):
+        assert torch.allclose(logits(many.use(name)), expected[name], atol=1e-5), name
+        assert many.active == name
+    assert torch.allclose(logits(many.use(None)), untouched, atol=1e-5)
+    with pytest.raises(UnknownName, match="did you mean 'bitfit'"):
+        many.use("bitfitt")
+
+
+def test_a_delta_follows_a_saved_base(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
+    from compress.core.saving import load
+
+    save(tiny_bundle("bert"), tmp_path / "base")
+    base = load(tmp_path / "base")
+    after, _ = tuned(base, Bitfit(), task, splits, tmp_path / "delta")
+    assert torch.equal(logits(finetune.load(load(tmp_path / "base"), tmp_path / "delta")), logits(after))
