@@ -8,6 +8,7 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.training import Rate, TrainPlan
+from finetune.parts import head_names
 
 __all__ = ["by_depth", "rates_by_depth"]
 
@@ -21,6 +22,7 @@ def by_depth(bundle: Bundle) -> list[frozenset[str]]:
     model = bundle.model
     blocks = [{id(p) for p in block.parameters()} for block in bundle.family.module_list(model)]
     tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    head = head_names(bundle)
     groups: list[set[str]] = [set() for _ in range(len(blocks) + 2)]
     below = True
     for name, parameter in model.named_parameters():
@@ -29,7 +31,8 @@ def by_depth(bundle: Bundle) -> list[frozenset[str]]:
             below = False
             groups[len(blocks) - place].add(name)
         else:
-            groups[-1 if below or id(parameter) in tables else 0].add(name)
+            lowest = name not in head and (below or id(parameter) in tables)
+            groups[-1 if lowest else 0].add(name)
     return [frozenset(group) for group in groups]
 
 

@@ -34,7 +34,7 @@ LEGEND = """\
 `stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
 where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
 trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below. The columns
-`bitfit`, `layer_norm` and `head` stand for a model fine-tuned by the method of that name."""
+`bitfit`, `layer_norm` and `head` stand for a model fine-tuned by the method of that name, a decoder with it."""
 
 Cell = tuple[str, str]
 """`stock`, `yes` or `no`, and a remark; `no` must have one."""
@@ -71,9 +71,8 @@ def tuned(method: Method) -> Callable[[Family], Cell]:
 
     def cell(family: Family) -> Cell:
         bundle = Bundle(_fresh(family), None)
-        refusal = method.refuses(bundle.sketch())
-        if refusal:
-            return "no", refusal
+        if method.refuses(bundle.sketch()):
+            return "no", f"{method.name}: {family.refusals['biases']}"
         change = method.change(bundle.sketch())
         bundle = change.apply(bundle)
         remark = (
