@@ -125,7 +125,7 @@ class HeadReader:
 
     def answer(self, model: nn.Module, vectors: Tensor) -> Tensor:
         """The logits that the head makes of `vectors`; `model` is the one of `read`, wrapped or not."""
-        config = self.base.config
+        config: Any = self.base.config
         end = config.eos_token_id if isinstance(getattr(config, "eos_token_id", None), int) else 0
         ones = torch.ones(len(vectors), 1, dtype=torch.long, device=vectors.device)
         # A model that finds its vector by the end of the text finds it at once.
@@ -154,11 +154,10 @@ class HeadReader:
         return self.output(**said)
 
     def _pooled(self, sequence: Tensor) -> Tensor:
-        pooler = self.base.pooler
-        # ALBERT's pooler is a bare linear with its activation beside it.
-        return (
-            self.base.pooler_activation(pooler(sequence[:, 0])) if isinstance(pooler, nn.Linear) else pooler(sequence)
-        )
+        base: Any = self.base
+        if isinstance(base.pooler, nn.Linear):  # ALBERT's, with its activation beside it
+            return base.pooler_activation(base.pooler(sequence[:, 0]))
+        return base.pooler(sequence)
 
 
 def _last(inputs: dict[str, Tensor]) -> Tensor:

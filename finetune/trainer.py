@@ -70,7 +70,7 @@ class HookedTrainer(Trainer):
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if self.pace and fresh:
-            self.pace.regroup(optimizer, self.model if model is None else model)
+            self.pace.regroup(optimizer, self.trained if model is None else model)
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:

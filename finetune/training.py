@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from finetune.trainer import HookedTrainer
 
 __all__ = ["make_fit"]
-
-# transformers imports bitsandbytes where it is installed, and that complains of an optional kernel on stderr.
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
 
 
 def make_fit(

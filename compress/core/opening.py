@@ -16,6 +16,9 @@ from compress.core.source import find_weights, not_found, pickled_weights
 
 __all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet", "read_config"]
 
+# transformers imports bitsandbytes where it is installed, and that complains of an optional kernel on stderr.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
