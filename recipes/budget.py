@@ -29,12 +29,14 @@ def _length(point: Speed) -> int:
 def judge(budget: Budget | None, rows: Sequence[Row]) -> list[BudgetLine]:
     """The lines of the budget for the row that meets most of them; of equals, the one that lost least quality.
 
+    A model whose head was never trained answers nothing, and is judged only where there is no other.
     A drop in quality is met when its whole interval is, missed when none of it is, else not decidable with this split.
     """
     if budget is None:
         return []
-    judged = [_lines(budget, row) for row in rows if not row.baseline and row.size is not None]
-    return max(judged, key=_worth, default=[])
+    smaller = [row for row in rows if not row.baseline and row.size is not None]
+    answering = [row for row in smaller if row.quality is not None]
+    return max((_lines(budget, row) for row in answering or smaller), key=_worth, default=[])
 
 
 def _worth(lines: list[BudgetLine]) -> tuple[int, float]:

@@ -29,12 +29,18 @@ def stage_settings(stage: Stage) -> Any:
     return stage.model_copy(update={"id": None, "start": None}).recipe_form()
 
 
-def source_identity(recipe: Recipe, *, fingerprint: str, seed: int | None) -> str:
-    """Of the model as given, with its head; `seed` is the fresh head's, None where the head is trained."""
+def source_identity(recipe: Recipe, *, fingerprint: str, data: Mapping[str, str], seed: int | None) -> str:
+    """Of the model as given, with its head.
+
+    Args:
+        data: part -> fingerprint; a trained head has a value on select.
+        seed: of the fresh head, None where the head is trained.
+    """
     task = recipe.task
+    valued = {"data": _seen(data), "task": task.recipe_form()} if seed is None else {}
     return identity(
         model=fingerprint, head=task.head, labels=list(task.label_names), regression=task.regression,
-        seed=seed, versions=_versions(),
+        seed=seed, versions=_versions(), **valued,
     )  # fmt: skip
 
 
@@ -53,12 +59,15 @@ def stage_identity(
 
     Args:
         parent, named: identities of the stage it works on and of those it names.
-        data: part -> fingerprint; the evaluation part is left out, for no stage sees it.
+        data: part -> fingerprint.
         random: whether the seed makes a difference.
     """
-    parts = {part: mark for part, mark in sorted(data.items()) if part != "evaluation"} if stage.needs_data else {}
-    task = recipe.task.recipe_form() if stage.needs_data else None
     return identity(
-        stage=stage_settings(stage), parent=parent, named=dict(named), data=parts, task=task,
-        seed=seed if random else None, device=device, versions=_versions(),
+        stage=stage_settings(stage), parent=parent, named=dict(named), data=_seen(data),
+        task=recipe.task.recipe_form(), seed=seed if random else None, device=device, versions=_versions(),
     )  # fmt: skip
+
+
+def _seen(data: Mapping[str, str]) -> dict[str, str]:
+    """Without the evaluation part, which no stage sees. A stage that reads no data has its value on select."""
+    return {part: mark for part, mark in sorted(data.items()) if part != "evaluation"}

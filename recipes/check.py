@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.training import TrainPlan, trained_parameters
+from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device, trained_parameters
 from recipes.flops import activation_bytes, forward_flops
+from recipes.mistakes import in_one
 from recipes.plan import SOURCE, Plan, Step, plan
 from recipes.recipe import Recipe
 from recipes.record import Cost, Report, Row, Size
 
-__all__ = ["check", "check_data", "peak_bytes", "weight_bytes"]
+__all__ = ["check", "check_data", "check_measure", "check_training", "peak_bytes", "usable_device", "weight_bytes"]
 
 DEFAULT_LENGTH = 128
 ADAM_STATES = 2
@@ -31,6 +34,8 @@ def check(recipe: Recipe) -> Report:
     """
     check_data(recipe)
     planned = plan(recipe)
+    check_measure(recipe, planned.source)
+    check_training(planned, default_device())
     length = int(getattr(recipe.task, "max_length", None) or DEFAULT_LENGTH)
     rows = [_source_row(planned, length), *(_row(planned, step, length) for step in planned.steps)]
     task = {"name": recipe.task.name, "metric": recipe.task.metric, "labels": list(recipe.task.label_names)}
@@ -45,6 +50,45 @@ def check_data(recipe: Recipe) -> None:
         place = recipe.where("task", recipe.task.name)
         error.where = f"{place}: {error.where}" if error.where else place
         raise
+
+
+def check_measure(recipe: Recipe, source: Bundle) -> None:
+    """Raise `InputError` where a probe cannot measure such a model here."""
+    refusals = [(index, probe.name, probe.refuses(source)) for index, probe in enumerate(recipe.measure)]
+    errors = [InputError(why, where=recipe.where("measure", index, name)) for index, name, why in refusals if why]
+    if errors:
+        raise in_one(errors)
+
+
+def check_training(planned: Plan, device: torch.device) -> None:
+    """Raise `InputError` where a stage cannot train as it asks to on `device`."""
+    errors: list[InputError] = []
+    for step in planned.steps:
+        train = step.node.stage.plan()
+        # Only these can be wrong, and to try them brings in transformers' Trainer.
+        if train is None or not (train.arguments or train.precision == "bf16"):
+            continue
+        from finetune.plan_arguments import training_arguments
+
+        try:
+            training_arguments(train.over(DEFAULT_PLAN), rows=1, seed=0, device=device, output=Path("unused"))
+        except InputError as error:
+            place = planned.recipe.where(*step.node.words)
+            error.where = f"{place}: {error.where}" if error.where else place
+            errors.append(error)
+    if errors:
+        raise in_one(errors)
+
+
+def usable_device(choice: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no GPU that PyTorch can use", given=choice, advice="take --device cpu or auto")
+    return default_device(choice)
 
 
 def weight_bytes(model: nn.Module) -> int:

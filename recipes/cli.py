@@ -129,7 +129,7 @@ def measure(
     """Measure a saved model or an export: size, speed and, with a task, quality."""
     with one_message():
         loaded = _load(task, set_) if task else None
-        from compress.core.training import default_device
+        from recipes.check import usable_device
         from recipes.measure.directory import measure_directory
 
         row = measure_directory(
@@ -138,7 +138,7 @@ def measure(
             batch_sizes=[_count(text, "--batch-sizes") for text in batch_sizes.split(",")],
             lengths=[_length(text) for text in lengths.split(",")] if lengths else None,
             threads=threads,
-            device=default_device(device.value).type,
+            device=usable_device(device.value).type,
         )
         if json:
             typer.echo(row.model_dump_json(indent=1))
@@ -228,7 +228,7 @@ def _read_report(directory: Path) -> Report:
 
     try:
         return Report.read(directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             "no run is here: there is no report.json", where=str(directory), advice="name the directory of a run"
         ) from None

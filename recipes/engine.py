@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from compress.core.errors import TrimformerError
 from recipes.budget import judge
 from recipes.chain import source_identity, stage_identity, stage_settings
-from recipes.check import check_data
+from recipes.check import check_data, check_measure, check_training, usable_device
 from recipes.evidence import Evidence
 from recipes.loading import yaml_text
 from recipes.plan import SOURCE, Node, Plan, plan
 from recipes.progress import Journal
 from recipes.record import Report, Row
 from recipes.source import keep_source, load
-from recipes.store import Store
+from recipes.store import Store, disk_errors
 from recipes.work import Done, Ledger, carry_out, find
 
 if TYPE_CHECKING:
@@ -39,21 +39,22 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
     A stage that fails is named in `report.failed`; what does not stand on it goes on.
 
     Args:
-        fresh: throw away what an earlier run left in `out`.
+        fresh: throw away what an earlier run left in `out`, and take nothing from other runs.
         device: where models are trained: `auto`, `cpu`, `cuda`.
 
     Raises:
         InputError: something that was given cannot work; found before any work.
     """
-    from compress.core.training import default_device
-
+    place = usable_device(device)
     check_data(recipe)
     splits = recipe.task.load(recipe.seeds[0])
     source = load(recipe, recipe.seeds[0])
+    check_measure(recipe, source)
     planned = plan(recipe, source)
-    store = Store(out)
-    with store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
-        engine = _Engine(recipe, planned, store, splits, default_device(device), Journal(out / "log.txt"))
+    check_training(planned, place)
+    store = Store(out, alone=fresh)
+    with disk_errors(out), store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
+        engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"))
         return engine.run(source)
 
 
@@ -71,11 +72,12 @@ class _Engine:
     def __post_init__(self) -> None:
         from recipes.measure.environment import environment
 
-        self.evidence = Evidence(self.recipe, self.store, self.splits, self.device.type)
+        machine = environment()
+        self.evidence = Evidence(self.recipe, self.store, self.splits, machine, self.device.type)
         self.report = Report(
             name=self.recipe.name,
             recipe=self.recipe.dump(),
-            environment={**environment(), "training_device": str(self.device)},
+            environment={**machine, "training_device": str(self.device)},
             task=self.recipe.task.describe(self.splits),
         )
 
@@ -99,7 +101,9 @@ class _Engine:
         folder = self.store.folder(
             "00-source" + (f"-seed-{seed}" if len(self.recipe.seeds) > 1 and seed is not None else "")
         )
-        expected = source_identity(self.recipe, fingerprint=fingerprint(self.recipe.reference), seed=seed)
+        expected = source_identity(
+            self.recipe, fingerprint=fingerprint(self.recipe.reference), data=self.splits.fingerprints, seed=seed
+        )
         done = find(folder, expected, self.store, leaf=False)
         if done is None:
             context = partial(
@@ -117,12 +121,14 @@ class _Engine:
             return
         expected = self._identity(node, seed, parent, {f: done for f, done in named.items() if done})
         folder = self.store.folder(node.folder(seed), leaf=node.leaf)
-        done = find(folder, expected, self.store, leaf=node.leaf)
-        self._begin(node.id, seed, reused=done is not None)
         try:
-            done = done or self._carry_out(node, seed, parent, folder, expected)
-            self._finished((node.id, seed), done, parent=parent if node.leaf else None)
+            with disk_errors(folder.partial):
+                done = find(folder, expected, self.store, leaf=node.leaf)
+                self._begin(node.id, seed, reused=done is not None)
+                done = done or self._carry_out(node, seed, parent, folder, expected)
+                self._finished((node.id, seed), done, parent=parent if node.leaf else None)
         except TrimformerError as error:
+            self._forget((node.id, seed))
             self._failed(node.id, seed, str(error))
 
     def _identity(self, node: Node, seed: int | None, parent: Done, named: dict[str, Done]) -> str:
@@ -197,7 +203,11 @@ class _Engine:
 
         length = int(getattr(self.recipe.task, "max_length", 128))
         reference_logits(bundle, self.recipe.task, self.splits.evaluation, result / REFERENCE_LOGITS)
-        return {"counts": counts(bundle).model_dump(), "flops": forward_flops(bundle.model, length=length)}
+        return {
+            "counts": counts(bundle).model_dump(),
+            "flops": forward_flops(bundle.model, length=length),
+            "reference": self.evidence.reference_marks(),
+        }
 
     def _finished(self, key: Key, done: Done, *, parent: Done | None) -> None:
         self.done[key] = done
@@ -208,6 +218,12 @@ class _Engine:
         self._write()
         self.journal.say(f"      {_summary(row)}")
 
+    def _forget(self, key: Key) -> None:
+        """What could not be measured is nothing to stand on, and no baseline."""
+        done = self.done.pop(key, None)
+        if done is not None and self.evidence.baselines.get(key[1]) is done:
+            del self.evidence.baselines[key[1]]
+
     def _runtime_reference(self, key: Key, done: Done) -> Path | None:
         """The uncompressed model in the runtime of an export, made once."""
         from recipes.reference import uncompressed
@@ -215,10 +231,9 @@ class _Engine:
         baseline = self.evidence.baseline_of(key[1])
         if _is_model(done) or baseline is None:
             return None
-        node = self.plan.node(key[0])
-        return uncompressed(
-            node.stage, baseline, self.store, context=partial(self._context, node, key[1], self.recipe.seeds[0])
-        )
+        node, seed = self.plan.node(key[0]), key[1]
+        drawn = self.recipe.seeds[0] if seed is None else seed
+        return uncompressed(node.stage, baseline, self.store, context=partial(self._context, node.start, seed, drawn))
 
     def _begin(self, id: str, seed: int | None, *, reused: bool = False) -> None:
         self.number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,6 @@ from finetune.tasks.sources.local import quiet
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
 from recipes.measure.quality import changed_inputs, quality
-from recipes.measure.threads import available_threads
 from recipes.record import Cost, Row
 from recipes.store import Store, identity
 from recipes.work import Done
@@ -27,7 +27,10 @@ __all__ = ["REFERENCE_LOGITS", "Evidence"]
 REFERENCE_LOGITS = "reference.npz"
 """In a stage's directory: the logits of its model before it was saved, which the reload must give again."""
 LOGITS = "logits.npz"
-MEASURED = ("size", "sha256", "load_seconds", "resident_bytes", "speeds", "notes", "max_difference")
+OTHER_MACHINE = 1e-4
+"""Largest difference of a logit where another CPU, or another number of threads, adds up in another order."""
+MACHINE = ("cpu", "instructions", "gpu", "threads", "python", "versions")
+"""What of the environment the measurements hold for."""
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Evidence:
     recipe: Recipe
     store: Store
     splits: Splits
+    environment: dict[str, Any]
     device: str = "cpu"
     """Where PyTorch models answer the evaluation rows; probes say themselves where they time."""
     baselines: dict[int | None, Done] = field(default_factory=dict)
@@ -111,7 +115,8 @@ class Evidence:
             reference=runtime_reference is not None,
             probes=[probe.recipe_form() for probe in self.recipe.measure],
             evaluation=self.splits.fingerprints["evaluation"],
-            threads=available_threads(),
+            device=self.device,
+            machine={name: self.environment[name] for name in MACHINE},
         )
 
     def _measure(
@@ -119,11 +124,12 @@ class Evidence:
     ) -> dict[str, Any]:
         baseline = self.baseline_of(done.facts["seed"])
         itself = baseline is None or baseline.directory == done.directory
+        reference, tolerance = self._reference(done)
         job = Job(
             directory=done.directory.resolve(),
             runtime=done.facts["runtime"],
-            reference=_existing(done.directory / REFERENCE_LOGITS),
-            tolerance=0.0,
+            reference=reference,
+            tolerance=tolerance,
             baseline=None if itself or baseline is None else baseline.directory.resolve(),
             runtime_reference=None if runtime_reference is None else runtime_reference.resolve(),
             task=self.recipe.task.recipe_form(),
@@ -134,7 +140,8 @@ class Evidence:
             probes=[probe.recipe_form() for probe in self.recipe.measure] if done.head_trained else [],
             counts=None if parent is None else parent.facts["counts"],
         )
-        scratch = self.store.work / f"measure-{done.folder.name}"
+        # Of this process alone: the worker of a run that was killed may still write.
+        scratch = self.store.work / f"measure-{done.folder.name}-{os.getpid()}"
         outcome = measure(job, scratch)
         if outcome.logits is not None:
             self._keep_logits(outcome.logits, done.directory / LOGITS)
@@ -143,10 +150,32 @@ class Evidence:
         shutil.rmtree(scratch, ignore_errors=True)
         return facts
 
+    def reference_marks(self) -> dict[str, Any]:
+        """What `stage.json` says of the logits that a reload must give: of which rows, and computed where."""
+        return {"rows": self.splits.fingerprints["evaluation"], "machine": self._arithmetic()}
+
+    def _arithmetic(self) -> dict[str, Any]:
+        """What decides the last bits of logits in fp32 on the CPU."""
+        return {name: self.environment[name] for name in ("cpu", "instructions", "threads")}
+
+    def _reference(self, done: Done) -> tuple[Path | None, float]:
+        """The logits that a reload must give, and the largest difference: none where they were computed alike.
+
+        A stage that was made with other evaluation rows was compared on those, and has none for these.
+        """
+        made = done.facts.get("reference")
+        path = done.directory / REFERENCE_LOGITS
+        if made is None or made["rows"] != self.splits.fingerprints["evaluation"] or not path.exists():
+            return None, 0.0
+        return path.resolve(), 0.0 if made["machine"] == self._arithmetic() else OTHER_MACHINE
+
     def _keep_logits(self, measured: Path, path: Path) -> None:
         """Logits with their row ids and labels, so that any two rows can be paired later."""
         row_ids, logits = read_logits(measured)
-        np.savez(path, row_ids=row_ids, logits=logits, labels=np.asarray(self.splits.evaluation["label"]))
+        beside = path.with_name(f".{path.name}")
+        with beside.open("wb") as file:
+            np.savez(file, row_ids=row_ids, logits=logits, labels=np.asarray(self.splits.evaluation["label"]))
+        beside.replace(path)  # another run of the store may hold the old file as its own
 
     def _judge(self, row: Row, done: Done) -> None:
         """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""
@@ -162,7 +191,3 @@ class Evidence:
             row.changed_inputs = changed_inputs(
                 logits, before, labels, row_ids=rows["row_id"], texts=task.texts(rows), label_names=task.label_names
             )
-
-
-def _existing(path: Path) -> Path | None:
-    return path.resolve() if path.exists() else None

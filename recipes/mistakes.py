@@ -121,10 +121,12 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def _other_type(detail: ErrorDetails, place: Place, others: list[Words]) -> bool:
-    """Whether a value is only not of one type of a union, and another type that it could be found more inside it."""
+    """Whether a mistake only follows from others inside the value: it is not of one type of a union, and another type
+    that it could be found more; or what is wrong in a list was not counted.
+    """
     depth = len(place.words)
     inside = any(len(other) > depth and other[:depth] == place.words for other in others)
-    return inside and detail["type"].endswith("_type")
+    return inside and (detail["type"].endswith("_type") or detail["type"] == "too_short")
 
 
 def _either(error: InputError, detail: ErrorDetails) -> InputError:

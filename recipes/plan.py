@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -123,6 +124,7 @@ def source_on_meta(recipe: Recipe) -> Bundle:
 
     task = recipe.task
     try:
+        _refuse_pickles(recipe)
         return load_source(
             recipe.reference,
             head=task.head,
@@ -134,6 +136,15 @@ def source_on_meta(recipe: Recipe) -> Bundle:
     except InputError as error:
         error.where = error.where or recipe.where("model")
         raise
+
+
+def _refuse_pickles(recipe: Recipe) -> None:
+    """Weights may be missing here, but where there are only pickled ones a run would refuse them."""
+    from compress.core.source import find_weights, resolve
+
+    found = resolve(recipe.reference)
+    if isinstance(found, Path) and any(found.glob("pytorch_model*.bin")):
+        find_weights(found)
 
 
 def _nodes(recipe: Recipe, errors: list[InputError]) -> Iterator[Node]:

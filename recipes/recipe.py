@@ -102,7 +102,7 @@ class Recipe(Settings):
     name: Name = Field(description="lower-case letters, digits, '-', '_' and '.'")
     model: str | Packaged = Field(description="a hub id, a directory, or {package: ..., path: ...}")
     task: Task = Field(description="what the model is for, and its data")
-    seeds: Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], AfterValidator(_unlike)] = Field(
+    seeds: Annotated[tuple[Annotated[int, Field(strict=True, ge=0, lt=2**32)], ...], AfterValidator(_unlike)] = Field(
         (0,), min_length=1, description="stages that draw random numbers are repeated for each"
     )
     stages: tuple[Stage, ...] = Field((), description="each works on the one before it, or on the one that start names")

@@ -24,15 +24,23 @@ def load(recipe: Recipe, seed: int) -> Bundle:
     """The recipe's model with a head for its task; `seed` draws the head where the checkpoint has none that fits.
 
     Raises:
-        InputError: there is no such model, or it has no weights that may be opened; with the place in the recipe.
+        InputError: there is no such model, it has no weights that may be opened, or no tokenizer; with the place in
+            the recipe.
     """
     from compress.core.loading import load_source
 
     task = recipe.task
     try:
-        return load_source(
+        source = load_source(
             recipe.reference, head=task.head, labels=task.label_names, regression=task.regression, seed=seed
         )
+        if source.processor is None:
+            raise InputError(
+                "the model has no tokenizer beside it, so it cannot read the data",
+                given=recipe.reference,
+                advice="put the files of its tokenizer beside config.json, as save_pretrained of the tokenizer does",
+            )
+        return source
     except InputError as error:
         error.where = error.where or recipe.where("model")
         raise

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from compress.core.artifact import Artifact
 from compress.core.bundle import Bundle
-from compress.core.errors import StageFailed
 from compress.core.stage import Stage
 from recipes.record import Cost
 from recipes.store import Folder, Store
@@ -69,6 +68,10 @@ class Ledger:
         return max((result.trained_parameters for result in self.results), default=0)
 
     @property
+    def seconds(self) -> float:
+        return sum(result.seconds for result in self.results)
+
+    @property
     def training_flops(self) -> float | None:
         flops = [float(result.notes["training_flops"]) for result in self.results if "training_flops" in result.notes]
         return sum(flops) if flops else None
@@ -103,30 +106,7 @@ def carry_out(
         context: makes the stage's Context, given its scratch directory and the ledger of its fits.
         about: what `stage.json` says besides what is found out here (id, stage, start, seed, settings).
         facts: what else it says of a model, found out while that is in memory; may write beside it.
-
-    Raises:
-        StageFailed: the disk is full; finished stages are whole.
     """
-    try:
-        return _carry_out(stage, parent, folder, expected, context, device, about, facts)
-    except OSError as error:
-        raise StageFailed(
-            f"the disk would not take the result: {error.strerror or error}",
-            where=str(folder.partial),
-            advice="finished stages are whole; make room and run again",
-        ) from error
-
-
-def _carry_out(
-    stage: Stage,
-    parent: Bundle,
-    folder: Folder,
-    expected: str,
-    context: Callable[[Path, Ledger], Context],
-    device: torch.device,
-    about: Mapping[str, Any],
-    more: Callable[[Bundle, Path], dict[str, Any]],
-) -> Done:
     from recipes.measure.energy import energy
     from recipes.measure.memory import peak_memory
 
@@ -140,7 +120,8 @@ def _carry_out(
     with peak_memory(device) as peak, energy() as used:
         outcome = stage.run(parent, ctx)
     cost = Cost(
-        seconds=time.perf_counter() - started,
+        # A fit that was taken up again knows what it took before the interruption.
+        seconds=max(time.perf_counter() - started, ledger.seconds),
         peak_bytes=peak.bytes,
         import_bytes=peak.before,
         trained_parameters=ledger.trained_parameters,
@@ -148,14 +129,14 @@ def _carry_out(
         energy_kwh=used.kwh,
     )
     result = partial / "result"
-    facts = {**about, "identity": expected, "cost": cost.model_dump(mode="json"), "facts": ctx.facts}
+    about = {**about, "identity": expected, "cost": cost.model_dump(mode="json"), "facts": ctx.facts}
     if isinstance(outcome, Artifact):
-        facts |= _artifact_facts(outcome, result, parent)
+        about |= _artifact_facts(outcome, result, parent)
     else:
-        facts |= bundle_facts(outcome, result, ctx, more)
-        facts["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
-    folder.finish(result, facts)
-    return Done(folder, facts, reused=False)
+        about |= bundle_facts(outcome, result, ctx, facts)
+        about["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
+    folder.finish(result, about)
+    return Done(folder, about, reused=False)
 
 
 def _artifact_facts(artifact: Artifact, result: Path, parent: Bundle) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m recipes.measure JOB.json`: the worker's process."""
+"""`python -m recipes.measure JOB.json [TETHER]`: the worker's process."""
 
 import sys
 

@@ -74,7 +74,14 @@ def _quality(recipe: Recipe, outcome: Outcome) -> Quality:
     rows = recipe.task.load(recipe.seeds[0]).evaluation
     if outcome.logits is None:
         raise InputError("the task has no evaluation rows", given=recipe.name)
-    return quality(recipe.task, read_logits(outcome.logits)[1], np.asarray(rows["label"]), rows["part"])
+    logits = read_logits(outcome.logits)[1]
+    if logits.shape[1] != recipe.task.label_count:
+        raise InputError(
+            f"the model answers with {logits.shape[1]} numbers, and the task has {recipe.task.label_count} labels",
+            given=recipe.name,
+            advice="name the recipe that the model was made for",
+        )
+    return quality(recipe.task, logits, np.asarray(rows["label"]), rows["part"])
 
 
 def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None) -> Row:

@@ -12,7 +12,7 @@ from recipes.measure.probe import Bench
 if TYPE_CHECKING:
     from recipes.measure.runners import Model
 
-__all__ = ["Arrays", "arrays", "batches", "random_batch"]
+__all__ = ["Arrays", "arrays", "batches", "longest_input", "random_batch"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -69,9 +69,15 @@ def _last_token(model: Model) -> int | None:
     return model.processor.sep_token_id if end is None else end
 
 
+def longest_input(config: Any, processor: Any) -> int | None:
+    """The most tokens that a model reads, or None where nothing limits them."""
+    limits = [getattr(config, "max_position_embeddings", None), getattr(processor, "model_max_length", None)]
+    return min((limit for limit in limits if limit), default=None)
+
+
 def _check_length(model: Model, length: int) -> None:
-    most = min(getattr(model.config, "max_position_embeddings", length), model.processor.model_max_length)
-    if length > most:
+    most = longest_input(model.config, model.processor)
+    if most is not None and length > most:
         raise InputError(
             f"the model reads at most {most} tokens", given=length, advice="time it at a smaller sequence length"
         )

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from compress.core import errors
 from recipes.measure.size import Counts
+from recipes.measure.tether import tether
 from recipes.measure.threads import available_threads
 from recipes.record import Record, Size, Speed
 
@@ -98,10 +99,11 @@ def measure(job: Job, directory: Path) -> Outcome:
         (directory / stale).unlink(missing_ok=True)
     file = directory / "job.json"
     file.write_text(job.model_dump_json(indent=1), "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "recipes.measure", str(file.resolve())],
-        env=_environment(job.threads), capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
+    with tether() as held:
+        done = subprocess.run(
+            [sys.executable, "-m", "recipes.measure", str(file.resolve()), str(held)], pass_fds=(held,),
+            env=_environment(job.threads), capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
     if (directory / "failure.json").is_file():
         raise _failure(directory, job)
     if done.returncode != 0 or not (directory / "result.json").is_file():

@@ -11,6 +11,7 @@ from compress.core.choice import Choice
 from recipes.record import Speed
 
 if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
     from recipes.measure.runners import Model
 
 __all__ = ["Bench", "Probe"]
@@ -64,6 +65,10 @@ class Probe(Choice):
     def needs_rows(self) -> bool:
         """Whether it reads the evaluation rows."""
         return False
+
+    def refuses(self, model: Bundle) -> str | None:
+        """Why it cannot measure such a model here, or None; found before any work."""
+        return None
 
     def speeds(self, bench: Bench) -> list[Speed]:
         """What it found, one value for each point."""

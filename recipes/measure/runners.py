@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compress.core.errors import InputError
 from recipes.measure.inputs import Arrays
 from recipes.measure.probe import Bench
 
@@ -74,7 +75,13 @@ def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
     def call(inputs: Arrays) -> np.ndarray:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(inputs[name]).to(device) for name in names & inputs.keys()}
-            return model(**tensors).logits.float().cpu().numpy()
+            logits = getattr(model(**tensors), "logits", None)
+            if logits is None:
+                raise InputError(
+                    f"the model has no head that answers: {type(model).__name__}",
+                    advice="measure a model with a head for a task, such as a stage of a run",
+                )
+            return logits.float().cpu().numpy()
 
     return call
 

@@ -59,6 +59,12 @@ def test_a_speedup_is_judged_at_the_largest_batch_and_fixed_length():
     assert "batch 8, length 128" in judge(Budget(speedup=2), [row("a")])[0].reason
 
 
+def test_a_model_that_answers_nothing_meets_no_budget():
+    untrained = Row(id="source", stage="source", size=Size(bytes=1, parameters=1))
+    lines = judge(Budget(size=20), [untrained, row("a", bytes=99)])
+    assert [(line.row, line.verdict) for line in lines] == [("a", "missed")]
+
+
 def test_the_baseline_meets_no_budget():
     assert judge(Budget(size=20), [row("a", baseline=True)]) == []
     unmeasured = Row(id="b", stage="prune", size=Size(bytes=10, parameters=1))

@@ -1,11 +1,12 @@
 import json
 
 import pytest
+import torch
 
 from compress.core.errors import InputError
 from compress.core.saving import save
 from compress.core.training import TrainPlan
-from recipes.check import check, peak_bytes, weight_bytes
+from recipes.check import check, peak_bytes, usable_device, weight_bytes
 from recipes.flops import activation_bytes, forward_flops
 from recipes.plan import plan
 from recipes.recipe import Recipe
@@ -85,6 +86,41 @@ def test_check_and_a_run_find_the_same_mistakes_in_data(tmp_path):
         check(Recipe.load(file))
     assert "task.text_classification" in str(caught.value)
     assert "one label" in str(caught.value)
+
+
+def test_what_cannot_be_measured_here_is_found_before_any_work(tmp_path):
+    file = recipe_file(tmp_path, [], measure=["latency", {"latency": {"sequence_lengths": [100_000]}}])
+    with pytest.raises(InputError, match="reads at most") as found:
+        check(Recipe.load(file))
+    assert "measure.1.latency" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("train", "says"), [({"arguments": {"optim": "nonsense"}}, "nonsense"), ({"precision": "bf16"}, "computes no bf16")]
+)
+def test_training_that_cannot_be_is_found_before_any_work(tmp_path, monkeypatch, train, says):
+    from finetune import plan_arguments
+
+    monkeypatch.setattr(plan_arguments, "bf16_supported", lambda device: False)
+    file = recipe_file(tmp_path, [{"finetune": {"train": {"epochs": 1}}}, {"finetune": {"train": train}}])
+    with pytest.raises(InputError, match=says) as found:
+        check(Recipe.load(file))
+    assert "stages.1.finetune" in str(found.value)
+
+
+def test_a_gpu_that_is_not_there_is_one_message(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no GPU"):
+        usable_device("cuda")
+    assert usable_device("auto").type == usable_device("cpu").type == "cpu"
+
+
+def test_pickled_weights_are_refused_without_opening_them(tmp_path):
+    file = recipe_file(tmp_path, [])
+    config_only(tmp_path / "model")
+    (tmp_path / "model" / "pytorch_model.bin").write_bytes(b"anything")
+    with pytest.raises(InputError, match="pickled"):
+        check(Recipe.load(file))
 
 
 def test_predicted_sizes_are_those_of_real_weights(tmp_path):

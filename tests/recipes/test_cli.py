@@ -268,6 +268,14 @@ def test_a_model_without_weights_cannot_run(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_without_a_tokenizer_cannot_run(tmp_path):
+    file = recipe_file(tmp_path, [PRUNE])
+    for path in (tmp_path / "model").glob("*token*"):
+        path.unlink()
+    assert "no tokenizer" in refused("run", file, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_pickled_weights_are_refused_with_the_way_to_convert(tmp_path):
     file = recipe_file(tmp_path, [PRUNE])
     config_only(tmp_path / "model")

@@ -138,6 +138,8 @@ def test_every_recipe_of_the_book_reads_and_reads_back(name):
         ("size: 17MB", "size: 17 apples", ["r.yaml:18: budget.size", "17MB", "given: '17 apples'"]),
         ("seeds: [0, 1]", "seeds: [1, 1]", ["r.yaml:5: seeds", "a seed is given twice"]),
         ("seeds: [0, 1]", "seeds: 0", ["r.yaml:5: seeds: must be a list", "given: 0"]),
+        ("seeds: [0, 1]", "seeds: [-1]", ["r.yaml:5: seeds.0: must be greater than or equal to 0"]),
+        ("seeds: [0, 1]", f"seeds: [{2**32}]", ["r.yaml:5: seeds.0: must be less than"]),
         ("seeds: [0, 1]", "seeds: []", ["r.yaml:5: seeds: must have at least 1 entry"]),
         ("name: sst2", "name: 5", ["r.yaml:1: name: must be text", "given: 5"]),
         ("name: sst2", "name: SST 2", ["r.yaml:1: name: must match", "lower-case"]),

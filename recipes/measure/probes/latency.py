@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from compress.core.settings import Count, Positive
 from recipes.measure.probe import Bench, Probe
 from recipes.record import Speed
+
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
 
 __all__ = ["Latency"]
 
@@ -34,6 +37,19 @@ class Latency(Probe):
     @property
     def needs_rows(self) -> bool:
         return "data" in self.sequence_lengths
+
+    def refuses(self, model: Bundle) -> str | None:
+        import torch
+
+        from recipes.measure.inputs import longest_input
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            return "latency is asked on cuda, and there is no GPU that PyTorch can use"
+        longest = max((length for length in self.sequence_lengths if length != "data"), default=0)
+        most = longest_input(model.config, model.processor)
+        if most is not None and longest > most:
+            return f"latency is asked at a length of {longest} tokens, and the model reads at most {most}"
+        return None
 
     def speeds(self, bench: Bench) -> list[Speed]:
         from recipes.measure.latency import speed

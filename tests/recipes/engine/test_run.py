@@ -93,7 +93,8 @@ def test_another_recipes_directory_is_refused(finished):
 
 def test_a_fine_tuned_checkpoint_needs_no_fine_tune_stage(finished, tmp_path):
     root, _, report = finished
-    data = recipe_data(root, [{"prune": {"pattern": "heads", "sparsity": 0.5, "recover": "none"}}])
+    cut = {"pattern": "heads", "sparsity": 0.5, "criterion": "magnitude", "recover": "none"}
+    data = recipe_data(root, [{"prune": cut}])
     tuned = root / "out" / report.rows[1].path
     found = run(Recipe.parse({**data, "model": str(tuned)}), out=tmp_path / "out", device="cpu")
     assert found.rows[0].baseline and found.rows[0].quality.value == report.rows[1].quality.value
@@ -127,6 +128,58 @@ def test_a_failed_stage_is_named_and_the_others_go_on(tmp_path, monkeypatch):
     assert "it broke" in report.failed["distill (seed 0)"] and "left out" in report.failed["prune (seed 0)"]
     assert [row.id for row in report.rows] == ["source", "finetune", "alone"]
     assert json.loads((tmp_path / "out" / "report.json").read_text())["failed"]
+
+
+def test_what_cannot_be_measured_is_nothing_to_stand_on(tmp_path, monkeypatch):
+    from compress.core.errors import ParityError
+    from recipes import evidence
+
+    def unlike(job, directory):
+        if job.directory.name == "01-finetune":
+            raise ParityError("the reload differs")
+        return measured(job, directory)
+
+    measured = evidence.measure
+    monkeypatch.setattr(evidence, "measure", unlike)
+    recipe = parsed(tmp_path, [FINETUNE, {"prune": {"pattern": "heads", "sparsity": 0.5, "recover": "none"}}])
+    report = run(recipe, out=tmp_path / "out", device="cpu")
+    assert [row.id for row in report.rows] == ["source"]
+    assert "the reload differs" in report.failed["finetune (seed 0)"] and "left out" in report.failed["prune (seed 0)"]
+    monkeypatch.undo()
+    mended = run(recipe, out=tmp_path / "out", device="cpu")
+    assert mended.failed == {} and [row.reused for row in mended.rows] == [True, True, False]
+
+
+def test_another_evaluation_split_is_measured_anew_and_nothing_is_trained(finished, tmp_path):
+    root, recipe, before = finished
+    kept = (root / "out" / before.rows[1].path / "logits.npz").read_bytes()
+    validation = root / "data" / "validation.jsonl"
+    rows = validation.read_text().splitlines()
+    validation.write_text("\n".join(rows[:40]))
+    try:
+        fewer = run(Recipe.parse(recipe.dump()), out=root / "fewer", device="cpu")
+    finally:
+        validation.write_text("\n".join(rows))
+    assert fewer.failed == {} and all(row.reused for row in fewer.rows)
+    assert {row.quality.examples for row in fewer.rows[1:]} == {40}
+    assert (root / "out" / before.rows[1].path / "logits.npz").read_bytes() == kept
+
+
+def test_a_stage_put_before_others_leaves_their_work_as_it_is(finished):
+    root, _, _ = finished
+    alone = {"prune": {"id": "first", "pattern": "neurons", "sparsity": 0.5, "criterion": "random", "recover": "none"}}
+    tuned = {"finetune": {**FINETUNE["finetune"], "start": "source"}}
+    report = run(parsed(root, [alone, tuned, DISTILL], name="moved"), out=root / "moved", device="cpu")
+    assert report.failed == {}
+    assert [(row.id, row.reused) for row in report.rows] == [
+        ("source", True), ("first", False), ("finetune", True), ("distill", True),
+    ]  # fmt: skip
+
+
+def test_a_fresh_run_takes_nothing_from_others(finished):
+    root, _, _ = finished
+    report = run(parsed(root, [], name="alone"), out=root / "alone", fresh=True, device="cpu")
+    assert [row.reused for row in report.rows] == [False]
 
 
 def test_a_full_disk_leaves_finished_stages_whole(tmp_path, monkeypatch):

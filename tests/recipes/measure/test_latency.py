@@ -113,6 +113,20 @@ def test_a_length_beyond_the_model_is_refused():
         random_batch(sleeper(0), batch_size=1, length=65, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "says"),
+    [((64, "data"), None), ((16, 65), "65 tokens, and the model reads at most 64"), (("data",), None)],
+)
+def test_a_length_beyond_the_model_is_found_before_any_work(lengths, says):
+    why = Latency(sequence_lengths=lengths).refuses(SimpleNamespace(config=CONFIG, processor=TOKENIZER))
+    assert why is None if says is None else says in why
+
+
+def test_a_device_that_is_not_there_is_found_before_any_work(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no GPU" in Latency(device="cuda").refuses(SimpleNamespace(config=CONFIG, processor=TOKENIZER))
+
+
 def test_data_batches_hold_the_same_rows_for_every_model():
     bench = Bench("row", task=Task(), rows=range(100), seed=4)
     first, second = (batches(sleeper(0), bench, batch_size=5, length="data", count=3) for _ in range(2))
