@@ -97,7 +97,6 @@ class _Engine:
     def _source(self, seed: int | None, bundle: Bundle) -> None:
         from compress.core.saving import fingerprint
 
-        self._begin(SOURCE, seed)
         folder = self.store.folder(
             "00-source" + (f"-seed-{seed}" if len(self.recipe.seeds) > 1 and seed is not None else "")
         )
@@ -105,6 +104,7 @@ class _Engine:
             self.recipe, fingerprint=fingerprint(self.recipe.reference), data=self.splits.fingerprints, seed=seed
         )
         done = find(folder, expected, self.store, leaf=False)
+        self._begin(SOURCE, seed, reused=done is not None)
         if done is None:
             context = partial(
                 self._context, SOURCE, seed, self.recipe.seeds[0] if seed is None else seed, ledger=Ledger()

@@ -17,6 +17,7 @@ from compress.core.saving import load, save
 from finetune.tasks.text_classification import TextClassification
 from recipes.measure import Job, measure, measure_directory, reference_logits
 from recipes.measure import job as job_module
+from recipes.measure.inputs import random_batch
 from recipes.measure.logits import compare, model_logits, read_logits, write_logits
 from recipes.measure.quality import quality
 from recipes.measure.runners import Model, open_model
@@ -219,3 +220,12 @@ def test_a_directory_without_a_recipe_has_no_data(saved, tmp_path):
         measure_directory(saved[0], lengths=("data",))
     with pytest.raises(InputError, match="no such directory"):
         measure_directory(tmp_path / "none")
+
+
+def test_a_model_without_a_head_answers_nothing(tmp_path):
+    bundle = tiny_bundle("bert")
+    bundle.model.base_model.save_pretrained(tmp_path)
+    bundle.processor.save_pretrained(tmp_path)
+    model = open_model(tmp_path, threads=1)
+    with pytest.raises(InputError, match="no head that answers: BertModel"):
+        model(random_batch(model, batch_size=1, length=8, seed=0))
