@@ -57,7 +57,23 @@ def heads(bundle: Bundle) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", TEXT)
-def test_the_cache_gives_what_the_frozen_encoder_gives(name: str, context: Make, task: TextClassification) -> None:
+def test_loss_and_gradients_are_those_of_the_whole_model(name: str, context: Make, task: TextClassification) -> None:
+    ctx, bundle = context(), tiny(name)
+    objective = CachedHead(bundle, head_names(bundle), ctx)
+    (batch,) = ctx.batches(bundle, count=1, batch_size=16)
+    found = []
+    with only_trained(bundle.model, head_names(bundle)):
+        for loss in (objective(bundle.model, batch), task.objective(bundle.model, batch)):
+            found.append((loss, torch.autograd.grad(loss, heads(bundle))))
+    (cached, gradients), (plain, expected) = found
+    assert torch.allclose(cached, plain, atol=1e-5)
+    for one, other in zip(gradients, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4) and other.abs().max() > 1e-3
+    assert "forward" not in vars(bundle.model.base_model)
+
+
+@pytest.mark.parametrize("name", ["bert", "t5"])
+def test_the_cache_trains_what_the_frozen_encoder_trains(name: str, context: Make, task: TextClassification) -> None:
     ctx, cached, plain = context(), tiny(name), tiny(name)
     before = [value.detach().clone() for value in heads(cached)]
     Finetune(method=Head(), train=PLAN).run(cached, ctx)
