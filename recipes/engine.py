@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from compress.core.context import Context
     from finetune.tasks.task import Splits
     from recipes.recipe import Recipe
+    from recipes.store import Folder
 
 __all__ = ["run"]
 
@@ -123,9 +124,10 @@ class _Engine:
         folder = self.store.folder(node.folder(seed), leaf=node.leaf)
         try:
             with disk_errors(folder.partial):
-                done = find(folder, expected, self.store, leaf=node.leaf)
+                about = {"id": node.id, "stage": node.stage.name, "start": node.start, "seed": seed}
+                done = find(folder, expected, self.store, leaf=node.leaf, about=about)
                 self._begin(node.id, seed, reused=done is not None)
-                done = done or self._carry_out(node, seed, parent, folder, expected)
+                done = done or self._carry_out(node, seed, parent, folder, expected, about)
                 self._finished((node.id, seed), done, parent=parent if node.leaf else None)
         except TrimformerError as error:
             self._forget((node.id, seed))
@@ -143,7 +145,9 @@ class _Engine:
             device=self.device.type,
         )
 
-    def _carry_out(self, node: Node, seed: int | None, parent: Done, folder: Any, expected: str) -> Done:
+    def _carry_out(
+        self, node: Node, seed: int | None, parent: Done, folder: Folder, expected: str, about: dict[str, Any]
+    ) -> Done:
         from transformers import set_seed
 
         drawn = self.recipe.seeds[0] if seed is None else seed
@@ -155,12 +159,9 @@ class _Engine:
             expected=expected,
             context=partial(self._context, node.start, seed, drawn),
             device=self.device,
-            about={
-                "id": node.id, "stage": node.stage.name, "start": node.start, "seed": seed,
-                "settings": stage_settings(node.stage),
-            },
+            about={**about, "settings": stage_settings(node.stage)},
             facts=self._facts_of_bundle,
-        )  # fmt: skip
+        )
 
     def _context(self, start: str, seed: int | None, drawn: int, scratch: Path, ledger: Ledger) -> Context:
         """What a stage that works on `start` may touch."""

@@ -77,6 +77,10 @@ class Folder:
         result.rename(self.final)
         shutil.rmtree(self.partial, ignore_errors=True)
 
+    def keep_facts(self, facts: dict[str, Any]) -> None:
+        """Say something else of the finished stage."""
+        write_atomically(self.final / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
+
     def keep_measurement(self, facts: dict[str, Any]) -> None:
         write_atomically(self.final / MEASUREMENT_FILE, json.dumps(facts, indent=1, sort_keys=True))
 

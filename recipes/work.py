@@ -77,8 +77,14 @@ class Ledger:
         return sum(flops) if flops else None
 
 
-def find(folder: Folder, expected: str, store: Store, *, leaf: bool) -> Done | None:
-    """The stage if it is finished, here or in another run of the store."""
+def find(
+    folder: Folder, expected: str, store: Store, *, leaf: bool, about: Mapping[str, Any] | None = None
+) -> Done | None:
+    """The stage if it is finished, here or in another run of the store.
+
+    Args:
+        about: what it is called in this recipe (id, start, seed), which may be other names than it was made under.
+    """
     facts = folder.finished(expected)
     if facts is None:
         other = store.elsewhere(expected, leaf=leaf)
@@ -86,7 +92,12 @@ def find(folder: Folder, expected: str, store: Store, *, leaf: bool) -> Done | N
             return None
         folder.adopt(other)
         facts = folder.finished(expected)
-    return None if facts is None else Done(folder, facts, reused=True)
+    if facts is None:
+        return None
+    named = {**facts, **(about or {})}
+    if named != facts:
+        folder.keep_facts(named)
+    return Done(folder, named, reused=True)
 
 
 def carry_out(

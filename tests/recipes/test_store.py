@@ -11,6 +11,7 @@ import pytest
 
 from compress.core.errors import InputError, StageFailed
 from recipes.store import Store, discard, disk_errors, identity
+from recipes.work import find
 
 
 @pytest.fixture
@@ -67,6 +68,15 @@ def test_a_stage_that_moved_to_another_place_in_the_recipe_is_found(store):
     moved.adopt(store.elsewhere("x", leaf=False))
     assert moved.finished("x") and store.folder("01-a").finished("x")
     assert store.elsewhere("x", leaf=True) is None
+
+
+def test_a_stage_found_under_another_name_has_the_name_of_this_recipe(store):
+    finish(store, "01-a", "x")
+    about = {"id": "b", "start": "source", "seed": 0}
+    found = find(store.folder("02-b"), "x", store, leaf=False, about=about)
+    assert found is not None and found.facts == {"identity": "x", **about}
+    assert store.folder("02-b").finished("x") == found.facts
+    assert store.folder("01-a").finished("x") == {"identity": "x"}
 
 
 def test_a_store_that_works_alone_takes_nothing_from_other_runs(store, tmp_path):

@@ -168,11 +168,11 @@ def test_another_evaluation_split_is_measured_anew_and_nothing_is_trained(finish
 def test_a_stage_put_before_others_leaves_their_work_as_it_is(finished):
     root, _, _ = finished
     alone = {"prune": {"id": "first", "pattern": "neurons", "sparsity": 0.5, "criterion": "random", "recover": "none"}}
-    tuned = {"finetune": {**FINETUNE["finetune"], "start": "source"}}
+    tuned = {"finetune": {**FINETUNE["finetune"], "id": "tuned", "start": "source"}}
     report = run(parsed(root, [alone, tuned, DISTILL], name="moved"), out=root / "moved", device="cpu")
     assert report.failed == {}
     assert [(row.id, row.reused) for row in report.rows] == [
-        ("source", True), ("first", False), ("finetune", True), ("distill", True),
+        ("source", True), ("first", False), ("tuned", True), ("distill", True),
     ]  # fmt: skip
 
 
