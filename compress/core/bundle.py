@@ -13,7 +13,22 @@ from compress.core.change import Change
 from compress.core.families.family import Family, family_of
 from compress.core.sketch import Sketch, State
 
-__all__ = ["Bundle"]
+__all__ = ["Bundle", "Tuned"]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a fine-tuning that moves few parameters left on its base: enough to save it apart.
+
+    Attributes:
+        method: its name.
+        names: the tensors of the model's state that belong to it, not to the base.
+        base_changes: how many of the bundle's changes had made the base.
+    """
+
+    method: str
+    names: frozenset[str]
+    base_changes: int
 
 
 @dataclass
@@ -28,6 +43,8 @@ class Bundle:
         masks: path of a parameter -> boolean tensor of its shape, True where kept.
         fresh: names of parameters that the checkpoint lacked and that no training has moved yet.
         notes: what the user should know of how it was loaded (a fresh head, and why).
+        tuned: what the last fine-tuning moved, where that is saved as a delta on its base; None where the model is
+            saved whole.
     """
 
     model: nn.Module
@@ -37,6 +54,7 @@ class Bundle:
     masks: dict[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     fresh: frozenset[str] = frozenset()
+    tuned: Tuned | None = None
 
     @property
     def config(self) -> Any:

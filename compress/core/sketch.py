@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 
 from compress.core.families.family import Family, base_model
-from compress.core.matrix import matrix
+from compress.core.wrapped import linear_shape
 
 __all__ = ["Sketch", "State"]
 
@@ -62,7 +62,7 @@ def _widths(model: nn.Module, family: Family, part: str, role: str, unit: int) -
     """Units that enter the linear of `role` in each block, from the shape of its weight."""
     if part in family.refusals or not getattr(family, role) or not unit:
         return ()
-    return tuple(matrix(linear).shape[1] // unit for linear in family.block_parts(model, role))
+    return tuple(linear_shape(linear)[1] // unit for linear in family.block_parts(model, role))
 
 
 def _embedding_parameters(model: nn.Module, family: Family) -> int:

@@ -1,0 +1,34 @@
+"""Modules that stand around a linear (an adapter, a low-rank update) keep it as `base_layer`; here it is found again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+__all__ = ["linear_shape", "put", "unwrapped"]
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The linear itself, whatever was put around it."""
+    while isinstance(inner := getattr(module, "base_layer", None), nn.Module):
+        module = inner
+    return module
+
+
+def linear_shape(module: nn.Module) -> tuple[int, int]:
+    """(out, in) of a linear, however its weight is stored: as a matrix, transposed, or packed in 4 bits."""
+    linear: Any = unwrapped(module)
+    if isinstance(linear, nn.Linear):
+        return linear.out_features, linear.in_features
+    inputs, outputs = linear.weight.shape
+    return (outputs, inputs) if hasattr(linear, "nf") else (inputs, outputs)
+
+
+def put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """`new` in the place, or the places, where `model` has `old`; below `new` itself nothing changes."""
+    owners = [m for m in model.modules() if m is not new and any(child is old for child in m.children())]
+    for owner in owners:
+        for name, child in list(owner.named_children()):
+            if child is old:
+                setattr(owner, name, new)

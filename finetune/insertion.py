@@ -1,0 +1,44 @@
+"""Changes that put trainable modules into a model, and what can be done with them afterwards."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.sketch import Sketch
+
+__all__ = ["Insertion", "insertions"]
+
+
+class Insertion(Change):
+    """Modules that are put around or into those of the base, which stay in the model under their own tensors.
+
+    `apply` works on every device, the meta device too; on a real one it draws the start from the global random
+    numbers. It inserts submodules (or forward hooks that are submodules), never functions of its own on instances, so
+    that a deep copy of the model is whole.
+    """
+
+    cannot_merge: ClassVar[str | None] = None
+    """Why the result is no plain model of the base's shape; None where `merge` makes it one."""
+
+    def inserted(self, bundle: Bundle) -> frozenset[str]:
+        """Names of the parameters that it added, as `model.named_parameters()` gives them."""
+        raise NotImplementedError
+
+    def merge(self, bundle: Bundle) -> None:
+        """Fold what was inserted into the base's own dense weights and take it out, in place.
+
+        The linears are plain (`nn.Linear`, `Conv1D`) again afterwards; merging equals not merging within 1e-5 in fp32.
+        """
+        raise NotImplementedError
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        """Why it cannot go into such a model, or None."""
+        return None
+
+
+def insertions(bundle: Bundle) -> tuple[Insertion, ...]:
+    """What stands in the model now, first insertion first."""
+    start = bundle.tuned.base_changes if bundle.tuned else 0
+    return tuple(change for change in bundle.changes[start:] if isinstance(change, Insertion))
