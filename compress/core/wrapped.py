@@ -1,4 +1,4 @@
-"""Modules that stand around a linear (an adapter, a low-rank update) keep it as `base_layer`; here it is found again."""
+"""What stands around a linear (an adapter, a low-rank update) keeps it as `base_layer`; here it is found again."""
 
 from __future__ import annotations
 
