@@ -6,19 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.delta import Deltas, save_delta
-    from finetune.delta import load_delta as load
+    from finetune.delta.opening import load_delta as load
+    from finetune.delta.saving import save_delta
+    from finetune.delta.switching import Deltas
     from finetune.method import Method
     from finetune.stage import Finetune
 
 __all__ = ["Deltas", "Finetune", "Method", "load", "save_delta"]
 
 _HOMES = {
-    "Deltas": ("delta", "Deltas"),
+    "Deltas": ("delta.switching", "Deltas"),
     "Finetune": ("stage", "Finetune"),
     "Method": ("method", "Method"),
-    "load": ("delta", "load_delta"),
-    "save_delta": ("delta", "save_delta"),
+    "load": ("delta.opening", "load_delta"),
+    "save_delta": ("delta.saving", "save_delta"),
 }
 
 

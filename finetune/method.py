@@ -25,6 +25,8 @@ class Method(Choice):
     home: ClassVar[str] = "finetune.methods"
     default_plan: ClassVar[TrainPlan] = DEFAULT_PLAN
     """What a plan that is left open means for this method."""
+    whole: ClassVar[bool] = False
+    """Whether every weight may move, so that the result is saved whole and not as a delta on its base."""
 
     def plan(self) -> TrainPlan:
         """The complete plan for a recipe that gives none; `default_plan` unless the settings matter."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Nothing
+from compress.core.bundle import Bundle, Tuned
+from compress.core.change import Change, Nothing, Several
 from compress.core.context import Context
 from compress.core.settings import Positive
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.core.training import FitResult, TrainPlan
-from finetune.delta import delta_bytes
+from finetune.delta.record import base_fingerprint, delta_bytes
 from finetune.method import Method, only_trained
 from finetune.methods.full import Full
 
@@ -21,9 +22,19 @@ __all__ = ["Finetune"]
 
 
 class Finetune(Stage):
-    """Train the model, or a part of it, on the task's train split."""
+    """Train the model, or a part of it, on the task's train split.
+
+    What a method of few parameters moves is saved as a delta on the model that it started from; `merge` makes it a
+    model of its own. With another `base` than fp32 the linears of the blocks are stored in fewer bits first, and stay
+    as they are: Dettmers et al. 2023, arXiv 2305.14314, section 3; int8: Dettmers et al. 2022, arXiv 2208.07339.
+    """
+
+    explicit_start_after_export: ClassVar[bool] = True
 
     method: Method = Field(default_factory=Full, description="which parameters are trained")
+    base: Literal["fp32", "bf16", "int8", "nf4", "fp4"] = Field(
+        "fp32", description="how the frozen linears are stored while few parameters are trained; the head stays fp32"
+    )
     train: TrainPlan = Field(default_factory=TrainPlan, description="how long and how fast")
     learning_rates: tuple[Positive, ...] = Field(
         (), description="rates to try; the one that is best on select is kept, the first of equals"
@@ -33,22 +44,38 @@ class Finetune(Stage):
     def draws_random_numbers(self) -> Literal[True]:
         return True
 
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        return (("bitsandbytes", "quantized"),) if self.base in ("int8", "nf4", "fp4") else ()
+
     def plan(self) -> TrainPlan:
         return self.train.over(self.method.plan())
 
     def refuses(self, sketch: Sketch) -> str | None:
-        return self.method.refuses(sketch)
+        if sketch.states & {"adapted", "quantized"}:
+            return "the model is tuned already, and what was put into it is not merged; put `merge` before this stage"
+        if self.base != "fp32" and self.method.whole:
+            return (
+                f"{self.method.name} moves every weight, and those of a base in {self.base} stay as they are; "
+                "leave out `base`, or take another method"
+            )
+        return self.method.refuses(self._stored(sketch))
 
     def adds(self) -> frozenset[State]:
-        return frozenset[State]({"head_trained"}) | self.method.adds()
+        stored: frozenset[State] = frozenset({"quantized"}) if self.base != "fp32" else frozenset()
+        return frozenset[State]({"head_trained"}) | self.method.adds() | stored
 
     def guess(self, sketch: Sketch) -> Change:
-        return self.method.change(sketch)
+        change = self.method.change(self._stored(sketch))
+        if self.base == "fp32":
+            return change
+        return self._storage() if isinstance(change, Nothing) else Several(steps=(self._storage(), change))
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         return self.guess(bundle.sketch())
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        fingerprint = "" if self.method.whole else base_fingerprint(bundle.model, bundle.family)
+        base_changes = len(bundle.changes)
         bundle = self._prepared(bundle, ctx)
         names = self.method.trainable(bundle)
         if self.learning_rates:
@@ -56,10 +83,21 @@ class Finetune(Stage):
         else:
             result = self._fit(bundle, names, ctx, self.plan(), self.name)
         bundle = self.method.finish(bundle, ctx)
+        kept = self.method.trainable(bundle)
         bundle.states = bundle.states | self.adds()
         bundle.fresh = bundle.fresh - names
-        ctx.note(**facts(result), delta_bytes=delta_bytes(bundle.model, names), select=ctx.evaluate(bundle))
+        bundle.tuned = None if self.method.whole else Tuned(self.method.name, kept, base_changes, fingerprint)
+        ctx.note(**facts(result), delta_bytes=delta_bytes(bundle.model, kept), select=ctx.evaluate(bundle))
         return bundle
+
+    def _storage(self) -> Change:
+        from compress.quantize.stored import StoreLinears
+
+        return StoreLinears(storage=self.base)
+
+    def _stored(self, sketch: Sketch) -> Sketch:
+        """The sketch as the method meets it."""
+        return replace(sketch, states=sketch.states | {"quantized"}) if self.base != "fp32" else sketch
 
     def _prepared(self, bundle: Bundle, ctx: Context) -> Bundle:
         change = self.decide(bundle, ctx)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.change import Change
+from compress.core.change import Change, Several
 from compress.core.families.family import Family, family_of
 from compress.core.sketch import Sketch, State
 
@@ -24,11 +24,13 @@ class Tuned:
         method: its name.
         names: the tensors of the model's state that belong to it, not to the base.
         base_changes: how many of the bundle's changes had made the base.
+        base: the base's fingerprint.
     """
 
     method: str
     names: frozenset[str]
     base_changes: int
+    base: str = ""
 
 
 @dataclass
@@ -80,7 +82,12 @@ class Bundle:
         return self
 
     def changed_by(self, change: Change) -> Bundle:
-        """This bundle with `change` applied and remembered."""
+        """This bundle with `change` applied and remembered; several are remembered one by one."""
+        if isinstance(change, Several):
+            changed = self
+            for step in change.steps:
+                changed = changed.changed_by(step)
+            return changed
         changed = change.apply(self)
         changed.changes = (*self.changes, change)
         return changed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import SerializeAsAny
+
 from compress.core.choice import snake_case
 from compress.core.errors import UnknownName
 from compress.core.settings import Settings
@@ -11,7 +13,7 @@ from compress.core.settings import Settings
 if TYPE_CHECKING:
     from compress.core.bundle import Bundle
 
-__all__ = ["Change", "Nothing", "change_from_data"]
+__all__ = ["Change", "Nothing", "Several", "change_from_data"]
 
 _KINDS: dict[str, type[Change]] = {}
 
@@ -43,6 +45,20 @@ class Nothing(Change):
 
     def apply(self, bundle: Bundle) -> Bundle:
         return bundle
+
+
+class Several(Change):
+    """Changes, one after the other; a bundle remembers each by itself."""
+
+    steps: tuple[SerializeAsAny[Change], ...]
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        for step in self.steps:
+            bundle = step.apply(bundle)
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {name: value for step in self.steps for name, value in step.summary().items()}
 
 
 def change_from_data(data: dict[str, Any]) -> Change:

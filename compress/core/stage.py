@@ -25,6 +25,10 @@ class Stage(Choice):
 
     leaf: ClassVar[bool] = False
     """An export: later stages work on what came before it."""
+    explicit_start_after_export: ClassVar[bool] = False
+    """Whether a stage that stands after an export must say what it works on."""
+    bears: ClassVar[frozenset[State]] = frozenset()
+    """Of `adapted` and `quantized`, the states of a model that it can work on."""
 
     id: Name | None = Field(None, description="the stage's name in the report; its own name unless given")
     start: Name | None = Field(None, description="the id of the stage to work on; the one before unless given")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -30,6 +30,8 @@ class Full(Method):
     so that the last blocks of a Transformer learn near 5e-5. A plan of fewer epochs than groups leaves the lowest
     groups as they were; the report's `groups_trained` says how many moved.
     """
+
+    whole: ClassVar[bool] = True
 
     unfreezing: Count | None = Field(None, description="groups that join at each epoch, top first; ULMFiT: 1")
     layer_decay: Decay | None = Field(None, description="factor of the learning rate from one layer to the next below")

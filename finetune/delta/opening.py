@@ -1,0 +1,134 @@
+"""Opens deltas on their bases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle, Tuned
+from compress.core.choice import import_all, snake_case
+from compress.core.errors import InputError, StageFailed
+from compress.core.history import history
+from compress.core.loading import load_source
+from compress.core.saving import load
+from compress.core.source import Reference
+from finetune.delta.record import CONFIG, DeltaRecord, base_fingerprint, is_delta, read_record
+
+__all__ = ["load_delta", "open_directory", "put_on"]
+
+
+def load_delta(base: Bundle | Reference, directory: Path | str) -> Bundle:
+    """The tuned model: a copy of `base` with what the delta in `directory` holds, in evaluation mode.
+
+    Args:
+        base: a bundle (left as it is), or a hub id, a directory, {package, path}.
+        directory: what `save_delta` wrote, or a stage's directory of a run.
+
+    Raises:
+        InputError: `directory` holds no delta, or the delta is of another base.
+    """
+    record = read_record(directory)
+    bundle = base.copy() if isinstance(base, Bundle) else _opened(base, record)
+    check(record, bundle, base_fingerprint(bundle.model, bundle.family))
+    return put_on(bundle, record, Path(directory))
+
+
+def open_directory(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle:
+    """What a stage left: a model, or a delta together with the base that it names.
+
+    Raises:
+        InputError: there is neither, or the base is not where the delta says, or is another one by now.
+    """
+    directory = Path(directory)
+    if not is_delta(directory):
+        return load(directory, device=device)
+    record = read_record(directory)
+    place = None if record.base.path is None else directory / record.base.path
+    if place is None or not place.is_dir():
+        raise InputError(
+            f"the base of the delta is not there: {record.base.path or 'its directory was not written down'}",
+            where=str(directory / CONFIG),
+            advice="open it with finetune.load(base, directory)",
+        )
+    bundle = open_directory(place)
+    check(record, bundle, base_fingerprint(bundle.model, bundle.family))
+    return put_on(bundle, record, directory).to(device)
+
+
+def check(record: DeltaRecord, bundle: Bundle, fingerprint: str) -> None:
+    """Raise `InputError` unless the delta belongs on this bundle."""
+    if record.base.fingerprint != fingerprint or record.base.architecture != type(bundle.model).__name__:
+        raise InputError(
+            f"the delta is of another base: a {record.base.architecture} with the fingerprint "
+            f"{record.base.fingerprint}",
+            given=fingerprint,
+            advice="give the model that it was trained on, unchanged",
+        )
+
+
+def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
+    """`bundle`, changed in place as the delta's training changed its base, with the delta's tensors.
+
+    The tensors are new ones: what the bundle shares with another model stays as it is there.
+
+    Raises:
+        InputError: the delta's head is for other labels than the bundle's.
+    """
+    import_all("finetune.methods")  # they know the kinds of change that deltas make
+    base_changes = len(bundle.changes)
+    for change in history({"changes": record.changes}):
+        bundle = bundle.changed_by(change)
+    tensors = _read_tensors(record, directory)
+    _check_shapes(bundle.model, tensors, record)
+    for name, value in tensors.items():
+        _replace(bundle.model, name, value)
+    bundle.states = frozenset(record.states)  # type: ignore[arg-type]
+    bundle.fresh = frozenset()
+    bundle.tuned = Tuned(record.method, frozenset(record.trained), base_changes, record.base.fingerprint)
+    bundle.model.eval()
+    return bundle
+
+
+def _read_tensors(record: DeltaRecord, directory: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(directory / record.tensors)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"the delta's tensors cannot be read: {error}", where=str(directory)) from error
+
+
+def _check_shapes(model: nn.Module, tensors: Mapping[str, Tensor], record: DeltaRecord) -> None:
+    state = model.state_dict()
+    missing = sorted(set(tensors) - set(state))
+    if missing:
+        raise StageFailed("the delta holds tensors that its changes do not make", given=missing[:3])
+    other = sorted(name for name, value in tensors.items() if state[name].shape != value.shape)
+    if other:
+        raise InputError(
+            f"the delta is for {len(record.labels)} labels, and the base's head is not",
+            given=other[0],
+            advice="give the base by its directory or id, so that it is opened with a head for these labels",
+        )
+
+
+def _replace(model: nn.Module, name: str, value: Tensor) -> None:
+    """Give the model a tensor of its own under `name`."""
+    owner, _, attribute = name.rpartition(".")
+    module = model.get_submodule(owner)
+    old = getattr(module, attribute)
+    fresh = value.to(old.device, copy=True)
+    if isinstance(old, nn.Parameter):
+        fresh = nn.Parameter(fresh, old.requires_grad)
+    setattr(module, attribute, fresh)
+
+
+def _opened(base: Reference, record: DeltaRecord) -> Bundle:
+    head = snake_case(re.sub(r"^.*?For(?=[A-Z])", "", record.base.architecture))
+    labels = None if record.regression else record.labels
+    return load_source(base, head=head, labels=labels, regression=record.regression)

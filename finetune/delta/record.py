@@ -1,0 +1,100 @@
+"""`delta_config.json`: what a delta is, and the fingerprint of the base that it belongs on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
+
+from compress.core.errors import InputError
+from compress.core.families.family import Family
+from compress.core.settings import Settings
+
+__all__ = ["CONFIG", "TENSORS", "Base", "DeltaRecord", "base_fingerprint", "delta_bytes", "is_delta", "read_record"]
+
+CONFIG, TENSORS = "delta_config.json", "delta.safetensors"
+
+
+class Base(Settings):
+    """Which model the delta belongs on.
+
+    `path` leads to it from the delta's directory, or is an id of the hub; None where it was not saved.
+    """
+
+    fingerprint: str
+    architecture: str
+    path: str | None = None
+
+
+class DeltaRecord(Settings):
+    """What a delta's directory says of itself."""
+
+    format: int = 2
+    method: str
+    base: Base
+    labels: tuple[str, ...]
+    regression: bool
+    changes: tuple[dict[str, Any], ...] = Field((), description="made to the base before the tensors are put in")
+    states: tuple[str, ...] = ()
+    tensors: str = Field(TENSORS, description="the file that holds them; adapter_model.safetensors in PEFT's format")
+    trained: tuple[str, ...] = ()
+
+    def write(self, directory: Path) -> None:
+        text = json.dumps(self.model_dump(mode="json"), indent=1)
+        (directory / CONFIG).write_text(text + "\n", "utf-8")
+
+
+def is_delta(directory: Path | str) -> bool:
+    """Whether the directory holds what a tuning changed, and not a model."""
+    return (Path(directory) / CONFIG).is_file()
+
+
+def read_record(directory: Path | str) -> DeltaRecord:
+    """The record of a delta.
+
+    Raises:
+        InputError: there is none, or it is no record of ours.
+    """
+    path = Path(directory) / CONFIG
+    if not path.is_file():
+        raise InputError(f"the directory holds no delta: it has no {CONFIG}", given=str(directory))
+    try:
+        return DeltaRecord.model_validate_json(path.read_text("utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"the record of the delta cannot be read: {place}: {first['msg']}", where=str(path)) from error
+
+
+def base_fingerprint(model: nn.Module, family: Family) -> str:
+    """`sha256:...` over the tensors of the base model, its head and pooler left out.
+
+    A head may be drawn anew whenever the base is opened, and a delta brings its own.
+    """
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    tensors: dict[str, Tensor] = dict(model.state_dict())
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        if name.startswith(prefix) and not set(name.split(".")) & set(family.head_modules):
+            value = tensors[name].detach().cpu().contiguous()
+            whole.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\n".encode())
+            whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def delta_bytes(model: nn.Module, names: Iterable[str]) -> int:
+    """How large the `delta.safetensors` is that holds these parameters in fp32."""
+    parameters: Mapping[str, Tensor] = dict(model.named_parameters())
+    header: dict[str, Any] = {}
+    end = 0
+    for name in sorted(names):
+        start, end = end, end + 4 * parameters[name].numel()
+        header[name] = {"dtype": "F32", "shape": list(parameters[name].shape), "data_offsets": [start, end]}
+    text = len(json.dumps(header, separators=(",", ":")))
+    return 8 + -(-text // 8) * 8 + end

@@ -1,0 +1,77 @@
+"""Writes what a tuning changed, alone: a small directory that makes its base the tuned model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from compress.core.bundle import Bundle, Tuned
+from compress.core.errors import InputError
+from finetune.delta.record import TENSORS, Base, DeltaRecord, read_record
+
+__all__ = ["move_base", "save_delta"]
+
+
+def save_delta(bundle: Bundle, directory: Path | str, *, base: Path | str | None = None) -> Path:
+    """Write what was tuned of `bundle` into `directory` (made if missing); gives the directory.
+
+    It receives `delta_config.json` and `delta.safetensors`; what PEFT can express is written in PEFT's own format
+    instead (`adapter_config.json`, `adapter_model.safetensors`) with `delta_config.json` beside it, so that
+    `PeftModel.from_pretrained` opens it too.
+
+    Args:
+        bundle: a model that a method of few parameters has tuned.
+        directory: where to write.
+        base: where the base is: a directory (written down relative to `directory`), or an id of the hub.
+
+    Raises:
+        InputError: every weight of the bundle was tuned, or none.
+    """
+    if bundle.tuned is None:
+        raise InputError(
+            "there is no delta to save: the model was not tuned by a method that leaves its base as it was",
+            advice="tune it with another method than `full`, or save the whole model with compress.save",
+        )
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    record = _record(bundle, bundle.tuned, _relative(base, directory))
+    _write_tensors(bundle, bundle.tuned, directory)
+    record.write(directory)
+    return directory
+
+
+def move_base(directory: Path, base: Path) -> None:
+    """Write down that the base of a saved delta is at `base` now; nothing is written where it says so already."""
+    record = read_record(directory)
+    path = _relative(base, directory)
+    if record.base.path != path:
+        # The file may be linked to another run's: it is replaced, not written into.
+        (directory / "delta_config.json").unlink()
+        record.model_copy(update={"base": record.base.model_copy(update={"path": path})}).write(directory)
+
+
+def _record(bundle: Bundle, tuned: Tuned, base: str | None) -> DeltaRecord:
+    config: Any = bundle.config
+    return DeltaRecord(
+        method=tuned.method,
+        base=Base(fingerprint=tuned.base, architecture=type(bundle.model).__name__, path=base),
+        labels=tuple(config.id2label[number] for number in sorted(config.id2label)),
+        regression=config.problem_type == "regression",
+        changes=tuple(change.data() for change in bundle.changes[tuned.base_changes :]),
+        states=tuple(sorted(bundle.states)),
+        trained=tuple(sorted(tuned.names)),
+    )
+
+
+def _write_tensors(bundle: Bundle, tuned: Tuned, directory: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = bundle.model.state_dict()
+    save_file({name: state[name].detach().cpu().clone().contiguous() for name in tuned.names}, directory / TENSORS)
+
+
+def _relative(base: Path | str | None, directory: Path) -> str | None:
+    if base is None or not Path(base).exists():
+        return None if base is None else str(base)
+    return Path(os.path.relpath(Path(base).resolve(), directory.resolve())).as_posix()
