@@ -1,0 +1,1 @@
+"""Low-rank updates and learned scalings, through PEFT's own layers, put in place."""

@@ -1,0 +1,35 @@
+"""What the methods that go through PEFT have in common."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.sketch import Sketch, State
+from finetune.lora.insertion import inserted_names
+from finetune.lora.targets import ALL, Targets
+from finetune.method import Method
+from finetune.parts import head_names
+
+__all__ = ["ATTENTION_VALUES", "PeftMethod", "lora_targets"]
+
+ATTENTION_VALUES = ("query", "value")
+
+
+class PeftMethod(Method):
+    """Train what PEFT puts around linears, and the head."""
+
+    targets: Targets | None = Field(
+        None, description="linears to adapt: roles (query, key, value, output, up, gate, down), names, or all"
+    )
+
+    def trainable(self, bundle: Bundle) -> frozenset[str]:
+        return inserted_names(bundle.model) | head_names(bundle)
+
+    def adds(self) -> frozenset[State]:
+        return frozenset({"adapted"})
+
+
+def lora_targets(targets: tuple[str, ...] | None, sketch: Sketch) -> tuple[str, ...]:
+    """What is given; else query and value, or on a base of few bits all linears of the blocks, as QLoRA needs."""
+    return targets or ((ALL,) if "quantized" in sketch.states else ATTENTION_VALUES)

@@ -1,0 +1,31 @@
+"""Learned scalings of activations: (IA)3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.matrix import is_transposed
+from finetune.lora.insertion import PeftInsertion
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+__all__ = ["InsertIa3"]
+
+
+class InsertIa3(PeftInsertion):
+    """A vector of ones that multiplies the output of each target, or its input where it is a block's `down`."""
+
+    def config(self, bundle: Bundle, linears: dict[str, nn.Module], **more: Any) -> PeftConfig:
+        from peft import IA3Config
+
+        down = {id(linear) for linear in bundle.family.block_parts(bundle.model, "down")}
+        return IA3Config(
+            target_modules=list(linears),
+            feedforward_modules=[path for path, linear in linears.items() if id(linear) in down],
+            fan_in_fan_out=any(is_transposed(linear) for linear in linears.values()),
+            **more,
+        )
