@@ -45,7 +45,7 @@ class Finetune(Stage):
         return True
 
     def packages(self) -> tuple[tuple[str, str], ...]:
-        return (("bitsandbytes", "quantized"),) if self.base in ("int8", "nf4", "fp4") else ()
+        return (("bitsandbytes", ""),) if self.base in ("int8", "nf4", "fp4") else ()
 
     def plan(self) -> TrainPlan:
         return self.train.over(self.method.plan())

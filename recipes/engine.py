@@ -125,7 +125,7 @@ class _Engine:
         try:
             with disk_errors(folder.partial):
                 about = {"id": node.id, "stage": node.stage.name, "start": node.start, "seed": seed}
-                done = find(folder, expected, self.store, leaf=node.leaf, about=about)
+                done = find(folder, expected, self.store, leaf=node.leaf, about=about, base=parent.directory)
                 self._begin(node.id, seed, reused=done is not None)
                 done = done or self._carry_out(node, seed, parent, folder, expected, about)
                 self._finished((node.id, seed), done, parent=parent if node.leaf else None)
@@ -158,6 +158,7 @@ class _Engine:
             folder=folder,
             expected=expected,
             context=partial(self._context, node.start, seed, drawn),
+            base=parent.directory,
             device=self.device,
             about={**about, "settings": stage_settings(node.stage)},
             facts=self._facts_of_bundle,

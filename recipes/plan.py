@@ -24,6 +24,10 @@ __all__ = ["SOURCE", "Node", "Plan", "Step", "plan", "source_on_meta"]
 
 SOURCE = "source"
 Seed = int | None
+_UNMERGED = (
+    "{id} works on plain linears, and {start} left modules around them, or stored them in fewer bits; "
+    "put `merge` between the two"
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,8 @@ def _nodes(recipe: Recipe, errors: list[InputError]) -> Iterator[Node]:
     for index, (stage, id) in enumerate(zip(recipe.stages, ids)):
         words = ("stages", index, stage.name)
         start = stage.start or trunk
+        if stage.start is None and stage.explicit_start_after_export and index and recipe.stages[index - 1].leaf:
+            errors.append(_after_export(stage, ids[index - 1], trunk, recipe.where(*words)))
         for field, name in {"start": start, **stage.named_stages()}.items():
             problem = _unreachable(name, field, earlier, ids, recipe.where(*words, field))
             if problem:
@@ -163,6 +169,14 @@ def _nodes(recipe: Recipe, errors: list[InputError]) -> Iterator[Node]:
         yield Node(index + 1, id, stage, start, dict(stage.named_stages()), (None,), words)
         earlier[id] = stage.leaf
         trunk = trunk if stage.leaf else id
+
+
+def _after_export(stage: Stage, export: str, trunk: str, where: str) -> InputError:
+    return InputError(
+        f"{stage.name} stands after the export {export!r}, which cannot be trained",
+        where=where,
+        advice=f"say which model it works on: `start: {trunk}`, or another stage's id",
+    )
 
 
 def _ids(recipe: Recipe, errors: list[InputError]) -> list[str]:
@@ -240,7 +254,8 @@ def _walk(recipe: Recipe, nodes: tuple[Node, ...], source: Bundle, errors: list[
 
 def _step(node: Node, bundle: Bundle) -> Step:
     before = bundle.sketch()
-    refusal = node.stage.refuses(before)
+    unmerged = before.states & {"adapted", "quantized"} - node.stage.bears
+    refusal = node.stage.refuses(before) or (_UNMERGED.format(id=node.id, start=node.start) if unmerged else None)
     if refusal:
         raise Refusal(refusal)
     change = node.stage.guess(before)

@@ -32,9 +32,13 @@ class Record(BaseModel):
 
 
 class Size(Record):
-    """Bytes of the model's files (config and weights; MB is 10^6), the tokenizer's apart; parameters, each once."""
+    """Bytes of the model's files (config and weights; MB is 10^6), the tokenizer's apart; parameters, each once.
+
+    Where a delta was saved on a base, `bytes` is both and `delta_bytes` the delta alone.
+    """
 
     bytes: int
+    delta_bytes: int | None = None
     tokenizer_bytes: int = 0
     parameters: int
     nonzero_parameters: int | None = None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from compress.core.artifact import Artifact
 from compress.core.bundle import Bundle
 from compress.core.stage import Stage
+from finetune.delta.record import is_delta
+from finetune.delta.saving import move_base
 from recipes.record import Cost
 from recipes.store import Folder, Store
 
@@ -45,9 +47,9 @@ class Done:
         return "head_trained" in self.facts["states"]
 
     def bundle(self, device: torch.device | str = "cpu") -> Bundle:
-        from compress.core.saving import load
+        from finetune.delta.opening import open_directory
 
-        return load(self.directory, device=device)
+        return open_directory(self.directory, device=device)
 
 
 @dataclass
@@ -78,12 +80,19 @@ class Ledger:
 
 
 def find(
-    folder: Folder, expected: str, store: Store, *, leaf: bool, about: Mapping[str, Any] | None = None
+    folder: Folder,
+    expected: str,
+    store: Store,
+    *,
+    leaf: bool,
+    about: Mapping[str, Any] | None = None,
+    base: Path | None = None,
 ) -> Done | None:
     """The stage if it is finished, here or in another run of the store.
 
     Args:
         about: what it is called in this recipe (id, start, seed), which may be other names than it was made under.
+        base: where the stage that it works on lies here; a delta that was made elsewhere is told.
     """
     facts = folder.finished(expected)
     if facts is None:
@@ -94,6 +103,8 @@ def find(
         facts = folder.finished(expected)
     if facts is None:
         return None
+    if base is not None and is_delta(folder.final):
+        move_base(folder.final, base)
     named = {**facts, **(about or {})}
     if named != facts:
         folder.keep_facts(named)
@@ -107,6 +118,7 @@ def carry_out(
     folder: Folder,
     expected: str,
     context: Callable[[Path, Ledger], Context],
+    base: Path,
     device: torch.device,
     about: Mapping[str, Any],
     facts: Callable[[Bundle, Path], dict[str, Any]],
@@ -115,6 +127,7 @@ def carry_out(
 
     Args:
         context: makes the stage's Context, given its scratch directory and the ledger of its fits.
+        base: where `parent` lies; a delta is saved with the way to it.
         about: what `stage.json` says besides what is found out here (id, stage, start, seed, settings).
         facts: what else it says of a model, found out while that is in memory; may write beside it.
     """
@@ -126,7 +139,7 @@ def carry_out(
     scratch.mkdir(exist_ok=True)
     ledger = Ledger()
     ctx = context(scratch, ledger)
-    before, count = parent.sketch(), len(parent.changes)
+    before, count, tuned = parent.sketch(), len(parent.changes), parent.tuned
     started = time.perf_counter()
     with peak_memory(device) as peak, energy() as used:
         outcome = stage.run(parent, ctx)
@@ -144,7 +157,11 @@ def carry_out(
     if isinstance(outcome, Artifact):
         about |= _artifact_facts(outcome, result, parent)
     else:
+        if outcome.tuned is tuned:
+            outcome.tuned = None  # it stands on the tuned model, and is no delta itself
         about |= bundle_facts(outcome, result, ctx, facts)
+        if outcome.tuned is not None:
+            move_base(result, base, at=folder.final)
         about["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
     folder.finish(result, about)
     return Done(folder, about, reused=False)
@@ -167,15 +184,22 @@ def bundle_facts(
 ) -> dict[str, Any]:
     """Save `bundle` in `result`, and what `stage.json` says of it."""
     from compress.core.saving import save
+    from finetune.delta.saving import save_delta
 
     trained = "head_trained" in bundle.states
     select_value = ctx.evaluate(bundle) if trained else None
-    save(bundle.to("cpu"), result)
+    (save if bundle.tuned is None else save_delta)(bundle.to("cpu"), result)
     return {
         "runtime": "pytorch",
-        "precision": "fp32",
+        "precision": _storage(bundle),
         "states": sorted(bundle.states),
         "cut": {},
         "select_value": select_value,
         **more(bundle, result),
     }
+
+
+def _storage(bundle: Bundle) -> str:
+    """How the linears of its blocks are stored."""
+    stored = [str(getattr(change, "storage", "")) for change in bundle.changes if change.kind == "store_linears"]
+    return stored[-1] if stored and "quantized" in bundle.states else "fp32"

@@ -69,10 +69,11 @@ class UnknownName(InputError):
 
 
 class MissingPackage(InputError):
-    """An optional package is not installed; `extra` is the extra of trimformer that brings it."""
+    """A package is not installed; `extra` is the extra of trimformer that brings it, empty where it has none."""
 
     def __init__(self, package: str, extra: str, *, purpose: str):
-        super().__init__(f"{purpose} needs the package {package!r}", advice=f'pip install "trimformer[{extra}]"')
+        wanted = f'"trimformer[{extra}]"' if extra else package
+        super().__init__(f"{purpose} needs the package {package!r}", advice=f"pip install {wanted}")
 
 
 class Refusal(InputError):

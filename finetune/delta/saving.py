@@ -41,10 +41,14 @@ def save_delta(bundle: Bundle, directory: Path | str, *, base: Path | str | None
     return directory
 
 
-def move_base(directory: Path, base: Path) -> None:
-    """Write down that the base of a saved delta is at `base` now; nothing is written where it says so already."""
+def move_base(directory: Path, base: Path, *, at: Path | None = None) -> None:
+    """Write down that the base of a saved delta is at `base` now; nothing is written where it says so already.
+
+    Args:
+        at: where the delta's directory will be, if it is to be moved.
+    """
     record = read_record(directory)
-    path = _relative(base, directory)
+    path = _relative(base, at or directory)
     if record.base.path != path:
         # The file may be linked to another run's: it is replaced, not written into.
         (directory / "delta_config.json").unlink()

@@ -58,9 +58,9 @@ def open_model(directory: Path, *, device: str = "cpu", threads: int) -> Model:
 
 
 def _open_pytorch(directory: Path, device: str) -> Model:
-    from compress.core.saving import load
+    from finetune.delta.opening import open_directory
 
-    bundle = load(directory, device=device)
+    bundle = open_directory(directory, device=device)
     bundle.model.eval()
     return Model(_pytorch_call(bundle.model, device), bundle.processor, bundle.config, device, bundle)
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "counts", "model_files", "sha256", "size", "tokenizer_files"]
 
-MODEL_NAMES = {"config.json", "trimformer.json", "export.json", "adapter_config.json", "model.safetensors.index.json"}
+MODEL_NAMES = {
+    "config.json", "trimformer.json", "export.json", "adapter_config.json", "delta_config.json",
+    "model.safetensors.index.json",
+}  # fmt: skip
 MASKS = "masks.safetensors"
 """Data for a later fit: the zeros themselves stand in the weights."""
 MODEL_SUFFIXES = {".safetensors", ".py"}
@@ -72,7 +75,14 @@ def tokenizer_files(directory: Path) -> list[Path]:
 
 
 def size(directory: Path, of: Counts) -> Size:
-    """Bytes of the directory's files, with parameters that were counted in the model (an export's: in its parent)."""
+    """Bytes of the directory's files, with parameters that were counted in the model (an export's: in its parent).
+
+    A delta is as large as itself and its base, whose tokenizer it uses.
+    """
+    base = base_directory(directory)
+    if base is not None:
+        below, own = size(base, of), _bytes(model_files(directory))
+        return below.model_copy(update={"bytes": below.bytes + own, "delta_bytes": own})
     return Size(
         bytes=_bytes(model_files(directory)),
         tokenizer_bytes=_bytes(tokenizer_files(directory)),
@@ -80,6 +90,14 @@ def size(directory: Path, of: Counts) -> Size:
         nonzero_parameters=of.nonzero,
         embedding_parameters=of.embedding,
     )
+
+
+def base_directory(directory: Path) -> Path | None:
+    """Where the base of a delta is; None where the directory holds a whole model."""
+    from finetune.delta.record import is_delta, read_record
+
+    path = read_record(directory).base.path if is_delta(directory) else None
+    return None if path is None else directory / path
 
 
 def _bytes(files: list[Path]) -> int:

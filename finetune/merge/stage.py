@@ -1,0 +1,87 @@
+"""Make a tuned model one of its own again: fold what was inserted into the weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.context import Context
+from compress.core.errors import Refusal
+from compress.core.merged import Merged
+from compress.core.sketch import Sketch, State
+from compress.core.stage import Stage
+from finetune.insertion import Insertion, insertions
+
+__all__ = ["Merge"]
+
+
+class Merge(Stage):
+    """Fold what a fine-tuning put into the model into its weights, so that it is saved whole and other stages follow.
+
+    `dense`: weights in fewer bits are dequantized first, then what was inserted is added to them: the answers stay.
+    `quantized`: the linears are stored as the base's were. What changes the weights (LoRA) is rounded again by this,
+    which changes the answers a little; what does not (BitFit) is kept exactly.
+    """
+
+    bears: ClassVar[frozenset[State]] = frozenset({"adapted", "quantized"})
+
+    to: Literal["dense", "quantized"] = Field("dense", description="how the linears are stored afterwards")
+
+    @property
+    def needs_data(self) -> bool:
+        return False
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        if self.to == "quantized" and "quantized" not in sketch.states:
+            return "the model's linears are stored in fp32, so there is no storage to keep; take `to: dense`"
+        return None
+
+    def guess(self, sketch: Sketch) -> Change:
+        return Merged(to=self.to)
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        return self.guess(bundle.sketch())
+
+    def apply(self, bundle: Bundle, change: Change) -> Bundle:
+        standing = insertions(bundle)
+        self._refuse(standing)
+        storage = stored_as(bundle)
+        if storage and (standing or self.to == "dense"):
+            from compress.quantize.stored import to_dense
+
+            bundle = to_dense(bundle)
+        for insertion in reversed(standing):
+            insertion.merge(bundle)
+        method = bundle.tuned.method if bundle.tuned else ""
+        kept = tuple(c for c in bundle.changes if not isinstance(c, Insertion) and c is not storage)
+        bundle.changes = (*kept, Merged(to=self.to, method=method))
+        bundle.states, bundle.tuned = bundle.states - {"adapted", "quantized"}, None
+        if storage and self.to == "quantized":
+            bundle = bundle.changed_by(storage) if standing else replace(bundle, changes=(*bundle.changes, storage))
+            bundle.states = bundle.states | {"quantized"}
+        return bundle
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        rounded = self.to == "quantized" and bool(insertions(bundle))
+        if rounded:
+            ctx.note(rounded_again="what was merged changed the weights, which were then rounded to the base's storage")
+        return super().run(bundle, ctx)
+
+    def _refuse(self, standing: tuple[Insertion, ...]) -> None:
+        reasons = [insertion.cannot_merge for insertion in standing if insertion.cannot_merge]
+        if reasons:
+            raise Refusal(
+                f"it cannot be merged: {reasons[0]}",
+                advice="keep the delta on its base (finetune.load opens it), or tune by a method that merges",
+            )
+
+
+def stored_as(bundle: Bundle) -> Change | None:
+    """The change that stores the linears of the bundle in fewer bits, where one stands."""
+    if "quantized" not in bundle.states:
+        return None
+    return next(change for change in reversed(bundle.changes) if change.kind == "store_linears")
