@@ -11,6 +11,7 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.errors import StageFailed
 from compress.core.stock import stock_class, stock_config
+from compress.core.wrapped import linear_shape
 
 __all__ = ["AddBiases", "add_biases"]
 
@@ -41,6 +42,11 @@ def add_biases(model: nn.Module, fields: tuple[str, ...]) -> tuple[str, ...]:
         if attribute != "bias":
             raise StageFailed(f"{', '.join(fields)} bring more than biases", given=name)
         module: Any = model.get_submodule(owner)
-        # The module's own width, which is not the stock model's where neurons or heads were cut.
-        module.bias = nn.Parameter(module.weight.new_zeros(module.weight.shape[0]))
+        module.bias = nn.Parameter(torch.zeros(_width(module), device=module.weight.device))
     return added
+
+
+def _width(module: Any) -> int:
+    """The module's own, which is not the stock model's where neurons or heads were cut, nor the shape of what is
+    packed."""
+    return linear_shape(module)[0] if isinstance(module, nn.Linear) else module.weight.shape[0]

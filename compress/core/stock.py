@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from compress.core.families.family import Family, base_model, has
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
-"""`shapes`: parameter -> shape; `attributes`: path -> value. What `changed` makes of a stock model."""
+"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value. What `changed`
+makes of a stock model."""
 
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
@@ -51,8 +53,8 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
         plain = base_model(stock_class(model)(stock_config(model)))
     base = base_model(model)
     ours, theirs = _shapes(base), _shapes(plain)
-    if ours.keys() != theirs.keys():
-        odd = sorted(ours.keys() ^ theirs.keys())
+    odd = sorted((ours.keys() ^ theirs.keys()) - _added_biases(ours, plain))
+    if odd:
         raise StageFailed(
             f"this {family.model_type} model cannot be saved: parameters differ from the stock model's in name",
             given=odd[:4],
@@ -62,9 +64,15 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
     ]
     values = {path: attrgetter(path)(base) for path in paths if has(base, path)}
     return {
-        "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs[path]},
+        "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
     }
+
+
+def _added_biases(ours: Iterable[str], plain: nn.Module) -> set[str]:
+    """Biases of ours whose linear has none in the stock model, where it could have one."""
+    owners = {f"{path}.bias" for path, module in plain.named_modules() if getattr(module, "bias", 0) is None}
+    return owners.intersection(ours)
 
 
 def write_config(model: nn.Module, directory: Path, difference: Difference) -> None:

@@ -9,9 +9,10 @@ from pydantic import Field
 from compress.core.biases import AddBiases
 from compress.core.bundle import Bundle
 from compress.core.change import Change, Nothing
-from compress.core.errors import Refusal
+from compress.core.context import Context
 from compress.core.sketch import Sketch
 from compress.core.training import DEFAULT_PLAN, TrainPlan
+from finetune.adapters.biases import AddZeroBiases
 from finetune.method import Method
 from finetune.parts import bias_names, head_names, role_biases
 
@@ -22,8 +23,9 @@ class Bitfit(Method):
     """Train the biases and the head; every other weight stays.  Ben Zaken et al. 2021, arXiv 2106.10199.
 
     The biases are those of attention, feed-forward networks, norms, the embeddings' norm and the pooler, about 0.09 %
-    of BERT-base; `query_and_up` is the paper's smaller set, half of that. A family without biases gets zeros first
-    where its configuration can say so (ModernBERT); the report's `added_biases` counts them.
+    of BERT-base; `query_and_up` is the paper's smaller set, half of that. A family without biases gets zeros first,
+    ModernBERT in linears and norms, as its configuration can say, T5 in the linears of the encoder's blocks; the
+    report's `added_biases` counts them.
 
     The paper's rates lie between 1e-4 and 1e-3, 10 to 40 times those of full fine-tuning, with more epochs; at full
     fine-tuning's own rate it looks bad and is not BitFit. The default is the upper end, and nothing decays.
@@ -40,14 +42,26 @@ class Bitfit(Method):
         return biases | head_names(bundle)
 
     def change(self, sketch: Sketch) -> Change:
+        if sketch.family.bare_linears:
+            return AddZeroBiases()
         return AddBiases() if sketch.family.bias_fields else Nothing()
+
+    def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
+        made = bundle.changes[-1:]
+        if made and isinstance(made[0], (AddBiases, AddZeroBiases)):
+            ctx.note(added_biases=_zeros(bundle, bias_names(bundle) - head_names(bundle)))
+        if made and isinstance(made[0], AddZeroBiases):
+            bundle.states = bundle.states | {"adapted"}
+        return bundle
 
     def refuses(self, sketch: Sketch) -> str | None:
         family = sketch.family
-        try:
-            family.require("biases", stage="bitfit")
-        except Refusal as refusal:
-            return refusal.what
         if self.biases == "query_and_up" and family.query in (*family.stacked, *family.interleaved):
             return f"query, key and value of a {family.model_type} model lie in one linear; train 'biases: all'"
         return None
+
+
+def _zeros(bundle: Bundle, names: frozenset[str]) -> int:
+    """How many numbers stand in those of the parameters that are zero."""
+    found = (bundle.model.get_parameter(name) for name in names)
+    return sum(parameter.numel() for parameter in found if not parameter.any())

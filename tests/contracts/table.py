@@ -19,6 +19,7 @@ from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
+from finetune.insertion import Insertion
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit
 from finetune.methods.head import Head
@@ -71,10 +72,13 @@ def tuned(method: Method) -> Callable[[Family], Cell]:
 
     def cell(family: Family) -> Cell:
         bundle = Bundle(_fresh(family), None)
-        if method.refuses(bundle.sketch()):
-            return "no", f"{method.name}: {family.refusals['biases']}"
+        if why := method.refuses(bundle.sketch()):
+            return "no", f"{method.name}: {why}"
         change = method.change(bundle.sketch())
         bundle = change.apply(bundle)
+        if isinstance(change, Insertion):
+            change.merge(bundle)
+            return _kind(bundle.model, family), "biases of zero are added first; what is said here is for them merged"
         remark = (
             "" if isinstance(change, Nothing) else "biases of zero are added first, which its configuration can say"
         )

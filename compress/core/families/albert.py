@@ -11,6 +11,7 @@ ALBERT = Family(
     output="albert_layers.0.attention.dense",
     up="albert_layers.0.ffn",
     down="albert_layers.0.ffn_output",
+    feed_forward_norm="albert_layers.0.full_layer_layer_norm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",
     position_embedding="embeddings.position_embeddings",

@@ -11,6 +11,7 @@ DISTILBERT = Family(
     output="attention.out_lin",
     up="ffn.lin1",
     down="ffn.lin2",
+    feed_forward_norm="output_layer_norm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",
     position_embedding="embeddings.position_embeddings",

@@ -16,7 +16,7 @@ from compress.core.errors import Refusal, UnknownName
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers", "biases"]
+Part = Literal["heads", "neurons", "layers"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -41,6 +41,8 @@ class Family:
     gate: str | None = None
     down: str | None = None
     """The second linear of the feed-forward network; its input is the neurons. A path may name alternatives, `a|b`."""
+    feed_forward_norm: str | None = None
+    """The norm after the sum of the feed-forward network and its residual; None where norms stand before sub-layers."""
     stacked: Mapping[str, int] = field(default_factory=dict)
     """Path of a fused linear -> how many matrices its output holds one after the other (GPT-2's `c_attn`: 3)."""
     interleaved: Mapping[str, int] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Family:
     """Names of modules that belong to the task's head, anywhere in the model."""
     bias_fields: tuple[str, ...] = ()
     """Fields of the configuration that give linears and norms a bias, where checkpoints of the family come without."""
+    bare_linears: bool = False
+    """The linears of the blocks have no bias, and no field of the configuration can give them one."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
     remark: str = ""
     """What a reader of the table of families should know; a sentence without its full stop."""

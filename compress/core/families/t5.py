@@ -18,9 +18,9 @@ T5 = Family(
     shared_head_table="encoder.block.0.layer.0.SelfAttention.relative_attention_bias",
     embeddings="shared",
     word_embedding="shared",
-    # The decoder reads the same fields for its own heads and neurons, so the encoder's are not written there.
-    refusals={"biases": "it has none, and no configuration of the family can say that there are some"},
+    bare_linears=True,
     remark="the stages work on the encoder; the decoder stays as it is",
+    # The decoder reads the same fields for its own heads and neurons, so the encoder's are not written there.
     config={"layers": "num_layers", "heads": "num_heads", "hidden": "d_model"},
 )
 BART = Family(
@@ -32,6 +32,7 @@ BART = Family(
     output="self_attn.out_proj",
     up="fc1",
     down="fc2",
+    feed_forward_norm="final_layer_norm",
     embeddings="encoder.embed_tokens",
     word_embedding="shared",
     position_embedding="encoder.embed_positions",

@@ -49,7 +49,9 @@ def _resize(model: Any, record: dict[str, Any]) -> None:
     for path, shape in record["shapes"].items():
         owner, _, name = path.rpartition(".")
         module = base.get_submodule(owner)
-        setattr(module, name, nn.Parameter(torch.empty(shape, dtype=getattr(module, name).dtype)))
+        # A bias that the stock linear lacks is one more parameter.
+        like = module.weight if getattr(module, name) is None else getattr(module, name)
+        setattr(module, name, nn.Parameter(torch.zeros(shape, dtype=like.dtype)))
         _count(module)
         model._init_weights(module)
     for path, value in record["attributes"].items():

@@ -1,0 +1,49 @@
+"""Two adapters in each block, behind attention and behind the feed-forward network."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from compress.core.settings import Count, Positive
+from compress.core.sketch import Sketch
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from finetune.adapters.bottleneck import Activation
+from finetune.adapters.insert import InsertAdapters, Place
+from finetune.adapters.method import AdapterMethod
+
+__all__ = ["Houlsby"]
+
+
+class Houlsby(AdapterMethod):
+    """Train adapters behind attention and feed-forward network, the norms and the head.
+
+    y <- y + up(gelu(down(y)))  for the y of a sub-layer's last linear, before the residual sum and the norm.
+
+    Houlsby et al. 2019, arXiv 1902.00751, section 2.1. 2L(2md + m + d) parameters: 2,379,264 for BERT-base at width 64.
+    The start is near the identity: a truncated normal of 1e-3, as in the authors' code (the paper says 1e-2), and zero
+    biases. In their code dropout stands between linear and adapter; here it follows the adapter, since every family
+    has the linear at a place of its own and many apply dropout as a function: in evaluation both are the same.
+
+    The paper's best rate is 3e-4, with warmup over a tenth of the steps and linear decay, for 3 or 20 epochs.
+    """
+
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=3e-4, warmup=0.1).over(DEFAULT_PLAN)
+
+    width: Count = Field(64, description="of the bottleneck; the paper tries 8 to 256")
+    activation: Activation = Field("gelu", description="between the two projections")
+    placement: Literal["attention", "ffn", "both"] = Field("both", description="the sub-layers that get an adapter")
+    init_std: Positive = Field(1e-3, description="standard deviation of the projections at the start")
+    norms: bool = Field(True, description="train the norms too, as the paper does")
+
+    def change(self, sketch: Sketch) -> InsertAdapters:
+        places: tuple[Place, ...] = ("attention", "ffn") if self.placement == "both" else (self.placement,)
+        return InsertAdapters(
+            owner=self.name,
+            form="series",
+            places=places,
+            width=self.width,
+            activation=self.activation,
+            init_std=self.init_std,
+        )

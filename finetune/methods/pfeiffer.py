@@ -1,0 +1,46 @@
+"""One adapter in each block, after the feed-forward network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from compress.core.settings import Count, Positive
+from compress.core.sketch import Sketch
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from finetune.adapters.insert import InsertAdapters
+from finetune.adapters.method import AdapterMethod
+
+__all__ = ["Pfeiffer"]
+
+
+class Pfeiffer(AdapterMethod):
+    """Train one adapter after each feed-forward network, and the head.
+
+    norm(s) <- norm(s + up(relu(down(norm(s)))))  for the sum s of the feed-forward network and its residual.
+
+    Pfeiffer et al. 2021 (AdapterFusion), arXiv 2005.00247, appendix A: the adapter reads what the norm gives, its
+    residual is what the network gives, and the norm, which is not trained, is used again. Where a family's norms stand
+    before the sub-layers (ModernBERT, T5, GPT-2, ViT) there is none to use again, and the adapter follows the network's
+    last linear. The width is a 16th of the model's: L(2md + m + d) parameters, 894,528 for BERT-base. The paper names
+    no start; ours is Houlsby's, near the identity.
+
+    The rate is the paper's, with linear decay, for up to 30 epochs with an early stop.
+    """
+
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=10, learning_rate=1e-4).over(DEFAULT_PLAN)
+
+    reduction: Count = Field(16, description="the model's width over the bottleneck's")
+    width: Count | None = Field(None, description="of the bottleneck, in place of a reduction")
+    init_std: Positive = Field(1e-3, description="standard deviation of the projections at the start")
+
+    def change(self, sketch: Sketch) -> InsertAdapters:
+        return InsertAdapters(
+            owner=self.name,
+            form="norm",
+            places=("ffn",),
+            width=self.width or max(1, sketch.hidden // self.reduction),
+            activation=self.activation,
+            init_std=self.init_std,
+        )
