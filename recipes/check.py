@@ -22,6 +22,8 @@ from recipes.record import Cost, Report, Row, Size
 __all__ = ["check", "check_data", "check_measure", "check_training", "peak_bytes", "usable_device", "weight_bytes"]
 
 DEFAULT_LENGTH = 128
+_CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8", torch.int8: "I8", torch.int64: "I64"}
+"""Names of types in a safetensors header."""
 ADAM_STATES = 2
 """Running means of the gradient and of its square, each as large as the weights that are trained."""
 
@@ -101,7 +103,11 @@ def weight_bytes(model: nn.Module) -> int:
             continue
         seen.add(id(tensor))
         end = total + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [total, end]}
+        header[name] = {
+            "dtype": _CODES.get(tensor.dtype, "F32"),
+            "shape": list(tensor.shape),
+            "data_offsets": [total, end],
+        }
         total = end
     text = len(json.dumps(header, separators=(",", ":")))
     return total + 8 + -(-text // 8) * 8

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from compress.core.families.family import Family, base_model
+from compress.core.storage.model import parameter_count, stored_bytes
 from compress.core.wrapped import linear_shape
 
 __all__ = ["Sketch", "State"]
@@ -30,16 +31,16 @@ class Sketch:
     neurons: tuple[int, ...]
     states: frozenset[State]
     parameters: int
+    """Those that are packed, two in a byte or one, count each by itself."""
     embedding_parameters: int
     bytes: int
-    """Of the weights at their storage type; a shared tensor counts once."""
+    """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once."""
 
     @classmethod
     def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
         config = model.config
         hidden = _field(config, family, "hidden")
         head_size = family.head_size(config)
-        unique = {id(p): p for p in model.parameters()}.values()
         return cls(
             family=family,
             layers=_field(config, family, "layers"),
@@ -48,9 +49,9 @@ class Sketch:
             heads=_widths(model, family, "heads", "output", head_size),
             neurons=_widths(model, family, "neurons", "down", 1),
             states=states,
-            parameters=sum(p.numel() for p in unique),
+            parameters=parameter_count(model),
             embedding_parameters=_embedding_parameters(model, family),
-            bytes=sum(p.numel() * p.element_size() for p in unique),
+            bytes=stored_bytes(model),
         )
 
 

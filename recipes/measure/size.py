@@ -39,11 +39,12 @@ class Counts(Record):
 
 def counts(bundle: Bundle) -> Counts:
     """The counts of a model in memory. A tensor that two modules share is counted once."""
-    unique = {id(p): p for p in bundle.model.parameters()}.values()
+    from compress.core.storage.model import nonzero_count
+
     sketch = bundle.sketch()
     return Counts(
         parameters=sketch.parameters,
-        nonzero=sum(int(p.count_nonzero()) for p in unique),
+        nonzero=nonzero_count(bundle.model),
         embedding=sketch.embedding_parameters,
     )
 
