@@ -17,7 +17,7 @@ from finetune.lora.targets import check_rank
 if TYPE_CHECKING:
     from peft import PeftConfig
 
-__all__ = ["InsertAdalora", "cut_ranks"]
+__all__ = ["InsertAdalora", "cut_ranks", "finished"]
 
 
 class InsertAdalora(PeftInsertion):
@@ -65,3 +65,15 @@ def cut_ranks(layer: Any, kept: Tensor) -> None:
         left = old.index_select(dim, kept.to(old.device))
         parameters[ADAPTER] = nn.Parameter(left, requires_grad=old.requires_grad)
     layer.r[ADAPTER] = len(kept)
+
+
+def finished(bundle: Bundle) -> tuple[Bundle, dict[str, int]]:
+    """The bundle with its AdaLoRA layers cut, in place, to the triplets whose entry of E is not zero; path -> rank."""
+    ranks: dict[str, int] = {}
+    for path, layer in inserted_layers(bundle.model).items():
+        kept = layer.lora_E[ADAPTER].detach().flatten().nonzero().flatten()
+        cut_ranks(layer, kept)
+        ranks[path] = len(kept)
+    *before, insertion = bundle.changes
+    bundle.changes = (*before, insertion.model_copy(update={"ranks": tuple(sorted(ranks.items()))}))
+    return bundle, ranks

@@ -123,6 +123,4 @@ def _own_name(name: str) -> str:
 def _rank_pattern(insertion: InsertAdalora, layers: dict[str, Any]) -> dict[str, list[bool]]:
     """For PEFT: which of the first triplets of each layer are left. They lie first here, whichever they were."""
     ranks = {path: int(layer.lora_E[ADAPTER].shape[0]) for path, layer in layers.items()}
-    return {
-        f"{path}.lora_E": torch.lt(torch.arange(insertion.rank), rank).tolist() for path, rank in ranks.items()
-    }
+    return {f"{path}.lora_E": torch.lt(torch.arange(insertion.rank), rank).tolist() for path, rank in ranks.items()}

@@ -40,14 +40,15 @@ def target_linears(bundle: Bundle, targets: tuple[str, ...]) -> dict[str, nn.Mod
     """
     linears = _linears(bundle)
     found = set().union(*(_matches(bundle, target, linears) for target in targets))
-    for path in found:
-        if unwrapped(linears[path]) is not linears[path]:
+    targeted = {path: linear for path, linear in linears.items() if path in found}
+    for path, linear in targeted.items():
+        if unwrapped(linear) is not linear:
             raise Refusal(
                 f"something was put around {path} before",
-                given=type(linears[path]).__name__,
+                given=f"{type(linear).__module__}.{type(linear).__name__}",
                 advice="merge what was tuned before, or choose other targets",
             )
-    return {path: linear for path, linear in linears.items() if path in found}
+    return targeted
 
 
 def narrowest(sketch: Sketch, targets: tuple[str, ...]) -> int:
@@ -121,6 +122,4 @@ def _roles(bundle: Bundle, linears: dict[str, nn.Module]) -> dict[str, set[str]]
 def _present(family: Family, model: nn.Module) -> list[str]:
     """Roles whose linear is there in every block; T5's `gate` depends on the configuration."""
     blocks = list(family.module_list(model))
-    return [
-        role for role in ROLES if getattr(family, role) and all(has(b, family.path(b, role)) for b in blocks)
-    ]
+    return [role for role in ROLES if getattr(family, role) and all(has(b, family.path(b, role)) for b in blocks)]
