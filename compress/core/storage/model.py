@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
 from compress.core.matrix import is_transposed, matrix
+from compress.core.storage.eight_bit import eight_bit
+from compress.core.storage.four_bit import four_bit
 from compress.core.storage.linear import HalfLinear, Storage, StoredLinear
-from compress.core.storage.packed import four_bit_linear, int8_linear, pack_four_bits, pack_int8
 from compress.core.wrapped import put, unwrapped
 
 __all__ = [
@@ -34,16 +35,14 @@ def stored(linear: nn.Module, storage: Storage, *, double: bool = True) -> nn.Mo
         storage: how to store it.
         double: for 4 bits, store the scales themselves in 8 bits: 0.127 instead of 0.5 bits for each weight.
     """
-    weight = matrix(linear).detach()
-    (outputs, inputs), bias = weight.shape, getattr(linear, "bias", None)
+    weight, bias = matrix(linear).detach(), getattr(linear, "bias", None)
     new: Any
     if storage == "bf16":
         new = HalfLinear(weight, bias)
     elif storage == "int8":
-        new = int8_linear(inputs, outputs, pack_int8(weight), bias)
+        new = eight_bit(weight, bias)
     else:
-        packed = pack_four_bits(weight, storage=storage, double=double)
-        new = four_bit_linear(inputs, outputs, packed, bias, storage=storage, double=double)
+        new = four_bit(weight, bias, storage=storage, double=double)
     new.transposed = is_transposed(linear)
     return new.train(linear.training)
 
