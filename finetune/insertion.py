@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
+
+from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change
@@ -31,6 +34,21 @@ class Insertion(Change):
 
         The linears are plain (`nn.Linear`, `Conv1D`) again afterwards; merging equals not merging within 1e-5 in fp32.
         """
+        raise NotImplementedError
+
+    def write(self, bundle: Bundle, directory: Path, *, base: str) -> str | None:
+        """Write what was tuned into `directory` in another library's format, where that can say it.
+
+        Args:
+            base: where the base is, for the reader.
+
+        Returns:
+            The name of the file with the tensors; None where there is no such format, and nothing was written.
+        """
+        return None
+
+    def read(self, directory: Path) -> dict[str, Tensor]:
+        """The tensors that `write` wrote, under the names that the model has for them."""
         raise NotImplementedError
 
     def refuses(self, sketch: Sketch) -> str | None:

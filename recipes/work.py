@@ -159,9 +159,7 @@ def carry_out(
     else:
         if outcome.tuned is tuned:
             outcome.tuned = None  # it stands on the tuned model, and is no delta itself
-        about |= bundle_facts(outcome, result, ctx, facts)
-        if outcome.tuned is not None:
-            move_base(result, base, at=folder.final)
+        about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
         about["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
     folder.finish(result, about)
     return Done(folder, about, reused=False)
@@ -180,15 +178,28 @@ def _artifact_facts(artifact: Artifact, result: Path, parent: Bundle) -> dict[st
 
 
 def bundle_facts(
-    bundle: Bundle, result: Path, ctx: Context, more: Callable[[Bundle, Path], dict[str, Any]]
+    bundle: Bundle,
+    result: Path,
+    ctx: Context,
+    more: Callable[[Bundle, Path], dict[str, Any]],
+    *,
+    base: Path | None = None,
+    at: Path | None = None,
 ) -> dict[str, Any]:
-    """Save `bundle` in `result`, and what `stage.json` says of it."""
+    """Save `bundle` in `result`, and what `stage.json` says of it.
+
+    Args:
+        base, at: where a delta's base lies, and where `result` will lie.
+    """
     from compress.core.saving import save
     from finetune.delta.saving import save_delta
 
     trained = "head_trained" in bundle.states
     select_value = ctx.evaluate(bundle) if trained else None
-    (save if bundle.tuned is None else save_delta)(bundle.to("cpu"), result)
+    if bundle.tuned is None:
+        save(bundle.to("cpu"), result)
+    else:
+        save_delta(bundle.to("cpu"), result, base=base, at=at)
     return {
         "runtime": "pytorch",
         "precision": _storage(bundle),

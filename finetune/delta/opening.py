@@ -16,7 +16,8 @@ from compress.core.history import history
 from compress.core.loading import load_source
 from compress.core.saving import load
 from compress.core.source import Reference
-from finetune.delta.record import CONFIG, DeltaRecord, base_fingerprint, is_delta, read_record
+from finetune.delta.record import CONFIG, TENSORS, DeltaRecord, base_fingerprint, is_delta, read_record
+from finetune.insertion import insertions
 
 __all__ = ["load_delta", "open_directory", "put_on"]
 
@@ -82,7 +83,7 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
     base_changes = len(bundle.changes)
     for change in history({"changes": record.changes}):
         bundle = bundle.changed_by(change)
-    tensors = _read_tensors(record, directory)
+    tensors = _read_tensors(bundle, record, directory)
     _check_shapes(bundle.model, tensors, record)
     for name, value in tensors.items():
         _replace(bundle.model, name, value)
@@ -93,12 +94,14 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
     return bundle
 
 
-def _read_tensors(record: DeltaRecord, directory: Path) -> dict[str, Tensor]:
+def _read_tensors(bundle: Bundle, record: DeltaRecord, directory: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(directory / record.tensors)
+        if record.tensors != TENSORS:
+            return insertions(bundle)[-1].read(directory)
+        return load_file(directory / TENSORS)
     except (OSError, SafetensorError) as error:
         raise InputError(f"the delta's tensors cannot be read: {error}", where=str(directory)) from error
 

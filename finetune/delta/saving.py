@@ -9,11 +9,14 @@ from typing import Any
 from compress.core.bundle import Bundle, Tuned
 from compress.core.errors import InputError
 from finetune.delta.record import TENSORS, Base, DeltaRecord, read_record
+from finetune.insertion import insertions
 
 __all__ = ["move_base", "save_delta"]
 
 
-def save_delta(bundle: Bundle, directory: Path | str, *, base: Path | str | None = None) -> Path:
+def save_delta(
+    bundle: Bundle, directory: Path | str, *, base: Path | str | None = None, at: Path | None = None
+) -> Path:
     """Write what was tuned of `bundle` into `directory` (made if missing); gives the directory.
 
     It receives `delta_config.json` and `delta.safetensors`; what PEFT can express is written in PEFT's own format
@@ -24,6 +27,7 @@ def save_delta(bundle: Bundle, directory: Path | str, *, base: Path | str | None
         bundle: a model that a method of few parameters has tuned.
         directory: where to write.
         base: where the base is: a directory (written down relative to `directory`), or an id of the hub.
+        at: where `directory` will be, if it is to be moved.
 
     Raises:
         InputError: every weight of the bundle was tuned, or none.
@@ -35,27 +39,23 @@ def save_delta(bundle: Bundle, directory: Path | str, *, base: Path | str | None
         )
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    record = _record(bundle, bundle.tuned, _relative(base, directory))
-    _write_tensors(bundle, bundle.tuned, directory)
-    record.write(directory)
+    place = _relative(base, at or directory)
+    tensors = _write_tensors(bundle, bundle.tuned, directory, base=place or "")
+    _record(bundle, bundle.tuned, place, tensors).write(directory)
     return directory
 
 
-def move_base(directory: Path, base: Path, *, at: Path | None = None) -> None:
-    """Write down that the base of a saved delta is at `base` now; nothing is written where it says so already.
-
-    Args:
-        at: where the delta's directory will be, if it is to be moved.
-    """
+def move_base(directory: Path, base: Path) -> None:
+    """Write down that the base of a saved delta is at `base` now; nothing is written where it says so already."""
     record = read_record(directory)
-    path = _relative(base, at or directory)
+    path = _relative(base, directory)
     if record.base.path != path:
         # The file may be linked to another run's: it is replaced, not written into.
         (directory / "delta_config.json").unlink()
         record.model_copy(update={"base": record.base.model_copy(update={"path": path})}).write(directory)
 
 
-def _record(bundle: Bundle, tuned: Tuned, base: str | None) -> DeltaRecord:
+def _record(bundle: Bundle, tuned: Tuned, base: str | None, tensors: str) -> DeltaRecord:
     config: Any = bundle.config
     return DeltaRecord(
         method=tuned.method,
@@ -64,15 +64,21 @@ def _record(bundle: Bundle, tuned: Tuned, base: str | None) -> DeltaRecord:
         regression=config.problem_type == "regression",
         changes=tuple(change.data() for change in bundle.changes[tuned.base_changes :]),
         states=tuple(sorted(bundle.states)),
+        tensors=tensors,
         trained=tuple(sorted(tuned.names)),
     )
 
 
-def _write_tensors(bundle: Bundle, tuned: Tuned, directory: Path) -> None:
+def _write_tensors(bundle: Bundle, tuned: Tuned, directory: Path, *, base: str) -> str:
+    """Write the tuned tensors; the name of their file."""
     from safetensors.torch import save_file
 
-    state = bundle.model.state_dict()
-    save_file({name: state[name].detach().cpu().clone().contiguous() for name in tuned.names}, directory / TENSORS)
+    standing = insertions(bundle)
+    written = standing[0].write(bundle, directory, base=base) if len(standing) == 1 else None
+    if written is None:
+        state = bundle.model.state_dict()
+        save_file({name: state[name].detach().cpu().clone().contiguous() for name in tuned.names}, directory / TENSORS)
+    return written or TENSORS
 
 
 def _relative(base: Path | str | None, directory: Path) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.matrix import is_transposed
@@ -71,6 +72,19 @@ class PeftInsertion(Insertion):
             if linear.bias is not None:
                 linear.bias.copy_(merged_bias(layer, ADAPTER))
             put(bundle.model, layer, linear)
+
+    def write(self, bundle: Bundle, directory: Path, *, base: str) -> str | None:
+        from finetune.lora import peft_format
+
+        if not peft_format.expressible(bundle):
+            return None
+        peft_format.write(bundle, self, directory, base=base)
+        return peft_format.TENSORS
+
+    def read(self, directory: Path) -> dict[str, Tensor]:
+        from finetune.lora import peft_format
+
+        return peft_format.read(directory)
 
     def summary(self) -> dict[str, Any]:
         return {"targets": list(self.targets)}

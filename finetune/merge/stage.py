@@ -69,7 +69,7 @@ class Merge(Stage):
         rounded = self.to == "quantized" and bool(insertions(bundle))
         if rounded:
             ctx.note(rounded_again="what was merged changed the weights, which were then rounded to the base's storage")
-        return super().run(bundle, ctx)
+        return self.apply(bundle, self.decide(bundle, ctx))
 
     def _refuse(self, standing: tuple[Insertion, ...]) -> None:
         reasons = [insertion.cannot_merge for insertion in standing if insertion.cannot_merge]
