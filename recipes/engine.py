@@ -90,6 +90,7 @@ class _Engine:
         for node in self.plan.nodes:
             for seed in node.seeds:
                 self._node(node, seed)
+        self.report.pairs = self.evidence.pairs(self.report.rows)
         self.report.budget = judge(self.recipe.budget, self.report.rows)
         self._write()
         self._draw()

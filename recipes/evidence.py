@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ import numpy as np
 from finetune.tasks.sources.local import quiet
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
+from recipes.measure.pairs import neighbours
 from recipes.measure.quality import changed_inputs, quality
-from recipes.record import Cost, Row
+from recipes.record import Cost, Pair, Row
 from recipes.store import Store, identity
 from recipes.work import Done
 
@@ -96,6 +98,17 @@ class Evidence:
         if done.head_trained:
             self._judge(row, done)
         return row
+
+    def pairs(self, rows: Sequence[Row]) -> list[Pair]:
+        """The fine-tuned rows compared with their neighbours, of those that every seed has; none below three."""
+        tuned = [row for row in rows if row.stage == "finetune" and row.quality and row.path]
+        by_name: dict[str, list[np.ndarray]] = {}
+        for row in tuned:
+            by_name.setdefault(row.id, []).append(read_logits(self.store.directory / str(row.path) / LOGITS)[1])
+        most = max((len(seeds) for seeds in by_name.values()), default=0)
+        whole = {name: seeds for name, seeds in by_name.items() if len(seeds) == most}
+        labels = np.asarray(self.splits.evaluation["label"])
+        return neighbours(self.recipe.task, whole, labels) if len(whole) > 2 else []
 
     def _is_baseline(self, done: Done) -> bool:
         return any(done.directory == baseline.directory for baseline in self.baselines.values())

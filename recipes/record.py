@@ -14,6 +14,7 @@ __all__ = [
     "ChangedInput",
     "Cost",
     "Interval",
+    "Pair",
     "PartQuality",
     "Quality",
     "Record",
@@ -104,6 +105,18 @@ class Quality(PartQuality):
     select_value: float | None = None
 
 
+class Pair(Record):
+    """Two rows that are neighbours by their metric: the difference on the same examples, the mean over the seeds."""
+
+    better: str
+    worse: str
+    difference: float
+    interval: Interval
+    p_value: float
+    seeds: int
+    examples: int
+
+
 class Cost(Record):
     """What the stage cost. `peak_bytes`: the device's; on the CPU the high-water mark of the process, reset before the
     stage, of which `import_bytes` were there before. FLOPs count a multiply-add as two."""
@@ -166,6 +179,8 @@ class Report(Record):
     task: dict[str, Any] = Field(default_factory=dict)
     """name, metric, and for each part: rows, fingerprint."""
     rows: list[Row] = Field(default_factory=list)
+    pairs: list[Pair] = Field(default_factory=list)
+    """Fine-tuned rows from the best to the worst, each with the next; where there are three or more."""
     budget: list[BudgetLine] = Field(default_factory=list)
     failed: dict[str, str] = Field(default_factory=dict)
     """Row id -> the error that stopped it."""

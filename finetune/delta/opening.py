@@ -19,7 +19,7 @@ from compress.core.source import Reference
 from finetune.delta.record import CONFIG, TENSORS, DeltaRecord, base_fingerprint, is_delta, read_record
 from finetune.insertion import insertions
 
-__all__ = ["load_delta", "open_directory", "put_on"]
+__all__ = ["check", "load_delta", "open_directory", "put_on"]
 
 
 def load_delta(base: Bundle | Reference, directory: Path | str) -> Bundle:

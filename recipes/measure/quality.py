@@ -11,7 +11,7 @@ import numpy as np
 from recipes.measure import statistics
 from recipes.record import ChangedInput, PartQuality, Quality
 
-__all__ = ["Scoring", "changed_inputs", "quality"]
+__all__ = ["RESAMPLES", "Scoring", "changed_inputs", "quality"]
 
 RESAMPLES = 1000
 

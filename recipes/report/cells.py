@@ -36,6 +36,11 @@ def _cells(row: Row, baseline: Row | None) -> dict[str, Cell]:
     if row.size:
         cells["parameters"] = Cell(units.count(row.size.parameters))
         cells["size"] = Cell(units.bytes_(row.size.bytes), _smaller(row, baseline))
+        cells["delta"] = Cell(units.bytes_(row.size.delta_bytes)) if row.size.delta_bytes else Cell()
+    if row.size and row.cost and row.cost.trained_parameters:
+        cells["trained"] = _trained(row.cost.trained_parameters, row.size.parameters)
+        peak = f"{units.bytes_(row.cost.peak_bytes)}" if row.cost.peak_bytes else ""
+        cells["took"] = Cell(units.seconds(row.cost.seconds), peak)
     if row.flops:
         cells["flops"] = Cell(units.flops(row.flops))
     if row.cost and row.cost.peak_bytes:
@@ -46,6 +51,11 @@ def _cells(row: Row, baseline: Row | None) -> dict[str, Cell]:
             cells["p"] = Cell(units.probability(row.quality.p_value))
         cells["difference"] = Cell("baseline") if row.baseline else difference_cell(row.quality)
     return cells
+
+
+def _trained(parameters: int, of: int) -> Cell:
+    share = f"{units.plain_number(100 * parameters / of, 2)} %" if parameters < of else ""
+    return Cell(units.count(parameters), share)
 
 
 def _runtime(row: Row) -> str:
@@ -105,6 +115,11 @@ def mean_cells(rows: list[Row], chosen: list[Point]) -> dict[str, Cell]:
     cells = {"id": Cell(rows[0].id, f"mean of {len(rows)}"), "seed": Cell("mean", "± sd")}
     cells["size"] = _spread([row.size.bytes for row in rows if row.size], units.bytes_)
     cells["parameters"] = _spread([row.size.parameters for row in rows if row.size], units.count)
+    cells["delta"] = _spread([row.size.delta_bytes for row in rows if row.size and row.size.delta_bytes], units.bytes_)
+    first = rows[0]
+    if first.cost and first.cost.trained_parameters and first.size:
+        cells["trained"] = _trained(first.cost.trained_parameters, first.size.parameters)
+        cells["took"] = _spread([row.cost.seconds for row in rows if row.cost], units.seconds)
     values = [row.quality.value for row in rows if row.quality]
     cells["quality"] = _spread(values, lambda x: units.score(name, x))
     gaps = [row.quality.difference for row in rows if row.quality and row.quality.difference is not None]

@@ -10,6 +10,7 @@ from recipes.report import units
 from recipes.report.cells import Cell
 from recipes.report.facts import Pair, flat
 from recipes.report.headline import achieved, budget_value, headline
+from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.plots import plots
 from recipes.report.points import describe, points
 from recipes.report.stages import as_yaml, stages
@@ -56,6 +57,8 @@ def _shared(report: Report) -> dict[str, Any]:
         "columns": sorted((column for column in whole.columns if column.key != "p"), key=_is_late),
         "empty": Cell(),
         "plots": plots(report),
+        "neighbours": neighbours(report),
+        "neighbours_caption": CAPTION,
         "budget": [_budget(line, report) for line in report.budget],
         "prediction": is_prediction(report),
         "environment": _environment(report),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from recipes.record import Report
 from recipes.report.cells import Cell
 from recipes.report.headline import budget_value, headline
+from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.table import Column, Table, metric, table
 
 __all__ = ["page"]
@@ -14,7 +15,7 @@ def page(report: Report) -> str:
     """A heading, the headline, the table, the budget, notes and failures."""
     whole = table(report)
     parts = [f"# {_plain(report.name)}", _plain(headline(report)), _table(whole), _plain(whole.caption)]
-    parts += [_budget(report), _notes(report, whole), _failures(report)]
+    parts += [_neighbours(report), _budget(report), _notes(report, whole), _failures(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -49,6 +50,11 @@ def _budget(report: Report) -> str:
         words = f"{line.name}: **{line.verdict}** (asked {asked}, got {measured}{f', {line.row}' if line.row else ''})"
         lines.append(f"- {words}{f'; {_plain(line.reason)}' if line.reason else ''}")
     return "## Budget\n\n" + "\n".join(lines) if lines else ""
+
+
+def _neighbours(report: Report) -> str:
+    lines = [f"- {_plain(pair.words())}" for pair in neighbours(report)]
+    return f"## Neighbours\n\n{CAPTION}\n\n" + "\n".join(lines) if lines else ""
 
 
 def _notes(report: Report, whole: Table) -> str:

@@ -110,6 +110,9 @@ def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
     if has_seeds(report):
         columns.append(Column("seed", "seed"))
     columns.append(Column("parameters", "parameters", keep=1))
+    if any(row.size and row.size.delta_bytes for row in rows):
+        columns.append(Column("trained", "trained", "share", keep=7))
+        columns.append(Column("delta", "delta", keep=6))
     columns.append(Column("size", "size", "smaller by" if any(row.baseline for row in rows) else ""))
     if is_prediction(report):
         columns.append(Column("flops", "FLOPs", "per example", keep=5))
@@ -120,6 +123,8 @@ def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
     columns.append(Column("difference", "difference", "to the baseline", keep=8))
     if any(row.quality and row.quality.p_value is not None for row in rows):
         columns.append(Column("p", "test", keep=3))
+    if any(row.size and row.size.delta_bytes for row in rows):
+        columns.append(Column("took", "training", "peak memory", keep=4))
     for index, point in enumerate(chosen):
         columns.append(Column(f"speed {index}", "speed-up", short(point), keep=7 if index == 0 else 2))
     return tuple(columns)

@@ -8,6 +8,7 @@ from recipes.record import Report
 from recipes.report.cells import Cell
 from recipes.report.comparison import Comparison, as_table
 from recipes.report.headline import budget_value, headline
+from recipes.report.neighbours import neighbours
 from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def _caption(whole: Table) -> str:
 
 def _below(report: Report, whole: Table) -> list[tuple[str, str]]:
     lines = [(f"{name}: {note}", "") for name, note in whole.footnotes]
+    lines += [(pair.words(), "") for pair in neighbours(report)]
     reused = list(dict.fromkeys(row.id for row in report.rows if is_reused(row)))
     if reused and not is_prediction(report):
         lines.append((f"reused, finished earlier and unchanged: {', '.join(reused)}", "dim"))

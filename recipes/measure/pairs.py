@@ -1,0 +1,63 @@
+"""Rows that stand next to each other by their metric, each pair compared on the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from recipes.measure import statistics
+from recipes.measure.quality import RESAMPLES, Scoring
+from recipes.record import Pair
+
+__all__ = ["neighbours"]
+
+
+def neighbours(
+    task: Scoring, logits: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, *, resamples: int = RESAMPLES
+) -> list[Pair]:
+    """The rows from the best to the worst metric, each with the next, and the paired interval of their difference.
+
+    One seed and accuracy: Tango's interval and the exact McNemar test. Otherwise the means over the seeds are compared
+    by a bootstrap over the examples, which are drawn alike for all seeds and both rows; the spread between seeds is
+    not in that interval.
+
+    Args:
+        logits: row -> for each seed (examples, labels), of the same examples; as many seeds for every row.
+        labels: (examples,).
+    """
+    labels = np.asarray(labels)
+    value = {name: float(np.mean([task.score(seed, labels) for seed in seeds])) for name, seeds in logits.items()}
+    order = sorted(value, key=lambda name: -value[name])
+    return [
+        _pair(task, (name, logits[name]), (other, logits[other]), labels, resamples) for name, other in pairwise(order)
+    ]
+
+
+def _pair(
+    task: Scoring,
+    better: tuple[str, Sequence[np.ndarray]],
+    worse: tuple[str, Sequence[np.ndarray]],
+    labels: np.ndarray,
+    resamples: int,
+) -> Pair:
+    (name, above), (other, below) = better, worse
+
+    def difference(index: np.ndarray) -> float:
+        chosen = labels[index]
+        gaps = [task.score(a[index], chosen) - task.score(b[index], chosen) for a, b in zip(above, below, strict=True)]
+        return float(np.mean(gaps))
+
+    if len(above) == 1 and task.metric == "accuracy":
+        right, wrong = (rows[0].argmax(-1) == labels for rows in (above, below))
+        gained, lost = int((right & ~wrong).sum()), int((wrong & ~right).sum())
+        interval = statistics.paired_share_interval(gained, lost, len(labels))
+        p_value = statistics.mcnemar_p_value(gained, lost)
+    else:
+        draws = statistics.bootstrap(difference, len(labels), resamples=resamples, seed=0)
+        interval, p_value = statistics.percentile_interval(draws), statistics.bootstrap_p_value(draws)
+    return Pair(
+        better=name, worse=other, difference=difference(np.arange(len(labels))), interval=interval, p_value=p_value,
+        seeds=len(above), examples=len(labels),
+    )  # fmt: skip
