@@ -62,6 +62,12 @@ class Family:
     """The embedding (positions x heads) that all blocks share, from the base model."""
     embeddings: str | None = None
     """The module that holds all input tables, from the base model."""
+    encoder: str = ""
+    """The module that takes the input and runs the blocks, from the base model; the base model itself unless given."""
+    decoder: str | None = None
+    """The module that attends to what the encoder says of each position, from the base model."""
+    leading_tokens: int = 1
+    """Tokens at the start of every input that a head reads by their place, or that stand for nothing else ([CLS])."""
     word_embedding: str | None = None
     position_embedding: str | None = None
     config: Mapping[str, str] = field(

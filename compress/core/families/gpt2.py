@@ -14,6 +14,7 @@ GPT2 = Family(
     stacked={"attn.c_attn": 3},
     head_attributes={"attn.num_heads": "heads", "attn.split_size": "width"},
     embeddings="wte",
+    leading_tokens=0,
     word_embedding="wte",
     position_embedding="wpe",
     config={"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"},

@@ -22,4 +22,4 @@ VIT = Family(
         "head_size": "head_dim",
     },
 )
-DEIT = replace(VIT, model_type="deit")
+DEIT = replace(VIT, model_type="deit", leading_tokens=2)

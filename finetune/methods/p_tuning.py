@@ -1,0 +1,48 @@
+"""Virtual tokens that an encoder computes, and the head, are trained."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.settings import Count
+from compress.core.sketch import Sketch
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from finetune.prompts.encoder import Kind
+from finetune.prompts.insert_prompt import InsertPrompt, settled
+from finetune.prompts.method import PromptMethod
+from finetune.prompts.start import check_room, draw_encoder
+
+__all__ = ["PTuning"]
+
+
+class PTuning(PromptMethod):
+    """Train virtual tokens through an encoder, and the head; the base stays.  Liu et al. 2021, arXiv 2103.10385.
+
+    P = MLP(LSTM(table)), section 3.2: two bidirectional layers, then two linears with a ReLU between them. The tokens
+    stand where those of `prompt` do. After the training they are computed once and the encoder is thrown away, so
+    what is saved and served is a table of length times width.
+
+    The paper tunes the base together with the prompt on SuperGLUE, and a frozen one at 1e-5 for knowledge probing;
+    the default rate is ours.
+    """
+
+    name: ClassVar[str] = "p_tuning"
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=1e-3, weight_decay=0.0).over(DEFAULT_PLAN)
+
+    length: Count = Field(20, description="virtual tokens")
+    encoder: Kind = Field("lstm", description="what computes the tokens: the paper's LSTM and MLP, or the MLP alone")
+
+    def change(self, sketch: Sketch) -> InsertPrompt:
+        return InsertPrompt(length=self.length, encoder=self.encoder)
+
+    def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
+        check_room(bundle, ctx, self.length)
+        draw_encoder(bundle, ctx)
+        return bundle
+
+    def finish(self, bundle: Bundle, ctx: Context) -> Bundle:
+        return settled(bundle)

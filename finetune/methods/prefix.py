@@ -1,0 +1,45 @@
+"""Keys and values at every layer, and the head, are trained."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.settings import Count, Positive
+from compress.core.sketch import Sketch
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from finetune.prompts.insert_prefix import InsertPrefix, draw
+from finetune.prompts.method import PromptMethod
+
+__all__ = ["Prefix"]
+
+
+class Prefix(PromptMethod):
+    """Train `length` keys and values in every block's attention, and the head: P-tuning v2.
+
+    softmax(q [P_k; K]^T / sqrt(d)) [P_v; V]  in every block and head, 2 L n d parameters in all.
+
+    Liu et al. 2022, arXiv 2110.07602. The keys and values are parameters of their own, without the MLP of Li and Liang
+    2021 (arXiv 2101.00190), which the paper drops for classification; they join inside attention, so that [CLS] and
+    all positions stay where they are. They have no position: they join behind a rotation, and position biases are 0
+    there. T5 and BART get them in the encoder. ALBERT has one physical block, and so one prefix, read at every layer.
+
+    The paper's rates are 5e-3 to 1e-2, its lengths 20 to 128 and its epochs 60 to 100; more epochs are better.
+    """
+
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=8, learning_rate=7e-3, weight_decay=0.0).over(DEFAULT_PLAN)
+
+    length: Count = Field(
+        20, description="keys and values of each block; the paper's easy tasks take 20, hard ones 128"
+    )
+    init_std: Positive = Field(1.0, description="standard deviation of the keys and values at the start")
+
+    def change(self, sketch: Sketch) -> InsertPrefix:
+        return InsertPrefix(length=self.length)
+
+    def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
+        draw(bundle, ctx.generator(), deviation=self.init_std)
+        return bundle

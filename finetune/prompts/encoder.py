@@ -1,0 +1,40 @@
+"""What computes a prompt while it is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Kind", "PromptEncoder"]
+
+Kind = Literal["lstm", "mlp"]
+
+
+class PromptEncoder(nn.Module):
+    """Virtual tokens as a function of their table: MLP(LSTM(table)), or MLP(table).
+
+    The LSTM has two layers and both directions, half as wide each; the MLP two layers with a ReLU between them.
+    Liu et al. 2021, arXiv 2103.10385, section 3.2, and the authors' code.
+
+    Args:
+        kind: `lstm` is the paper's; `mlp` leaves the LSTM out.
+        width: of the word embeddings.
+    """
+
+    def __init__(self, kind: Kind, width: int):
+        super().__init__()
+        self.kind: Kind = kind
+        half = max(1, width // 2)
+        self.lstm: nn.LSTM | None = None
+        if kind == "lstm":
+            self.lstm = nn.LSTM(width, half, num_layers=2, bidirectional=True, batch_first=True)
+        inputs = 2 * half if kind == "lstm" else width
+        self.mlp = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, table: Tensor) -> Tensor:
+        """(length, width) from (length, width), in fp32 also where the model runs in fewer bits."""
+        with torch.autocast(table.device.type, enabled=False):
+            hidden = table if self.lstm is None else self.lstm(table[None])[0][0]
+            return self.mlp(hidden)
