@@ -28,7 +28,7 @@ class Dora(PeftMethod):
     Targets, the ratio of alpha to rank and the plan are those of `lora` here, since the paper tunes decoders.
     """
 
-    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=8, learning_rate=5e-4, warmup=0.06, weight_decay=0.1).over(
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=5e-4, warmup=0.06, weight_decay=0.1).over(
         DEFAULT_PLAN
     )
 

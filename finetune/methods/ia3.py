@@ -27,7 +27,7 @@ class Ia3(PeftMethod):
     Adafactor; nothing pulls the vectors to zero.
     """
 
-    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=8, learning_rate=3e-3, warmup=0.06, weight_decay=0.0).over(
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=3e-3, warmup=0.06, weight_decay=0.0).over(
         DEFAULT_PLAN
     )
 

@@ -28,10 +28,10 @@ class Lora(PeftMethod):
     Of an encoder-decoder roles are those of the encoder; names reach the decoder too.
 
     The rate, warm-up and decay are those of the paper's table 9 for RoBERTa-base (4e-4 or 5e-4, 6 %, 0.1); its 25 to
-    80 epochs are cut to 8.
+    80 epochs are cut to 5.
     """
 
-    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=8, learning_rate=5e-4, warmup=0.06, weight_decay=0.1).over(
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=5e-4, warmup=0.06, weight_decay=0.1).over(
         DEFAULT_PLAN
     )
 

@@ -26,10 +26,11 @@ class Pfeiffer(AdapterMethod):
     last linear. The width is a 16th of the model's: L(2md + m + d) parameters, 894,528 for BERT-base. The paper names
     no start; ours is Houlsby's, near the identity.
 
-    The rate is the paper's, with linear decay, for up to 30 epochs with an early stop.
+    The rate is the paper's, with linear decay, for up to 30 epochs with an early stop, here cut
+    to 6.
     """
 
-    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=10, learning_rate=1e-4).over(DEFAULT_PLAN)
+    default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=6, learning_rate=1e-4).over(DEFAULT_PLAN)
 
     reduction: Count = Field(16, description="the model's width over the bottleneck's")
     width: Count | None = Field(None, description="of the bottleneck, in place of a reduction")
