@@ -14,6 +14,7 @@ from compress.core.settings import Positive
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.core.training import FitResult, TrainPlan
+from compress.quantize.stored import StoreLinears
 from finetune.delta.record import base_fingerprint, delta_bytes
 from finetune.method import Method, only_trained
 from finetune.methods.full import Full
@@ -58,7 +59,8 @@ class Finetune(Stage):
                 f"{self.method.name} moves every weight, and those of a base in {self.base} stay as they are; "
                 "leave out `base`, or take another method"
             )
-        return self.method.refuses(self._stored(sketch))
+        unfit = None if self.base == "fp32" else self._storage().refuses(sketch)
+        return unfit or self.method.refuses(self._stored(sketch))
 
     def adds(self) -> frozenset[State]:
         stored: frozenset[State] = frozenset({"quantized"}) if self.base != "fp32" else frozenset()
@@ -90,10 +92,8 @@ class Finetune(Stage):
         ctx.note(**facts(result), delta_bytes=delta_bytes(bundle.model, kept), select=ctx.evaluate(bundle))
         return bundle
 
-    def _storage(self) -> Change:
-        from compress.quantize.stored import StoreLinears
-
-        return StoreLinears(storage=self.base)
+    def _storage(self) -> StoreLinears:
+        return StoreLinears.model_validate({"storage": self.base})
 
     def _stored(self, sketch: Sketch) -> Sketch:
         """The sketch as the method meets it."""

@@ -202,7 +202,7 @@ def bundle_facts(
         save_delta(bundle.to("cpu"), result, base=base, at=at)
     return {
         "runtime": "pytorch",
-        "precision": _storage(bundle),
+        "precision": _precision(bundle),
         "states": sorted(bundle.states),
         "cut": {},
         "select_value": select_value,
@@ -210,7 +210,9 @@ def bundle_facts(
     }
 
 
-def _storage(bundle: Bundle) -> str:
+def _precision(bundle: Bundle) -> str:
     """How the linears of its blocks are stored."""
-    stored = [str(getattr(change, "storage", "")) for change in bundle.changes if change.kind == "store_linears"]
-    return stored[-1] if stored and "quantized" in bundle.states else "fp32"
+    from finetune.merge.stage import stored_as
+
+    storage = stored_as(bundle)
+    return "fp32" if storage is None else storage.storage

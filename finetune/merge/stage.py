@@ -14,9 +14,10 @@ from compress.core.errors import Refusal
 from compress.core.merged import Merged
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
+from compress.quantize.stored import StoreLinears, to_dense
 from finetune.insertion import Insertion, insertions
 
-__all__ = ["Merge"]
+__all__ = ["Merge", "stored_as"]
 
 
 class Merge(Stage):
@@ -51,8 +52,6 @@ class Merge(Stage):
         self._refuse(standing)
         storage = stored_as(bundle)
         if storage and (standing or self.to == "dense"):
-            from compress.quantize.stored import to_dense
-
             bundle = to_dense(bundle)
         for insertion in reversed(standing):
             insertion.merge(bundle)
@@ -80,8 +79,7 @@ class Merge(Stage):
             )
 
 
-def stored_as(bundle: Bundle) -> Change | None:
+def stored_as(bundle: Bundle) -> StoreLinears | None:
     """The change that stores the linears of the bundle in fewer bits, where one stands."""
-    if "quantized" not in bundle.states:
-        return None
-    return next(change for change in reversed(bundle.changes) if change.kind == "store_linears")
+    stored = [change for change in bundle.changes if isinstance(change, StoreLinears)]
+    return stored[-1] if stored and "quantized" in bundle.states else None
