@@ -46,6 +46,7 @@ class AddZeroBiases(Insertion):
         for linear in _linears(bundle):
             if getattr(linear, "bias", None) is None:
                 put(bundle.model, linear, Biased(linear))
+        bundle.states = bundle.states | {"adapted"}
         return bundle
 
     def inserted(self, bundle: Bundle) -> frozenset[str]:

@@ -54,6 +54,7 @@ class InsertAdapters(Insertion):
         for place in self.places:
             for first, last, norm in _ends(bundle.model, bundle.family, place):
                 self._insert(bundle.model, first, last, norm)
+        bundle.states = bundle.states | {"adapted"}
         return bundle
 
     def inserted(self, bundle: Bundle) -> frozenset[str]:

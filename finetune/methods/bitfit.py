@@ -50,8 +50,6 @@ class Bitfit(Method):
         made = bundle.changes[-1:]
         if made and isinstance(made[0], (AddBiases, AddZeroBiases)):
             ctx.note(added_biases=_zeros(bundle, bias_names(bundle) - head_names(bundle)))
-        if made and isinstance(made[0], AddZeroBiases):
-            bundle.states = bundle.states | {"adapted"}
         return bundle
 
     def refuses(self, sketch: Sketch) -> str | None:

@@ -17,14 +17,14 @@ __all__ = ["Houlsby"]
 
 
 class Houlsby(AdapterMethod):
-    """Train adapters behind attention and feed-forward network, the norms and the head.
+    """Train two adapters in each block, the norms and the head.  Houlsby et al. 2019, arXiv 1902.00751.
 
     y <- y + up(gelu(down(y)))  for the y of a sub-layer's last linear, before the residual sum and the norm.
 
-    Houlsby et al. 2019, arXiv 1902.00751, section 2.1. 2L(2md + m + d) parameters: 2,379,264 for BERT-base at width 64.
-    The start is near the identity: a truncated normal of 1e-3, as in the authors' code (the paper says 1e-2), and zero
-    biases. In their code dropout stands between linear and adapter; here it follows the adapter, since every family
-    has the linear at a place of its own and many apply dropout as a function: in evaluation both are the same.
+    Section 2.1: 2L(2md + m + d) parameters, 2,379,264 for BERT-base at width 64. The start is near the identity: a
+    truncated normal of 1e-3, as in the authors' code (the paper says 1e-2), and zero biases. In their code dropout
+    stands between linear and adapter; here it follows the adapter, since the linear is what every family has, while
+    some apply dropout as a function and others not at all. In evaluation both are the same.
 
     The paper's best rate is 3e-4, with warmup over a tenth of the steps and linear decay, for 3 or 20 epochs.
     """

@@ -16,13 +16,13 @@ __all__ = ["Parallel"]
 
 
 class Parallel(AdapterMethod):
-    """Train an adapter parallel to each feed-forward network, and the head.
+    """Train adapters beside the feed-forward networks, and the head.  He et al. 2022, arXiv 2110.04366.
 
     y <- y + 4 up(relu(down(x)))  for the input x and the output y of the sub-layer, before the residual sum.
 
-    He et al. 2022, arXiv 2110.04366, section 4.6, the "scaled parallel adapter": it starts as LoRA does, the way down
-    uniform (Kaiming) and the way up zero, so that the first answer is the base's to the bit. L(2md + m + d) parameters.
-    The paper has widths of 16 (classification) and 512 (summaries).
+    Their "scaled parallel adapter" of section 4.6. It starts as LoRA does, the way down uniform (Kaiming) and the way
+    up zero, so that the first answer is the base's to the bit. L(2md + m + d) parameters. The authors' widths are 16
+    for GLUE, beside prefixes, and 512 for summaries.
 
     The plan is that of the authors' script for GLUE: 1e-4, a decay of 0.1, warmup over 0.06 of the steps; its
     10 epochs are cut to 6.

@@ -16,18 +16,17 @@ __all__ = ["Pfeiffer"]
 
 
 class Pfeiffer(AdapterMethod):
-    """Train one adapter after each feed-forward network, and the head.
+    """Train one adapter in each block, and the head.  Pfeiffer et al. 2021 (AdapterFusion), arXiv 2005.00247.
 
     norm(s) <- norm(s + up(relu(down(norm(s)))))  for the sum s of the feed-forward network and its residual.
 
-    Pfeiffer et al. 2021 (AdapterFusion), arXiv 2005.00247, appendix A: the adapter reads what the norm gives, its
-    residual is what the network gives, and the norm, which is not trained, is used again. Where a family's norms stand
-    before the sub-layers (ModernBERT, T5, GPT-2, ViT) there is none to use again, and the adapter follows the network's
-    last linear. The width is a 16th of the model's: L(2md + m + d) parameters, 894,528 for BERT-base. The paper names
-    no start; ours is Houlsby's, near the identity.
+    The placement that the paper's search found, also Pfeiffer et al. 2020 (MAD-X), arXiv 2005.00052, eq. 1: the
+    adapter reads what the norm gives, its residual is what the network gives, and the norm, which is not trained, is
+    used again. Where a family's norms stand before the sub-layers (ModernBERT, T5, GPT-2, ViT) there is none to use
+    again, and the adapter follows the network's last linear. The width is a 16th of the model's: L(2md + m + d)
+    parameters, 894,528 for BERT-base. The start is Houlsby's, near the identity.
 
-    The rate is the paper's, with linear decay, for up to 30 epochs with an early stop, here cut
-    to 6.
+    The rate is the paper's, with linear decay; up to 30 epochs with an early stop there, 6 here.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=6, learning_rate=1e-4).over(DEFAULT_PLAN)
