@@ -255,7 +255,7 @@ def _walk(recipe: Recipe, nodes: tuple[Node, ...], source: Bundle, errors: list[
 def _step(node: Node, bundle: Bundle) -> Step:
     before = bundle.sketch()
     unmerged = before.states & {"adapted", "quantized"} - node.stage.bears
-    refusal = node.stage.refuses(before) or (_UNMERGED.format(id=node.id, start=node.start) if unmerged else None)
+    refusal = _UNMERGED.format(id=node.id, start=node.start) if unmerged else node.stage.refuses(before)
     if refusal:
         raise Refusal(refusal)
     change = node.stage.guess(before)
