@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.matrix import is_transposed
+from compress.core.storage.linear import StoredLinear
 from compress.core.wrapped import put
 from finetune.insertion import Insertion
 from finetune.lora.merging import merged_bias, merged_weight
@@ -51,8 +52,9 @@ class PeftInsertion(Insertion):
         model: Any = bundle.model
         linears = target_linears(bundle, self.targets)
         self.check(linears)
-        with trainability_kept(model), storage_told(model, linears):
-            inject_adapter_in_model(self.config(bundle, linears), model, adapter_name=ADAPTER)
+        config = self.config(bundle, linears)
+        with trainability_kept(model), storage_told(model, linears), plain_without_weights(model, linears):
+            inject_adapter_in_model(config, model, adapter_name=ADAPTER)
         del model.peft_config
         layers = inserted_layers(model)
         for layer in layers.values():
@@ -138,3 +140,22 @@ def storage_told(model: nn.Module, linears: dict[str, nn.Module]) -> Iterator[No
         for name in told:
             del vars(model)[name]
         vars(model).update(before)
+
+
+@contextmanager
+def plain_without_weights(model: nn.Module, linears: dict[str, nn.Module]) -> Iterator[None]:
+    """Inside a `with` plain linears stand for those stored in few bits on the meta device.
+
+    There PEFT misses what bitsandbytes' weights know of themselves; the shapes are the same.
+    """
+    stored: list[Any] = [linear for linear in linears.values() if isinstance(linear, StoredLinear)]
+    pairs = [
+        (linear, nn.Linear(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta"))
+        for linear in stored
+        if linear.weight.is_meta
+    ]
+    for linear, plain in pairs:
+        put(model, linear, plain)
+    yield
+    for linear, plain in pairs:
+        put(model, plain, linear)

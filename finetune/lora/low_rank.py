@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
-from compress.core.matrix import is_transposed
+from compress.core.matrix import is_transposed, matrix
 from compress.core.settings import Count, Fraction, Positive
+from compress.core.storage.linear import StoredLinear
 from finetune.lora.insertion import ADAPTER, PeftInsertion
 from finetune.lora.targets import check_rank
 
@@ -53,12 +55,22 @@ class InsertLora(PeftInsertion):
     @torch.no_grad()
     def _start(self, layers: dict[str, Any]) -> None:
         super()._start(layers)
-        if not self.magnitude:
-            return
-        from peft.utils.integrations import dequantize_module_weight
+        for layer in layers.values() if self.magnitude else ():
+            linear = layer.base_layer
+            weight = linear.dense(torch.float32) if isinstance(linear, StoredLinear) else matrix(linear).float()
+            # PEFT takes this norm in the base's own precision, and that of forward in fp32: in bf16 the two differ.
+            magnitude = layer.lora_magnitude_vector[ADAPTER]
+            magnitude.weight.copy_(torch.linalg.norm(weight, dim=1))
+            if isinstance(linear, StoredLinear):
+                magnitude.register_forward_pre_hook(with_dense_base, with_kwargs=True)
 
-        for layer in layers.values():
-            weight = dequantize_module_weight(layer.base_layer).float()
-            # PEFT takes the norm in the base's own precision, and forward in fp32: the two would differ in bf16.
-            rows = weight.T if is_transposed(layer.base_layer) else weight
-            layer.lora_magnitude_vector[ADAPTER].weight.copy_(torch.linalg.norm(rows, dim=1))
+
+def with_dense_base(module: nn.Module, args: tuple[Tensor, ...], given: dict[str, Any]) -> tuple[Any, Any]:
+    """A hook for PEFT's DoRA: the base as it computes, in place of PEFT's own reading of what is stored.
+
+    bitsandbytes' reading of 4 bits on a CPU is wrong where the width is no multiple of a block (64). The hook has no
+    state, so a copied model can share it.
+    """
+    linear = given["base_layer"]
+    weight = linear.dense(args[0].dtype) if isinstance(linear, StoredLinear) else matrix(linear)
+    return args, {**given, "base_layer": SimpleNamespace(weight=weight, bias=linear.bias)}

@@ -8,6 +8,7 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.matrix import is_transposed
+from compress.core.wrapped import unwrapped
 from finetune.lora.insertion import PeftInsertion
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ class InsertIa3(PeftInsertion):
     def config(self, bundle: Bundle, linears: dict[str, nn.Module], **more: Any) -> PeftConfig:
         from peft import IA3Config
 
-        down = {id(linear) for linear in bundle.family.block_parts(bundle.model, "down")}
+        down = {id(unwrapped(linear)) for linear in bundle.family.block_parts(bundle.model, "down")}
         return IA3Config(
             target_modules=list(linears),
-            feedforward_modules=[path for path, linear in linears.items() if id(linear) in down],
+            feedforward_modules=[path for path, linear in linears.items() if id(unwrapped(linear)) in down],
             fan_in_fan_out=any(is_transposed(linear) for linear in linears.values()),
             **more,
         )
