@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from recipes.record import BudgetLine, Row, Speed
 
@@ -36,7 +36,8 @@ def judge(budget: Budget | None, rows: Sequence[Row]) -> list[BudgetLine]:
         return []
     smaller = [row for row in rows if not row.baseline and row.size is not None]
     answering = [row for row in smaller if row.quality is not None]
-    return max((_lines(budget, row) for row in answering or smaller), key=_worth, default=[])
+    lines = max((_lines(budget, row) for row in answering or smaller), key=_worth, default=[])
+    return lines if budget.training_memory is None else [*lines, _training_memory(budget.training_memory, rows)]
 
 
 def _worth(lines: list[BudgetLine]) -> tuple[int, float]:
@@ -59,6 +60,20 @@ def _size(asked: int, row: Row) -> BudgetLine:
     measured = row.size.bytes if row.size else None
     met = measured is not None and measured <= asked
     return BudgetLine(name="size", asked=asked, measured=measured, row=row.id, verdict="met" if met else "missed")
+
+
+def _training_memory(asked: int, rows: Sequence[Row]) -> BudgetLine:
+    """The stage that took the most: all of the device's memory; on the CPU what was not there before the stage."""
+    costs = [(row.id, row.cost) for row in rows if row.cost and row.cost.trained_parameters and row.cost.peak_bytes]
+    taken = [(int(cost.peak_bytes or 0) - (cost.import_bytes or 0), id) for id, cost in costs]
+    if not taken:
+        return BudgetLine(
+            name="training_memory", asked=asked, measured=None, row=None, verdict="not decidable",
+            reason="no stage trained",
+        )  # fmt: skip
+    most, id = max(taken)
+    verdict: Literal["met", "missed"] = "met" if most <= asked else "missed"
+    return BudgetLine(name="training_memory", asked=asked, measured=most, row=id, verdict=verdict)
 
 
 def _speedup(asked: float, row: Row) -> BudgetLine:

@@ -64,6 +64,9 @@ class Budget(Settings):
     )
     speedup: Positive | None = Field(None, description="times the speed of the baseline in PyTorch fp32")
     metric_drop: Fraction | None = Field(None, description="largest loss of the task's metric; 0.02 is two points")
+    training_memory: Annotated[int, Field(ge=1), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)] | None = Field(
+        None, description="peak of every training stage, without what the process held before: 4GB"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-__all__ = ["autocast", "bf16_supported"]
+__all__ = ["autocast", "autocasts", "bf16_supported"]
 
 
 def bf16_supported(device: torch.device) -> bool:
@@ -21,3 +21,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "bf16" or (precision == "auto" and bf16_supported(device)):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def autocasts(device: torch.device) -> bool:
+    """Whether linears on `device` choose their own precision now; never on the meta device, which knows no autocast."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)

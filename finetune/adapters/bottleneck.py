@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from compress.core.precision import autocasts
+
 __all__ = ["Activation", "Bottleneck"]
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
@@ -47,7 +49,7 @@ class Bottleneck(nn.Module):
         self._start(init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(x.device.type):
+        if not autocasts(x.device):
             x = x.to(self.down.weight.dtype)
         found: Tensor = self.up(self.activation(self.down(x)))
         return found if self.scaling == 1.0 else found * self.scaling

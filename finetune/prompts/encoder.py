@@ -29,12 +29,12 @@ class PromptEncoder(nn.Module):
         half = max(1, width // 2)
         self.lstm: nn.LSTM | None = None
         if kind == "lstm":
-            self.lstm = nn.LSTM(width, half, num_layers=2, bidirectional=True, batch_first=True)
+            self.lstm = nn.LSTM(width, half, num_layers=2, bidirectional=True)
         inputs = 2 * half if kind == "lstm" else width
         self.mlp = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward(self, table: Tensor) -> Tensor:
         """(length, width) from (length, width), in fp32 also where the model runs in fewer bits."""
-        with torch.autocast(table.device.type, enabled=False):
-            hidden = table if self.lstm is None else self.lstm(table[None])[0][0]
+        with torch.autocast("cpu" if table.is_meta else table.device.type, enabled=False):
+            hidden = table if self.lstm is None else self.lstm(table)[0]
             return self.mlp(hidden)

@@ -6,7 +6,7 @@ import pytest
 
 from recipes.budget import judge, main_speed
 from recipes.recipe import Budget
-from recipes.record import Quality, Row, Size, Speed
+from recipes.record import Cost, Quality, Row, Size, Speed
 
 
 def row(id: str, *, bytes: int = 10, ratio: float = 3.0, difference=(-0.01, (-0.02, 0.0)), **fields) -> Row:
@@ -72,3 +72,14 @@ def test_the_baseline_meets_no_budget():
         "speedup": "not decidable",
         "metric_drop": "not decidable",
     }
+
+
+def test_every_stage_that_trains_must_stay_below_the_memory():
+    def trained(id: str, peak: int) -> Row:
+        return row(id, cost=Cost(seconds=1, peak_bytes=peak + 100, import_bytes=100, trained_parameters=5))
+
+    small, large = trained("small", 900), trained("large", 2000)
+    line = judge(Budget(training_memory="1kB"), [small, large])[-1]
+    assert (line.name, line.verdict, line.row, line.measured) == ("training_memory", "missed", "large", 2000)
+    assert verdicts(judge(Budget(training_memory="1kB"), [small])) == {"training_memory": "met"}
+    assert verdicts(judge(Budget(training_memory="1kB"), [row("a")])) == {"training_memory": "not decidable"}
