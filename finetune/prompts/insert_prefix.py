@@ -42,6 +42,7 @@ class InsertPrefix(Insertion):
             else:
                 stock: Any = type(attention)
                 attention.__class__ = with_prefix(stock)
+        bundle.states = bundle.states | {"adapted"}
         return bundle
 
     def inserted(self, bundle: Bundle) -> frozenset[str]:

@@ -43,6 +43,7 @@ class InsertPrompt(Insertion):
             decoder.register_forward_pre_hook(prompt.widen, with_kwargs=True)
         else:
             encoder.register_forward_hook(prompt.out)
+        bundle.states = bundle.states | {"adapted"}
         return bundle
 
     def inserted(self, bundle: Bundle) -> frozenset[str]:
