@@ -51,6 +51,9 @@ class Finetune(Stage):
     def plan(self) -> TrainPlan:
         return self.train.over(self.method.plan())
 
+    def moves(self, bundle: Bundle) -> frozenset[str] | None:
+        return None if self.method.whole else self.method.trainable(bundle)
+
     def refuses(self, sketch: Sketch) -> str | None:
         if sketch.states & {"adapted", "quantized"}:
             return "the model is tuned already, and what was put into it is not merged; put `merge` before this stage"

@@ -13,6 +13,7 @@ from torch import nn
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
 from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device, trained_parameters
+from finetune.delta.record import delta_bytes
 from recipes.flops import activation_bytes, forward_flops
 from recipes.mistakes import in_one
 from recipes.plan import SOURCE, Plan, Step, plan
@@ -40,6 +41,7 @@ def check(recipe: Recipe) -> Report:
     check_training(planned, default_device())
     length = int(getattr(recipe.task, "max_length", None) or DEFAULT_LENGTH)
     rows = [_source_row(planned, length), *(_row(planned, step, length) for step in planned.steps)]
+    rows = _on_their_bases(planned, rows)
     task = {"name": recipe.task.name, "metric": recipe.task.metric, "labels": list(recipe.task.label_names)}
     return Report(name=recipe.name, recipe=recipe.dump(), task=task, rows=rows)
 
@@ -141,6 +143,18 @@ def _row(planned: Plan, step: Step, length: int) -> Row:
         return _exported(row, step)
     train = stage.plan()
     return _with_cost(row, step, train, length) if train else row
+
+
+def _on_their_bases(planned: Plan, rows: list[Row]) -> list[Row]:
+    """The rows with deltas as large as their base and themselves, as they are saved."""
+    sizes = {row.id: row.size for row in rows}
+    for step in planned.steps:
+        names, base = step.node.stage.moves(step.bundle), sizes[step.node.start]
+        size = sizes[step.node.id]
+        if names is not None and base is not None and size is not None:
+            own = delta_bytes(step.bundle.model, names)
+            sizes[step.node.id] = size.model_copy(update={"bytes": base.bytes + own, "delta_bytes": own})
+    return [row.model_copy(update={"size": sizes[row.id]}) for row in rows]
 
 
 def _exported(row: Row, step: Step) -> Row:

@@ -63,6 +63,10 @@ class Stage(Choice):
         """The complete plan of its main training, or None where it does not train; for the prediction of cost."""
         return None
 
+    def moves(self, bundle: Bundle) -> frozenset[str] | None:
+        """Names of the parameters that its training moves in the model as it has changed it; None: it may move all."""
+        return None
+
     def packages(self) -> tuple[tuple[str, str], ...]:
         """(package, extra) pairs that must be installed."""
         return ()
