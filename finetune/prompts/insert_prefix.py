@@ -35,7 +35,7 @@ class InsertPrefix(Insertion):
         for attention, width in attentions(bundle):
             if hasattr(attention, "prefix"):
                 raise Refusal("the model has a prefix already", advice="tune the base, or choose another method")
-            with next(attention.parameters()).device:
+            with bundle.device:
                 attention.prefix = Prefix(self.length, width)
             if takes_functions(attention):
                 attention.config = Redirected(attention.config)

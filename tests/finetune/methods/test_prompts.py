@@ -171,6 +171,69 @@ def test_the_stage_trains_so_and_its_delta_loads_again(
         Merge().run(again, ctx)
 
 
+@pytest.mark.parametrize("base", ["bf16", "int8", "nf4"])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [(METHODS[0], "roberta"), (METHODS[1], "t5"), (METHODS[2], "bert"), (METHODS[2], "gpt2"), (METHODS[2], "deberta")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_on_a_base_in_fewer_bits_it_moves_after_an_evaluation_too(method: Method, name: str, base: Any) -> None:
+    torch.manual_seed(0)
+    bundle = tiny_bundle(name)
+    bundle = bundle.changed_by(Finetune(method=method, base=base).guess(bundle.sketch()))
+    names = method.trainable(bundle)
+    assert {bundle.model.get_parameter(path).dtype for path in names} == {torch.float32}
+    answers(bundle)
+    before = state(bundle)
+    few_steps(bundle, names)
+    assert {path for path, tensor in state(bundle).items() if not torch.equal(tensor, before[path])} == names
+
+
+def test_p_tuning_on_a_stored_base_loads_again(context: Make, tmp_path: Path) -> None:
+    source = tiny_bundle("bert")
+    after = Finetune(method=METHODS[1], base="nf4", train=SHORT).run(source.copy(), context())
+    assert [change.kind for change in after.changes] == ["store_linears", "insert_prompt"]
+    finetune.save_delta(after, tmp_path)
+    assert torch.equal(answers(finetune.load(source, tmp_path)), answers(after))
+
+
+def test_a_prompt_and_a_prefix_take_turns_on_one_base(context: Make, tmp_path: Path) -> None:
+    source = tiny_bundle("mpnet")
+    untouched, deltas = answers(source), finetune.Deltas(source)
+    expected = {}
+    for method in METHODS:
+        after = Finetune(method=method, train=SHORT).run(source.copy(), context())
+        finetune.save_delta(after, tmp_path / method.name)
+        deltas.add(method.name, tmp_path / method.name)
+        expected[method.name] = answers(after)
+    for name in ("prefix", "prompt", "p_tuning", "prefix"):
+        assert torch.equal(answers(deltas.use(name)), expected[name])
+    assert torch.equal(answers(deltas.use(None)), untouched)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["bert", "t5", "gpt2", "deberta-v2", "modernbert", "mpnet", "vit"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_on_cuda_it_answers_and_trains_as_on_the_cpu(method: Method, name: str) -> None:
+    torch.manual_seed(0)
+    bundle = tiny_bundle(name)
+    bundle = bundle.changed_by(method.change(bundle.sketch()))
+    expected, names = answers(bundle), method.trainable(bundle)
+    bundle.to("cuda")
+    inputs = {key: value.cuda() for key, value in tiny_inputs(bundle).items()}
+    with torch.no_grad():
+        assert torch.allclose(bundle.model(**inputs).logits.cpu(), expected, atol=1e-3)
+    bundle.model.train()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        bundle.model(**inputs).logits.float().square().sum().backward()
+    gradients = [bundle.model.get_parameter(path).grad for path in names]
+    assert all(g is not None and g.device.type == "cuda" and g.isfinite().all() for g in gradients)
+    inserted = method.change(bundle.sketch())
+    fresh = tiny_bundle(name).to("cuda")
+    fresh = fresh.changed_by(inserted)
+    assert {fresh.model.get_parameter(path).device.type for path in inserted.inserted(fresh)} == {"cuda"}  # type: ignore[attr-defined]
+
+
 def test_of_p_tuning_only_the_table_is_kept(context: Make) -> None:
     method, ctx = PTuning(length=4), context()
     after = Finetune(method=method, train=SHORT).run(tiny_bundle("albert"), ctx)
