@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from compress.core.training import Batch, Hook, Objective
 from finetune.lora.insertion import ADAPTER, inserted_layers
 
-__all__ = ["Allocation", "Orthogonal", "budget", "keep_largest", "orthogonality", "triplet_scores"]
+__all__ = ["Allocation", "Orthogonal", "budget", "keep_largest", "orthogonality", "triplet", "triplet_scores"]
 
 Triplet = tuple[Tensor, Tensor, Tensor]
 """A (rank, in), E (rank, 1), B (out, rank)."""

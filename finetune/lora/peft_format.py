@@ -62,6 +62,8 @@ def write(bundle: Bundle, insertion: PeftInsertion, directory: Path | str, *, ba
         bundle, linears, task_type=task, modules_to_save=modules or None, base_model_name_or_path=base,
         inference_mode=True,
     )  # fmt: skip
+    # A linear that is stored in few bits was transposed before that, and the reader's base is not stored so.
+    config.fan_in_fan_out |= any(getattr(linear, "transposed", False) for linear in linears.values())
     if isinstance(insertion, InsertAdalora) and insertion.ranks:
         config.rank_pattern = _rank_pattern(insertion, layers)
     config.save_pretrained(str(directory))

@@ -101,12 +101,12 @@ def test_a_fit_leaves_the_asked_rank_and_the_report_has_it(make_context_: Make) 
     assert {path: len(triplet(layer)[1]) for path, layer in layers.items()} == ranks
     assert all((triplet(layer)[1] != 0).all() for layer in layers.values())
     insertion = after.changes[-1]
-    assert dict(insertion.ranks) == ranks  # type: ignore[attr-defined]
+    assert dict(insertion.ranks) == ranks
     again = insertion.apply(tiny_bundle("bert"))
     again.model.load_state_dict(after.model.state_dict())
     assert torch.equal(logits(again), logits(after))
     before = logits(after)
-    insertion.merge(after)  # type: ignore[attr-defined]
+    insertion.merge(after)
     torch.testing.assert_close(logits(after), before, atol=1e-5, rtol=1e-5)
 
 
@@ -118,7 +118,7 @@ def fitted(task: TextClassification, splits: Splits, *hooks: Any, **settings: An
     return bundle
 
 
-@pytest.mark.parametrize("stop", [8, 17])
+@pytest.mark.parametrize("stop", [pytest.param(8, marks=pytest.mark.slow), 17])
 def test_a_kill_changes_no_bit(task: TextClassification, splits: Splits, tmp_path: Path, stop: int) -> None:
     whole = fitted(task, splits, StopAfter(10**9))
     settings = {"directory": tmp_path, "checkpointing": EVERY_STEP}

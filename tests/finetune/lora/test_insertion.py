@@ -16,18 +16,18 @@ from compress.core.wrapped import linear_shape
 from finetune.insertion import Insertion
 from finetune.lora.insertion import inserted_layers
 from finetune.lora.targets import target_linears
-from finetune.method import Method
+from finetune.method import Method, only_trained
 from finetune.methods.adalora import Adalora
 from finetune.methods.dora import Dora
 from finetune.methods.ia3 import Ia3
 from finetune.methods.lora import Lora
 from finetune.parts import head_names
 from finetune.training import activations_recomputed
+from tests.finetune.lora.cases import METHODS, cases
 from tests.finetune.methods.steps import few_steps
 from tests.finetune.methods.test_counts import ALBERT_BASE, on_meta
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 
-METHODS = (Lora(), Dora(), Ia3(), Adalora())
 BY_NAME = [pytest.param(method, id=method.name) for method in METHODS]
 FUSED = ("gpt2", "modernbert", "deberta")
 BERT_LAYERS, WIDTH, NEURONS = 12, 768, 3072
@@ -46,8 +46,7 @@ def logits(bundle: Bundle) -> Tensor:
     return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
-@pytest.mark.parametrize("method", BY_NAME)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("name", "method"), cases(*FAMILIES))
 def test_the_start_the_steps_and_the_merge(name: str, method: Method) -> None:
     bundle = tiny_bundle(name)
     kind, before, base = type(bundle.model), logits(bundle), copy.deepcopy(bundle.model.state_dict())
@@ -70,8 +69,7 @@ def test_the_start_the_steps_and_the_merge(name: str, method: Method) -> None:
     torch.testing.assert_close(logits(bundle), after, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", BY_NAME)
-@pytest.mark.parametrize("name", ["bert", "albert", *FUSED])
+@pytest.mark.parametrize(("name", "method"), cases("bert", "albert", *FUSED))
 def test_a_copy_is_a_model_of_its_own(name: str, method: Method) -> None:
     bundle, _ = put_in(method, tiny_bundle(name))
     before = logits(bundle)
@@ -80,8 +78,7 @@ def test_a_copy_is_a_model_of_its_own(name: str, method: Method) -> None:
     assert torch.equal(logits(bundle), before) and not torch.allclose(logits(twin), before, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", BY_NAME)
-@pytest.mark.parametrize("name", ["bert", "t5", *FUSED])
+@pytest.mark.parametrize(("name", "method"), cases("bert", "t5", *FUSED))
 def test_activations_can_be_recomputed(name: str, method: Method) -> None:
     gradients = []
     for recompute in (False, True):
@@ -97,6 +94,20 @@ def test_activations_can_be_recomputed(name: str, method: Method) -> None:
     assert gradients[0]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("name", "method"), cases("bert", "gpt2", "t5"))
+def test_autocast_reaches_every_tensor(name: str, method: Method) -> None:
+    bundle, change = put_in(method, tiny_bundle(name))
+    few_steps(bundle, change.inserted(bundle))  # past the zeros of the start, which hide gradients
+    with only_trained(bundle.model, change.inserted(bundle)):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = bundle.model(**tiny_inputs(bundle)).logits.float().square().sum()
+        loss.backward()
+    for path in change.inserted(bundle):
+        gradient = bundle.model.get_parameter(path).grad
+        assert gradient is not None and gradient.dtype == torch.float32
+        assert gradient.isfinite().all() and gradient.any(), path
 
 
 @pytest.mark.parametrize("method", BY_NAME)

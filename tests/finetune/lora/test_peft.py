@@ -25,7 +25,8 @@ from finetune.methods.dora import Dora
 from finetune.methods.ia3 import Ia3
 from finetune.methods.lora import Lora
 from finetune.parts import head_names
-from tests.finetune.lora.test_insertion import BY_NAME, logits, put_in
+from tests.finetune.lora.cases import cases
+from tests.finetune.lora.test_insertion import logits, put_in
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
 
@@ -47,18 +48,20 @@ def plain(method: Method, bundle: Bundle) -> Any:
     from peft import IA3Config, LoraConfig, get_peft_model
 
     change = method.change(bundle.sketch())
-    linears = target_linears(bundle, change.targets)  # type: ignore[attr-defined]
+    linears = target_linears(bundle, change.targets)
     given: dict[str, Any] = {"target_modules": list(linears), "fan_in_fan_out": bundle.config.model_type == "gpt2"}
     if isinstance(method, Ia3):
         down = {id(module) for module in bundle.family.block_parts(bundle.model, "down")}
         given["feedforward_modules"] = [path for path, linear in linears.items() if id(linear) in down]
-        return get_peft_model(bundle.model, IA3Config(**given))  # type: ignore[arg-type]
+        return get_peft_model(bundle.model, IA3Config(**given))
     config = LoraConfig(r=8, lora_alpha=16, use_dora=isinstance(method, Dora), **given)
-    return get_peft_model(bundle.model, config)  # type: ignore[arg-type]
+    return get_peft_model(bundle.model, config)
 
 
-@pytest.mark.parametrize("method", [pytest.param(m, id=m.name) for m in (Lora(), Dora(), Ia3())])
-@pytest.mark.parametrize("name", ["bert", "albert", "gpt2", "modernbert", "deberta-v2", "t5"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    cases("bert", "albert", "gpt2", "modernbert", "deberta-v2", "t5", methods=(Lora(), Dora(), Ia3())),
+)
 def test_the_same_numbers_as_plain_peft(name: str, method: Method) -> None:
     ours, theirs = tiny_bundle(name), tiny_bundle(name)
     ours, change = put_in(method, ours)
@@ -114,8 +117,7 @@ def opened_by_peft(base: Path, directory: Path, bundle: Bundle) -> Tensor:
     return model.eval()(**tiny_inputs(bundle)).logits
 
 
-@pytest.mark.parametrize("method", BY_NAME)
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize(("name", "method"), cases(*SEVERAL))
 def test_peft_opens_what_is_written(name: str, method: Method, tmp_path: Path) -> None:
     base, directory = tmp_path / "base", tmp_path / "delta"
     with warnings.catch_warnings():
@@ -135,8 +137,7 @@ def test_peft_opens_what_is_written(name: str, method: Method, tmp_path: Path) -
     assert set(config["modules_to_save"]) == {path.split(".")[0] for path in head_names(bundle)}
 
 
-@pytest.mark.parametrize("method", BY_NAME)
-@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize(("name", "method"), cases("bert", "gpt2"))
 def test_the_files_are_those_that_peft_writes(name: str, method: Method, tmp_path: Path) -> None:
     from peft import PeftModel
     from safetensors.torch import load_file
@@ -146,7 +147,7 @@ def test_the_files_are_those_that_peft_writes(name: str, method: Method, tmp_pat
     bundle, insertion = tuned(name, method)
     write(bundle, insertion, tmp_path / "ours", base=str(base))
     warnings.filterwarnings("ignore", message="Adapter 'default': . LoRA tensor")  # of rank 0, which is right here
-    model = PeftModel.from_pretrained(type(bundle.model).from_pretrained(base), str(tmp_path / "ours"))  # type: ignore
+    model = PeftModel.from_pretrained(type(bundle.model).from_pretrained(base), str(tmp_path / "ours"))
     model.save_pretrained(str(tmp_path / "theirs"))
     ours, theirs = (load_file(tmp_path / who / TENSORS) for who in ("ours", "theirs"))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
