@@ -10,9 +10,11 @@ from compress.core.change import Change, change_from_data
 from compress.core.choice import import_all
 from compress.core.errors import UnknownName
 
-__all__ = ["RECORD", "history", "read_record"]
+__all__ = ["HALF", "RECORD", "history", "read_record"]
 
 RECORD = "trimformer.json"
+HALF = "bf16"
+"""Its field for the paths of linears that are stored in bf16."""
 
 
 def read_record(directory: Path) -> dict[str, Any]:

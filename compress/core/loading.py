@@ -12,9 +12,11 @@ from torch import nn
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
-from compress.core.history import history, read_record
+from compress.core.history import HALF, history, read_record
 from compress.core.opening import library, open_processor, open_weights, quiet, read_config
 from compress.core.source import Reference, not_found, resolve
+from compress.core.storage.model import storage_of
+from compress.core.storage.stock import put_on_meta
 
 __all__ = ["load_source"]
 
@@ -80,12 +82,15 @@ def load_source(
     if meta:
         with torch.device("meta"), quiet():
             model = model_class(config)
+        put_on_meta(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
         missing: set[str] = set()
     else:
         model, missing = _open_weights(found, model_class, config, family, seed)
     record = read_record(found) if isinstance(found, Path) else {}
     trained, notes = _judge(model, own_labels, wanted, missing, record)
     states: Any = set(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
+    if storage_of(model) != "fp32":
+        states |= {"quantized"}
     fresh = frozenset(missing | set(record.get("fresh", ())))
     return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), {}, notes, fresh)
 

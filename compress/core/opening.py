@@ -12,7 +12,10 @@ from typing import Any
 
 from compress.core.errors import InputError
 from compress.core.families.family import CHANGED_PREFIX
+from compress.core.history import HALF, read_record
 from compress.core.source import find_weights, not_found, pickled_weights
+from compress.core.storage.package import bitsandbytes
+from compress.core.storage.stock import adopt, foreign
 
 __all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet", "read_config"]
 
@@ -85,13 +88,20 @@ def open_model(directory: Path) -> Any:
 def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
     """`model_class.from_pretrained`, from safetensors alone; with `output_loading_info`, the report beside the model.
 
+    Args:
+        found: a directory, or a hub id.
+        model_class: which opens it.
+        options: of `from_pretrained`; `config` is one.
+
     Raises:
-        InputError: there are no weights, only pickled ones, or the file is damaged.
+        InputError: there are no weights, only pickled ones, the file is damaged, or they are quantized by another
+            package than bitsandbytes.
     """
     from safetensors import SafetensorError
 
     if isinstance(found, Path):
         find_weights(found)
+    options |= _for_quantized(options.get("config"))
     try:
         with quiet():
             opened = model_class.from_pretrained(found, use_safetensors=True, **options)
@@ -100,8 +110,25 @@ def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
     except OSError as error:
         missing = "safetensors" in str(error)
         raise (pickled_weights(str(found)) if missing else not_found(str(found), error)) from error
-    owned(opened[0] if isinstance(opened, tuple) else opened)
+    model = opened[0] if isinstance(opened, tuple) else opened
+    adopt(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
+    owned(model)
     return opened
+
+
+def _for_quantized(config: Any) -> dict[str, Any]:
+    """What `from_pretrained` must be told where the weights are quantized: to leave them on the CPU."""
+    quantized = getattr(config, "quantization_config", None)
+    if quantized is None:
+        return {}
+    method = foreign(quantized)
+    if method:
+        raise InputError(
+            f"the weights are quantized by {method}, which cannot be trained or made dense here",
+            advice="name the model that it was made of, or one that bitsandbytes quantized",
+        )
+    bitsandbytes()
+    return {"device_map": {"": "cpu"}}
 
 
 def owned(model: Any) -> None:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from compress.core.bundle import Bundle
-from compress.core.history import RECORD, history, read_record
+from compress.core.history import HALF, RECORD, history, read_record
 from compress.core.loading import load_source
 from compress.core.opening import open_model, open_processor, quiet
 from compress.core.source import fingerprint, resolve
 from compress.core.stock import difference_to_stock, write_config
+from compress.core.storage.stock import file_state, half_paths
 
 __all__ = ["fingerprint", "load", "load_source", "resolve", "save"]
 
@@ -30,14 +31,17 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
     """Write `bundle` into `directory` (made if missing, files of the same names are replaced); gives the directory.
 
     A model that a stock architecture can express opens with plain `from_pretrained`; any other with
-    `from_pretrained(..., trust_remote_code=True)`, and raises without it. Both open with `load`.
+    `from_pretrained(..., trust_remote_code=True)`, and raises without it. Both open with `load`. Linears that
+    bitsandbytes stores lie there packed, and the configuration says so; those in bf16 lie there in bf16, and plain
+    `from_pretrained` makes them fp32 with the same values.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     difference = difference_to_stock(bundle.model, bundle.family)
     with quiet():
         model: Any = bundle.model
-        model.save_pretrained(directory, save_original_format=not any(difference.values()))
+        original = not any(difference.values())
+        model.save_pretrained(directory, state_dict=file_state(model), save_original_format=original)
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
     write_config(bundle.model, directory, difference)
@@ -48,6 +52,7 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
         "states": sorted(bundle.states),
         "masks": {path: list(mask.shape) for path, mask in sorted(bundle.masks.items())},
         **({"fresh": sorted(bundle.fresh)} if bundle.fresh else {}),
+        **({HALF: half} if (half := half_paths(bundle.model)) else {}),
     }
     (directory / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return directory

@@ -14,6 +14,8 @@ from torch import nn
 
 from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
+from compress.core.storage.model import stored_linears
+from compress.core.storage.stock import quantization_config
 
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
@@ -79,12 +81,15 @@ def write_config(model: nn.Module, directory: Path, difference: Difference) -> N
     """`config.json`, and the code that opens the directory where stock code cannot."""
     config = stock_config(model)
     config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    quantized = quantization_config(model)
     (directory / "changed.py").unlink(missing_ok=True)
     if any(difference.values()):
         config = _changed_config(model, config, difference)
         from compress.core.layers import changed
 
         shutil.copyfile(changed.__file__, directory / "changed.py")
+    if quantized:
+        config.quantization_config = quantized
     config.save_pretrained(directory)
     _write_labels(config, directory / "config.json")
 
@@ -133,4 +138,9 @@ def _attributes(family: Family) -> tuple[str, ...]:
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(parameter.shape) for name, parameter in module.named_parameters(remove_duplicate=False)}
+    """Parameter -> its shape, that of a stored linear's weight as the stock linear has it."""
+    shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters(remove_duplicate=False)}
+    for path, linear in stored_linears(module).items():
+        sizes = (linear.out_features, linear.in_features)
+        shapes[f"{path}.weight"] = sizes[::-1] if linear.transposed else sizes
+    return shapes

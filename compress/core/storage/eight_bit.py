@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.storage.linear import Storage, StoredLinear, bias_gradient
+from compress.core.storage.linear import Storage, StoredLinear, gradients_of
 from compress.core.storage.package import bitsandbytes
 
 __all__ = ["THRESHOLD", "eight_bit", "eight_bit_of"]
@@ -31,11 +31,11 @@ class EightBit(StoredLinear):
         scales = torch.empty(self.out_features, device="meta") if self.weight.is_meta else self.weight.SCB
         return {"SCB": scales}
 
-    def answer(self, input: Tensor, bias: Tensor | None) -> Tensor:
+    def answer(self, rows: Tensor, bias: Tensor | None) -> Tensor:
         """LLM.int8 in evaluation and on a GPU; training on a CPU is faster, and exact, on the dense weight."""
-        if self.weight.is_meta or (self.training and input.device.type == "cpu"):
-            return super().answer(input, bias)
-        return _Int8Product.apply(input, bias, self)
+        if self.weight.is_meta or (self.training and rows.device.type == "cpu"):
+            return super().answer(rows, bias)
+        return _Int8Product.apply(rows, bias, self)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[misc]
@@ -61,19 +61,16 @@ def _int8_names(prefix: str) -> tuple[str, str]:
 
 class _Int8Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, input: Tensor, bias: Tensor | None, layer: EightBit) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, bias: Tensor | None, layer: EightBit) -> Tensor:
         ctx.dense = layer.dense
-        rows = input.reshape(-1, input.shape[-1])
         ops, weight = torch.ops.bitsandbytes, layer.weight.data
         codes, scales, outliers = ops.int8_vectorwise_quant(rows.to(torch.float16), THRESHOLD)
         output, _ = ops.int8_mixed_scaled_mm(rows, codes, weight, scales, layer.weight.SCB, outliers, bias)
-        return output.reshape(*input.shape[:-1], -1)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (gradient,) = gradients
-        towards_input = gradient @ ctx.dense(gradient.dtype) if ctx.needs_input_grad[0] else None
-        return towards_input, bias_gradient(gradient) if ctx.needs_input_grad[1] else None, None
+        return gradients_of(ctx, gradients[0])
 
 
 def eight_bit(weight: Tensor, bias: nn.Parameter | None) -> Any:

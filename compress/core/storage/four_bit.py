@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from compress.core.storage.linear import Storage, StoredLinear
 from compress.core.storage.package import bitsandbytes
 
-__all__ = ["four_bit", "four_bit_of"]
+__all__ = ["FourBit", "four_bit", "four_bit_of"]
 
 BLOCK, NESTED_BLOCK = 64, 256
 """Weights with one scale, and scales with one scale."""
@@ -37,7 +37,8 @@ class FourBit(StoredLinear):
         scales = state.absmax
         if state.nested:
             scales = bitsandbytes().functional.dequantize_blockwise(scales, state.state2) + state.offset
-        # As one row, which is even: the kernel for odd rows is compiled when it is first used.
+        # As one row, which is even: for odd rows the kernel is compiled when it is first used, and for rows that are no
+        # multiple of 64 long the CPU's reads wrong scales (see `misread`).
         row = (1, 2 * packed.numel())
         flat = torch.ops.bitsandbytes.dequantize_4bit(packed, scales, self.block, self.storage, row, dtype)
         return flat.view(-1)[: shape[0] * shape[1]].view(shape)

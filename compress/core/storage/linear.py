@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["HalfLinear", "Storage", "StoredLinear", "bias_gradient", "product"]
+__all__ = ["HalfLinear", "Storage", "StoredLinear", "gradients_of", "product"]
 
 Storage = Literal["bf16", "int8", "nf4", "fp4"]
 Dense = Callable[[torch.dtype], Tensor]
@@ -47,10 +47,13 @@ class StoredLinear:
     def forward(self, input: Tensor) -> Tensor:
         dtype = working_type(input)
         bias = None if self.bias is None else self.bias.to(dtype)
-        return self.answer(input.to(dtype), bias)
+        # In rows, because what a custom function answers may be changed in place (DeBERTa does) unless it is a view.
+        rows = self.answer(input.to(dtype).reshape(-1, self.in_features), bias)
+        return rows.reshape(*input.shape[:-1], self.out_features)
 
-    def answer(self, input: Tensor, bias: Tensor | None) -> Tensor:
-        return product(input, bias, self.dense)
+    def answer(self, rows: Tensor, bias: Tensor | None) -> Tensor:
+        """The product of (rows, in) with the weight, in the type of both arguments."""
+        return product(rows, bias, self.dense)
 
 
 class HalfLinear(StoredLinear, nn.Linear):
@@ -76,26 +79,25 @@ def working_type(input: Tensor) -> torch.dtype:
     return input.dtype
 
 
-def product(input: Tensor, bias: Tensor | None, dense: Dense) -> Tensor:
-    """input dense^T + bias. Backward makes the weight dense once more; in between, none is kept."""
-    return _Product.apply(input, bias, dense)
+def product(rows: Tensor, bias: Tensor | None, dense: Dense) -> Tensor:
+    """rows dense^T + bias. Backward makes the weight dense once more; in between, none is kept."""
+    return _Product.apply(rows, bias, dense)
 
 
-def bias_gradient(gradient: Tensor) -> Tensor:
-    """The sum over all but the outputs."""
-    return gradient.reshape(-1, gradient.shape[-1]).sum(0)
+def gradients_of(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    """Those of rows and bias in a product with `ctx.dense`, where they are needed."""
+    rows = gradient @ ctx.dense(gradient.dtype) if ctx.needs_input_grad[0] else None
+    return rows, gradient.sum(0) if ctx.needs_input_grad[1] else None, None
 
 
 class _Product(torch.autograd.Function):
     # The graph of `functional.linear` on a converted weight would keep that, in full size, until backward.
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, bias: Tensor | None, dense: Dense) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, bias: Tensor | None, dense: Dense) -> Tensor:
         ctx.dense = dense
-        return functional.linear(input, dense(input.dtype), bias)
+        return functional.linear(rows, dense(rows.dtype), bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (gradient,) = gradients
-        towards_input = gradient @ ctx.dense(gradient.dtype) if ctx.needs_input_grad[0] else None
-        return towards_input, bias_gradient(gradient) if ctx.needs_input_grad[1] else None, None
+        return gradients_of(ctx, gradients[0])

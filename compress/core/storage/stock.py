@@ -11,16 +11,23 @@ from torch import Tensor, nn
 from compress.core.errors import StageFailed
 from compress.core.matrix import is_transposed
 from compress.core.storage.eight_bit import THRESHOLD, eight_bit_of
-from compress.core.storage.four_bit import four_bit_of
+from compress.core.storage.four_bit import FourBit, four_bit_of
 from compress.core.storage.linear import HalfLinear, StoredLinear
 from compress.core.storage.model import storage_of, store, stored_linears
 from compress.core.storage.package import bitsandbytes
 from compress.core.wrapped import put
 
-__all__ = ["adopt", "file_state", "half_paths", "put_on_meta", "quantization_config"]
+__all__ = ["adopt", "file_state", "foreign", "half_paths", "misread", "put_on_meta", "quantization_config"]
 
-LEFT_BY_LOADING = ("hf_quantizer", "quantization_method", "is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit")
-LEFT_BY_LOADING += ("hf_device_map",)
+LEFT_BY_LOADING = (
+    "hf_quantizer",
+    "quantization_method",
+    "is_quantized",
+    "is_loaded_in_4bit",
+    "is_loaded_in_8bit",
+    "hf_device_map",
+)
+"""Attributes of a model."""
 
 
 def quantization_config(model: nn.Module) -> dict[str, Any] | None:
@@ -32,11 +39,11 @@ def quantization_config(model: nn.Module) -> dict[str, Any] | None:
     Raises:
         StageFailed: the list would leave out a linear that is stored, or quantize one that is not.
     """
-    from transformers import BitsAndBytesConfig
-
     storage = storage_of(model)
     if storage in ("fp32", "bf16"):
         return None
+    from transformers import BitsAndBytesConfig
+
     skipped = sorted(_skipped(model))
     _check(model, skipped)
     if storage == "int8":
@@ -61,6 +68,16 @@ def half_paths(model: nn.Module) -> list[str]:
     return sorted(path for path, linear in stored_linears(model).items() if isinstance(linear, HalfLinear))
 
 
+def misread(model: nn.Module) -> list[str]:
+    """Paths of the linears that bitsandbytes' own code, which plain `from_pretrained` runs, gets wrong on some CPUs.
+
+    Its kernel for AVX-512 (0.50) takes the scale of another block where a row of a 4-bit matrix is a multiple of 16 but
+    not of 64 long. Ours reads a matrix as one row, and is right; so is a GPU's.
+    """
+    found = {path: linear for path, linear in stored_linears(model).items() if isinstance(linear, FourBit)}
+    return [path for path, linear in found.items() if linear.in_features % linear.block]
+
+
 def adopt(model: Any, half: Iterable[str] = ()) -> None:
     """Make a model that transformers opened what it was when it was saved, in place.
 
@@ -76,21 +93,35 @@ def adopt(model: Any, half: Iterable[str] = ()) -> None:
     del model.config.quantization_config
     for name in LEFT_BY_LOADING:
         vars(model).pop(name, None)
+    # What was done to the names in the file is undone when it is written again; what made weights of them cannot be.
+    model._weight_conversions = [c for c in getattr(model, "_weight_conversions", None) or () if not _unpacks(c)]
 
 
-def put_on_meta(model: Any) -> None:
-    """Give a model on the meta device the linears that its configuration's `quantization_config` says, in place."""
-    from transformers import BitsAndBytesConfig
-    from transformers.integrations import replace_with_bnb_linear
+def foreign(config: Any) -> str | None:
+    """The package that quantized, by a `quantization_config`, where it is not bitsandbytes."""
+    given = config if isinstance(config, dict) else config.to_dict()
+    method = given.get("quant_method", "bitsandbytes")
+    name = str(getattr(method, "value", method))
+    return None if name == "bitsandbytes" else name
 
+
+def put_on_meta(model: Any, half: Iterable[str] = ()) -> None:
+    """`adopt` for a model on the meta device: its linears become what its `quantization_config` says, in place."""
     given = getattr(model.config, "quantization_config", None)
-    if given is None:
-        return
-    config = BitsAndBytesConfig.from_dict(copy.deepcopy(given)) if isinstance(given, dict) else given
-    kept = [*(config.llm_int8_skip_modules or ()), *(getattr(model, "_keep_in_fp32_modules", None) or ())]
-    bitsandbytes()
-    replace_with_bnb_linear(model, kept, config, pre_quantized=True)
-    adopt(model)
+    if given is not None:
+        bitsandbytes()
+        from transformers import BitsAndBytesConfig
+        from transformers.integrations import replace_with_bnb_linear
+
+        config = BitsAndBytesConfig.from_dict(copy.deepcopy(given)) if isinstance(given, dict) else given
+        kept = [*(config.llm_int8_skip_modules or ()), *(getattr(model, "_keep_in_fp32_modules", None) or ())]
+        replace_with_bnb_linear(model, kept, config, pre_quantized=True)
+    adopt(model, half)
+
+
+def _unpacks(conversion: Any) -> bool:
+    operations = getattr(conversion, "operations", None) or ()
+    return any(type(operation).__module__ == "transformers.integrations.bitsandbytes" for operation in operations)
 
 
 def _adopted(theirs: Any, ours_of: Callable[[Any], Any]) -> Any:
