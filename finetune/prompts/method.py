@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from compress.core.bundle import Bundle
+from compress.core.context import Context
 from compress.core.sketch import Sketch, State
+from compress.core.training import NO_RATES, FitResult, Rate, TrainPlan
 from finetune.insertion import Insertion
 from finetune.method import Method
 from finetune.parts import head_names
 
-__all__ = ["PromptMethod"]
+__all__ = ["HEAD_RATE", "PromptMethod"]
+
+HEAD_RATE = 1e-3
+"""The head learns no faster: prompts need rates at which a pooler's tanh saturates. Adam's own default."""
 
 
 class PromptMethod(Method):
@@ -20,6 +25,12 @@ class PromptMethod(Method):
 
     def trainable(self, bundle: Bundle) -> frozenset[str]:
         return self.change(bundle.sketch()).inserted(bundle) | head_names(bundle)
+
+    def fit(self, bundle: Bundle, ctx: Context, plan: TrainPlan, name: str) -> FitResult:
+        fastest = plan.learning_rate or HEAD_RATE
+        slow = Rate(scale=HEAD_RATE / fastest)
+        rates = dict.fromkeys(head_names(bundle), slow) if fastest > HEAD_RATE else NO_RATES
+        return ctx.fit(bundle, ctx.task_objective(), plan, name=name, rates=rates)
 
     def adds(self) -> frozenset[State]:
         return frozenset[State]({"adapted"})

@@ -234,6 +234,20 @@ def test_on_cuda_it_answers_and_trains_as_on_the_cpu(method: Method, name: str) 
     assert {fresh.model.get_parameter(path).device.type for path in inserted.inserted(fresh)} == {"cuda"}  # type: ignore[attr-defined]
 
 
+def test_the_head_learns_no_faster_than_alone(context: Make) -> None:
+    asked: list[tuple[float, set[float]]] = []
+
+    def fit(bundle: Bundle, objective: Any, plan: TrainPlan, *, name: str, rates: Any) -> Any:
+        assert set(rates) <= head_names(bundle)
+        asked.append((plan.learning_rate or 0.0, {rate.scale for rate in rates.values()}))
+
+    ctx, bundle = context(), changed(METHODS[2], "bert")
+    ctx.fit = fit  # type: ignore[assignment]
+    for rate in (5e-4, 1e-2):
+        METHODS[2].fit(bundle, ctx, TrainPlan(learning_rate=rate), "fit")
+    assert asked == [(5e-4, set()), (1e-2, {0.1})]
+
+
 def test_of_p_tuning_only_the_table_is_kept(context: Make) -> None:
     method, ctx = PTuning(length=4), context()
     after = Finetune(method=method, train=SHORT).run(tiny_bundle("albert"), ctx)
