@@ -127,6 +127,8 @@ class HeldMasks(Hook):
         found = []
         for path, mask in self.bundle.masks.items():
             parameter = model.get_parameter(path)
+            if not parameter.requires_grad:
+                continue  # it does not move, and a packed one is no matrix
             if mask.device != parameter.device:
                 mask = self.bundle.masks[path] = mask.to(parameter.device)
             found.append((parameter, mask))

@@ -1,0 +1,24 @@
+"""What was stored in fewer bits is exported once it is dense, and not before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compress.core.change import Nothing
+from compress.export.stage import Export
+from compress.quantize.stored import StoreLinears, to_dense
+from tests.compress.export.given import context, trained_bundle
+
+
+@pytest.mark.parametrize(("name", "storage"), [("bert", "nf4"), ("gpt2", "int8")])
+def test_dense_again_it_is_exported(name: str, storage: str, tmp_path: Path) -> None:
+    bundle = trained_bundle(name).changed_by(StoreLinears(storage=storage))
+    stage = Export(format={"onnx": {"precision": "fp32"}})
+    assert "quantized" in (stage.refuses(bundle.sketch()) or "")
+    ctx = context(tmp_path, rows=40)
+    bundle = to_dense(bundle)
+    assert stage.refuses(bundle.sketch()) is None and stage.guess(bundle.sketch()) == Nothing()
+    stage.run(bundle, ctx)
+    assert ctx.facts["largest_logit_difference"] < 1e-5
