@@ -52,6 +52,11 @@ class Method(Choice):
         """The bundle after training; itself unless overridden."""
         return bundle
 
+    def cached_bytes(self, bundle: Bundle, *, rows: int) -> int | None:
+        """Bytes of what the base says of `rows` rows, where it runs once, without gradients, and only what is behind it
+        learns; None, unless overridden, where the whole model runs in every step."""
+        return None
+
     def adds(self) -> frozenset[State]:
         """States that the model has afterwards, besides `head_trained`."""
         return frozenset()

@@ -12,25 +12,28 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device, trained_parameters
+from compress.core.training import DEFAULT_PLAN, default_device
 from finetune.delta.record import delta_bytes
-from recipes.flops import activation_bytes, forward_flops
+from recipes.flops import forward_flops
+from recipes.memory import memory_facts, training_memory
 from recipes.mistakes import in_one
 from recipes.plan import SOURCE, Plan, Step, plan
 from recipes.recipe import Recipe
 from recipes.record import Cost, Report, Row, Size
 
-__all__ = ["check", "check_data", "check_measure", "check_training", "peak_bytes", "usable_device", "weight_bytes"]
+__all__ = ["check", "check_data", "check_measure", "check_training", "usable_device", "weight_bytes"]
 
 DEFAULT_LENGTH = 128
 _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8", torch.int8: "I8", torch.int64: "I64"}
 """Names of types in a safetensors header."""
-ADAM_STATES = 2
-"""Running means of the gradient and of its square, each as large as the weights that are trained."""
 
 
-def check(recipe: Recipe) -> Report:
+def check(recipe: Recipe, *, memory: int | None = None) -> Report:
     """The report that a run would have, with predicted sizes, FLOPs and memory in place of measurements.
+
+    Args:
+        recipe: what to check.
+        memory: bytes that a training may take; the rows say whether each does, and the largest batch that would.
 
     Raises:
         InputError: whatever a run would refuse before any work.
@@ -40,7 +43,7 @@ def check(recipe: Recipe) -> Report:
     check_measure(recipe, planned.source)
     check_training(planned, default_device())
     length = int(getattr(recipe.task, "max_length", None) or DEFAULT_LENGTH)
-    rows = [_source_row(planned, length), *(_row(planned, step, length) for step in planned.steps)]
+    rows = [_source_row(planned, length), *(_row(planned, step, length, memory) for step in planned.steps)]
     rows = _on_their_bases(planned, rows)
     task = {"name": recipe.task.name, "metric": recipe.task.metric, "labels": list(recipe.task.label_names)}
     return Report(name=recipe.name, recipe=recipe.dump(), task=task, rows=rows)
@@ -115,20 +118,12 @@ def weight_bytes(model: nn.Module) -> int:
     return total + 8 + -(-text // 8) * 8
 
 
-def peak_bytes(model: nn.Module, train: TrainPlan, *, length: int) -> int:
-    """Rough peak of training: weights, gradients, Adam's two states, and what one batch keeps for backward."""
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    trained = 4 * trained_parameters(model)
-    activations = activation_bytes(model, batch_size=train.batch_size or 32, length=length)
-    return weights + (1 + ADAM_STATES) * trained + (activations or 0)
-
-
 def _source_row(planned: Plan, length: int) -> Row:
     row = Row(id=SOURCE, stage=SOURCE, baseline=planned.source_head_trained, notes=list(planned.source.notes))
     return _filled(row, planned.source, length)
 
 
-def _row(planned: Plan, step: Step, length: int) -> Row:
+def _row(planned: Plan, step: Step, length: int, memory: int | None) -> Row:
     node, stage = step.node, step.node.stage
     row = Row(
         id=node.id,
@@ -141,8 +136,7 @@ def _row(planned: Plan, step: Step, length: int) -> Row:
     row = _filled(row, step.bundle, length)
     if node.leaf:
         return _exported(row, step)
-    train = stage.plan()
-    return _with_cost(row, step, train, length) if train else row
+    return _with_cost(row, planned, step, length, memory)
 
 
 def _on_their_bases(planned: Plan, rows: list[Row]) -> list[Row]:
@@ -197,10 +191,18 @@ def _filled(row: Row, bundle: Bundle, length: int) -> Row:
     return row.model_copy(update={"size": size, "flops": flops, "notes": notes})
 
 
-def _with_cost(row: Row, step: Step, train: TrainPlan, length: int) -> Row:
-    """The row with what its training would take. No time is predicted."""
-    model = step.bundle.model
+def _with_cost(row: Row, planned: Plan, step: Step, length: int, budget: int | None) -> Row:
+    """The row with what its training would take; no time is predicted. The same row where it does not train."""
+    recipe = planned.recipe
+    rows = len(recipe.task.load(recipe.seeds[0]).train)
+    memory = training_memory(planned, step, length=length, rows=rows, device=default_device())
+    if memory is None:
+        return row
+    peak, on_cpu = memory.at(), memory.device.type == "cpu"
     cost = Cost(
-        seconds=0.0, peak_bytes=peak_bytes(model, train, length=length), trained_parameters=trained_parameters(model)
+        seconds=0.0,
+        peak_bytes=peak.bytes if on_cpu else peak.training,
+        import_bytes=peak.process if on_cpu else None,
+        trained_parameters=memory.trained_parameters,
     )
-    return row.model_copy(update={"cost": cost, "facts": {"predicted_peak_bytes": cost.peak_bytes}})
+    return row.model_copy(update={"cost": cost, "facts": {**row.facts, **memory_facts(memory, budget=budget)}})

@@ -101,14 +101,18 @@ def run(
 def check(
     recipe: RecipeName,
     set_: Settings = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Say what fits into so much memory, as in 4GB or 512MiB.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a report with the predictions, as report.json.")] = False,
 ) -> None:
     """Find the mistakes in a recipe and predict what it gives, without training and without weights."""
     with one_message():
         loaded = _load(recipe, set_)
         from recipes.check import check as check_recipe
+        from recipes.memory import memory_option
 
-        report = check_recipe(loaded)
+        report = check_recipe(loaded, memory=memory_option(memory) if memory is not None else None)
         if json:
             typer.echo(report.model_dump_json(indent=1))
         else:

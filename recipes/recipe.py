@@ -29,18 +29,22 @@ else:
     Task = Annotated[Any, Late("finetune.tasks.task", "Task")]
     Probe = Annotated[Any, Late("recipes.measure.probe", "Probe")]
 
-__all__ = ["Budget", "Origin", "Packaged", "Recipe"]
+__all__ = ["Budget", "Origin", "Packaged", "Recipe", "bytes_of"]
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([KMG]?I?B)\s*", re.IGNORECASE)
 _SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?[KMG]?i?B$"}]}
 
 
-def _bytes(value: Any) -> Any:
-    """`17MB` -> 17,000,000."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMG]?I?B)\s*", value, re.IGNORECASE) if isinstance(value, str) else None
+def bytes_of(value: Any) -> Any:
+    """`17MB` -> 17,000,000; what is no such text is given back as it is."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value
     return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+Bytes = Annotated[int, Field(ge=1), BeforeValidator(bytes_of), WithJsonSchema(_SIZE_SCHEMA)]
 
 
 def _unlike(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -59,12 +63,12 @@ class Packaged(Settings):
 class Budget(Settings):
     """What the best row must meet; a line that this split of the data cannot decide is said to be so."""
 
-    size: Annotated[int, Field(ge=1), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)] | None = Field(
+    size: Bytes | None = Field(
         None, description="bytes of the model's files, or with a unit: 17MB (10^6), 16MiB (2^20)"
     )
     speedup: Positive | None = Field(None, description="times the speed of the baseline in PyTorch fp32")
     metric_drop: Fraction | None = Field(None, description="largest loss of the task's metric; 0.02 is two points")
-    training_memory: Annotated[int, Field(ge=1), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)] | None = Field(
+    training_memory: Bytes | None = Field(
         None, description="peak of every training stage, without what the process held before: 4GB"
     )
 

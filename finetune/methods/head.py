@@ -33,3 +33,6 @@ class Head(Method):
         objective = CachedHead(bundle.to(ctx.device), self.trainable(bundle), ctx)
         ctx.note(cached_rows=len(objective), cached_bytes=objective.bytes, cache_seconds=objective.seconds)
         return ctx.fit(bundle, objective, plan, name=name)
+
+    def cached_bytes(self, bundle: Bundle, *, rows: int) -> int:
+        return 4 * rows * bundle.sketch().hidden

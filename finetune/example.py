@@ -1,0 +1,40 @@
+"""Inputs of a model's own kind, without values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["example_inputs"]
+
+
+def example_inputs(
+    model: nn.Module, *, batch_size: int, length: int, device: torch.device | None = None
+) -> dict[str, Tensor]:
+    """One batch of full rows: token ids that end as texts do, or images.
+
+    Args:
+        length: in tokens; what the model has no positions for is cut.
+        device: the model's own unless given.
+    """
+    config: Any = model.config
+    device = device or next(model.parameters()).device
+    if getattr(model, "main_input_name", "input_ids") == "pixel_values":
+        shape = (batch_size, config.num_channels, config.image_size, config.image_size)
+        return {"pixel_values": torch.zeros(shape, device=device)}
+    length = min(length, _longest(config))
+    padding, last = getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None)
+    last = last[0] if isinstance(last, list) else last
+    word = next(number for number in range(3) if number not in (padding, last))
+    ids = torch.full((batch_size, length), word, dtype=torch.long, device=device)
+    if last is not None:
+        ids[:, -1] = last  # some heads read the answer at this token
+    return {"input_ids": ids}
+
+
+def _longest(config: Any) -> int:
+    """Positions that the model has, less what RoBERTa's padding index takes; unlimited where it has no table."""
+    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
+    return positions - 2 if positions > 2 else 2**31

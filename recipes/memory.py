@@ -1,0 +1,122 @@
+"""The peak memory of every training stage of a recipe, before it runs, and what a budget of memory has room for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from compress.core.bundle import Bundle
+from compress.core.errors import InputError
+from compress.core.stage import Stage
+from compress.core.storage.model import stored_bytes
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.distill.objective import read_once
+from finetune.memory import TrainingMemory
+from finetune.method import Method
+from recipes.plan import Plan, Step
+from recipes.recipe import bytes_of
+
+__all__ = ["memory_facts", "memory_option", "training_memory"]
+
+
+def memory_option(text: str) -> int:
+    """Bytes of `--memory 4GB`.
+
+    Raises:
+        InputError: it is no size.
+    """
+    found = bytes_of(text)
+    if not isinstance(found, int) or found < 1:
+        raise InputError(
+            "--memory is no size", given=text, advice="write a number and a unit: 4GB (10^9), 512MiB (2^20)"
+        )
+    return found
+
+
+def training_memory(
+    planned: Plan, step: Step, *, length: int, rows: int, device: torch.device
+) -> TrainingMemory | None:
+    """The memory of a stage's main training; None where it does not train.
+
+    Args:
+        planned: the walked recipe.
+        step: the stage, as it was walked.
+        length: of the longest row, in tokens.
+        rows: of the train split.
+        device: where it trains.
+    """
+    stage, bundle = step.node.stage, step.bundle
+    given = stage.plan()
+    if given is None:
+        return None
+    plan = given.over(DEFAULT_PLAN)
+    method = getattr(stage, "method", None)
+    names = stage.moves(bundle)
+    names = _all_names(bundle) if names is None else names
+    return TrainingMemory(
+        bundle.model,
+        names,
+        plan,
+        length,
+        device,
+        copies=_copies(planned, step, plan, names, device),
+        cached=method.cached_bytes(bundle, rows=rows) if isinstance(method, Method) else None,
+    )
+
+
+def memory_facts(memory: TrainingMemory, *, budget: int | None = None) -> dict[str, Any]:
+    """What the row of a stage says: the parts of the peak, and with a budget whether it fits, and what would.
+
+    Args:
+        memory: of the stage.
+        budget: bytes, or None where none was given.
+    """
+    now = memory.at()
+    facts: dict[str, Any] = {"predicted_peak_bytes": now.bytes, "predicted_memory": now.parts()}
+    if memory.by_formula:
+        facts["predicted_by"] = "a formula: the model's forward pass cannot be simulated"
+    if budget is None:
+        return facts
+    fits, largest = now.bytes <= budget, memory.largest_batch(budget)
+    facts |= {"memory_budget_bytes": budget, "fits": fits, "largest_batch_size": largest}
+    return facts if fits else {**facts, "advice": _advice(memory, budget)}
+
+
+def _advice(memory: TrainingMemory, budget: int) -> str:
+    """What to write in the recipe so that the stage fits."""
+    size, accumulation = memory.plan.batch_size or 1, memory.plan.accumulation or 1
+    split = memory.accumulating()
+    largest = min(split.largest_batch(budget) or 0, size)
+    fitting = next((rows for rows in range(largest, 0, -1) if size % rows == 0), 0)
+    if fitting:
+        return f"batch_size: {fitting}, accumulation: {accumulation * (size // fitting)}"
+    return "no batch fits; train fewer parameters, store the base in fewer bits, or recompute activations"
+
+
+def _all_names(bundle: Bundle) -> frozenset[str]:
+    return frozenset(name for name, parameter in bundle.model.named_parameters() if parameter.is_floating_point())
+
+
+def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], device: torch.device) -> int:
+    """Bytes of models beside the one that is trained."""
+    stage, model = step.node.stage, step.bundle.model
+    teacher = _teacher(planned, step) if _is_taught(stage) and read_once(plan) else None
+    total = stored_bytes(teacher.model) if teacher else 0
+    if getattr(stage, "learning_rates", ()):
+        total += 2 * stored_bytes(model)  # the model to start from, and the best so far
+    if plan.patience and device.type == "cpu":
+        total += sum(p.numel() * p.element_size() for name, p in model.named_parameters() if name in names)
+    return total
+
+
+def _is_taught(stage: Stage) -> bool:
+    """Whether a teacher answers beside the model."""
+    recover = getattr(stage, "recover", None)
+    losses = getattr(stage, "losses", ()) if recover is None else recover.terms()
+    return any(loss.needs_teacher for loss in losses)
+
+
+def _teacher(planned: Plan, step: Step) -> Bundle:
+    name = step.node.names.get("teacher", step.node.start)
+    return next((other.bundle for other in planned.steps if other.node.id == name), planned.source)
