@@ -10,7 +10,7 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare")
+NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -28,7 +28,9 @@ TRAINING = (
 )
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
-EXPORTS = {"quickstart": (3, 4), "bert/sst2-production": (3, 4), "export/int8": (0, 1, 2, 3), "tune/compare": ()}
+EXPORTS = {"quickstart": (3, 4), "bert/sst2-production": (3, 4), "export/int8": (0, 1, 2, 3), "tune/compare": (), "tune/small-gpu": (2,)}
+NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
+"""Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
     "bert/sst2-production": (
@@ -43,7 +45,13 @@ TWINS: dict[str, tuple[str, ...]] = {
         *OWN_COLUMNS,
         "task.text_classification.evaluation=test",
         "seeds=[0]",
-        *(f"stages.{index}.finetune.train.max_steps=2" for index in range(4)),
+        *(f"stages.{index}.finetune.train.max_steps=2" for index in range(20)),
+        *(f"stages.{index}.finetune.method={{{method}: {{width: 8}}}}" for index, method in NARROW),
+    ),
+    "tune/small-gpu": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        *(f"stages.{index}.finetune.train.max_steps=2" for index in (0, 3)),
     ),
 }
 
