@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compress.core.errors import Refusal
 from compress.core.families.family import Family
+from compress.core.storage.linear import StoredLinear
 
 __all__ = ["is_transposed", "matrix", "part_matrix", "rows_of"]
 
@@ -19,7 +21,16 @@ def is_transposed(module: nn.Module) -> bool:
 
 
 def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
-    """(out, in): the weight of a linear, or a tensor of the weight's shape (a gradient, a mask), as a view."""
+    """(out, in): the weight of a linear, or a tensor of the weight's shape (a gradient, a mask), as a view.
+
+    Raises:
+        Refusal: the weight is stored in fewer bits, so that there is nothing to view.
+    """
+    if tensor is None and isinstance(module, StoredLinear):
+        raise Refusal(
+            f"the weight of this linear is stored in {module.storage}, and cannot be cut or looked at as a matrix",
+            advice="make the model dense first (`merge`, or compress.quantize.stored.to_dense)",
+        )
     found: Any = module.weight if tensor is None else tensor
     return found.T if is_transposed(module) else found
 

@@ -13,10 +13,10 @@ from compress.core.errors import Refusal
 from compress.core.matrix import is_transposed
 from compress.core.sketch import Sketch
 from compress.core.storage.linear import Storage
-from compress.core.storage.model import plain, store, stored_linears
+from compress.core.storage.model import plain, storage_of, store, stored_linears
 from compress.core.wrapped import put
 
-__all__ = ["StoreLinears", "to_dense"]
+__all__ = ["StoreLinears", "stored_as", "to_dense"]
 
 UNFIT = {
     "quantized": "its linears are stored in fewer bits already, and to round them once more would lose more; "
@@ -72,6 +72,15 @@ def to_dense(bundle: Bundle) -> Bundle:
         put(bundle.model, linear, plain(linear))
     bundle.states = bundle.states - {"quantized"}
     return bundle
+
+
+def stored_as(bundle: Bundle) -> StoreLinears | None:
+    """The change that stores linears as those of the bundle are stored; None where all are plain."""
+    storage = storage_of(bundle.model)
+    if storage == "fp32":
+        return None
+    first = next(iter(stored_linears(bundle.model).values()))
+    return StoreLinears(storage=storage, double=getattr(first, "double", True))
 
 
 def _linears(bundle: Bundle) -> list[nn.Module]:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.core.storage.model import storage_of, stored_linears
+from compress.core.storage.model import dense_weight, storage_of, stored_linears
 from compress.core.training import TrainPlan
+from compress.quantize.stored import StoreLinears, to_dense
 from finetune.context import make_context
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit
@@ -67,6 +68,17 @@ def test_a_finished_fit_is_taken_up_again(base: str, context: Make, tmp_path: Pa
     assert stored_linears(again.model)["transformer.h.0.attn.c_attn"].transposed
 
 
+@pytest.mark.parametrize("base", STORAGES)
+def test_what_was_pruned_before_stays_pruned(base: str, context: Make) -> None:
+    source, path = tiny_bundle("bert"), "bert.encoder.layer.0.output.dense"
+    weight = source.model.get_submodule(path).weight
+    source.masks = {f"{path}.weight": torch.rand(weight.shape, generator=torch.manual_seed(0)) > 0.5}
+    weight.data.mul_(source.masks[f"{path}.weight"])
+    after = Finetune(method=Bitfit(), base=base, train=TrainPlan(max_steps=2, batch_size=16)).run(source, context(None))
+    dense = to_dense(after)
+    assert bool((dense_weight(dense.model.get_submodule(path))[~dense.masks[f"{path}.weight"]] == 0).all())
+
+
 @pytest.mark.parametrize("base", ["int8", "nf4"])
 def test_activations_may_be_recomputed(base: str, context: Make) -> None:
     plan = TrainPlan(max_steps=2, batch_size=16, learning_rate=1e-2, precision="fp32", gradient_checkpointing=True)
@@ -107,9 +119,6 @@ def test_a_gpu_trains_stored_bases_in_less_memory(method: Method, task: TextClas
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("base", STORAGES)
 def test_a_stored_model_moves_between_devices(base: str) -> None:
-    from compress.core.storage.model import dense_weight
-    from compress.quantize.stored import StoreLinears
-
     bundle = tiny_bundle("bert").changed_by(StoreLinears(storage=base))
     there_first = tiny_bundle("bert").to("cuda").changed_by(StoreLinears(storage=base))
     expected, weights = answers(bundle), [dense_weight(m) for m in stored_linears(bundle.model).values()]

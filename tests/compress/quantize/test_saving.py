@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 import transformers
 
 from compress.core.errors import InputError
-from compress.core.heads import keep_heads
+from compress.core.heads import keep_heads, keep_neurons
 from compress.core.loading import load_source
 from compress.core.saving import load, save
 from compress.core.storage.model import dense_weight, storage_of, stored_linears
@@ -91,6 +94,49 @@ def test_a_cut_model_takes_its_own_road(storage, tmp_path):
     assert loaded.config.model_type == "trimformer_bert"
     with pytest.raises(ValueError, match="trust_remote_code"):
         auto("bert").from_pretrained(tmp_path, trust_remote_code=False)
+
+
+ALONE = """
+import json, sys
+sys.modules.update(compress=None, finetune=None, recipes=None)
+import torch, transformers
+job = json.load(open(sys.argv[1]))
+model = transformers.AutoModelForSequenceClassification.from_pretrained(job["directory"], trust_remote_code=True)
+for module in model.modules():
+    if hasattr(module, "support_avx512bf16_for_cpu"):
+        module.support_avx512bf16_for_cpu = False
+with torch.no_grad():
+    logits = model(**{name: torch.tensor(value) for name, value in job["inputs"].items()}).logits
+print((logits - torch.tensor(job["logits"])).abs().max().item())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["int8", "nf4"])
+def test_a_cut_model_opens_where_this_package_is_not(storage, tmp_path):
+    bundle = tiny_bundle("bert", **WIDE)
+    neurons = tuple(tuple(range(64 if number % 2 else 128)) for number in range(4))
+    keep_neurons(bundle.model, bundle.family, neurons)
+    bundle = bundle.changed_by(StoreLinears(storage=storage))
+    job = {
+        "directory": str(save(bundle, tmp_path / "model")),
+        "inputs": {name: value.tolist() for name, value in tiny_inputs(bundle).items()},
+        "logits": logits(bundle).tolist(),
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    (tmp_path / "alone.py").write_text(ALONE)
+    done = subprocess.run(
+        [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "alone.py", "job.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": "", "HF_MODULES_CACHE": str(tmp_path / "modules")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout.splitlines()[-1]) < 1e-5
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -10,9 +10,10 @@ from torch import nn
 
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
+from compress.core.heads import keep_neurons
 from compress.core.storage.linear import StoredLinear
 from compress.core.storage.model import dense_weight, stored_linears
-from compress.quantize.stored import StoreLinears, to_dense
+from compress.quantize.stored import StoreLinears, stored_as, to_dense
 from finetune.parts import head_names
 from tests.compress.quantize.given import STORAGES, hidden_states, logits, stored_bundle
 from tests.tiny import FAMILIES, tiny_bundle
@@ -34,6 +35,7 @@ def test_it_answers_as_its_dense_weights_do(name, storage):
         before = dense_weight(plain.model.get_submodule(path))
         assert weight.shape == before.shape
         assert (weight - before).norm() < ERRORS[storage] * before.norm()
+    assert stored_as(bundle) == StoreLinears(storage=storage) and stored_as(plain) is None
     dense = to_dense(bundle)
     assert "quantized" not in dense.states and not stored_linears(dense.model)
     assert type(dense.model.get_submodule(path)) is type(plain.model.get_submodule(path))
@@ -177,6 +179,13 @@ def test_what_is_stored_or_adapted_is_refused(state):
         StoreLinears(storage="nf4").apply(bundle)
     assert StoreLinears(storage="nf4").refuses(bundle.sketch())
     assert StoreLinears(storage="nf4").refuses(tiny_bundle("bert").sketch()) is None
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_is_stored_is_not_cut(storage):
+    bundle = stored_bundle("bert", storage)
+    with pytest.raises(Refusal, match=f"stored in {storage}"):
+        keep_neurons(bundle.model, bundle.family, tuple((0, 1, 2) for _ in range(4)))
 
 
 def test_a_model_without_linears_is_refused():
