@@ -129,6 +129,8 @@ class Allocation(Hook):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.steps = int(state["steps"])
         parts = {"sensitivity": self.sensitivity, "uncertainty": self.uncertainty, "kept": self.kept}
+        for tensors in parts.values():
+            tensors.clear()
         for name, tensor in state.items():
             part, _, path = name.partition(":")
             if path:

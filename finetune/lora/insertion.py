@@ -60,6 +60,7 @@ class PeftInsertion(Insertion):
         for layer in layers.values():
             put(model, layer.base_layer, layer)  # the other places of a linear that several blocks share
         self._start(layers)
+        bundle.states = bundle.states | {"adapted"}
         return bundle
 
     def inserted(self, bundle: Bundle) -> frozenset[str]:
