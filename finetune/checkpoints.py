@@ -1,4 +1,7 @@
-"""What survives an interruption: weights and the states of hooks, as safetensors, beside the Trainer's own files."""
+"""What survives an interruption: trained weights and states of hooks, as safetensors, beside the Trainer's own files.
+
+Frozen weights are as they were when the fit began, so they are not written; packed ones could not be put back either.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
 from compress.core.training import Hook
 
 __all__ = [
+    "PLAN",
     "Checkpointing",
     "Finished",
     "claim",
     "last_whole",
     "load_hooks",
     "load_weights",
+    "read_json",
     "save_hooks",
     "save_weights",
+    "trained_names",
 ]
 
 WEIGHTS, HOOKS, STATE, PLAN = "model.safetensors", "hooks.safetensors", "trainer_state.json", "plan.json"
@@ -55,16 +62,28 @@ def last_whole(directory: Path) -> Path | None:
     return steps[max(steps)] if steps else None
 
 
-def save_weights(model: nn.Module, directory: Path, state: Mapping[str, Tensor] | None = None) -> None:
-    """The model's tensors, each once however many names it has."""
+def trained_names(model: nn.Module) -> frozenset[str]:
+    """The parameters that have `requires_grad` now."""
+    return frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def save_weights(
+    model: nn.Module, directory: Path, names: frozenset[str], state: Mapping[str, Tensor] | None = None
+) -> None:
+    """The parameters `names` and the buffers, each tensor once however many names it has.
+
+    Args:
+        state: the whole state where a launcher has cut the model's own into parts.
+    """
     from safetensors.torch import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = state if state is not None else model.state_dict()
+    tensors = {name: tensor for name, tensor in (state or _state(model)).items() if name in _kept(model, names)}
     save_file({name: tensors[name].contiguous() for name in once(tensors)}, directory / WEIGHTS)
 
 
-def load_weights(model: nn.Module, directory: Path) -> None:
+@torch.no_grad()
+def load_weights(model: nn.Module, directory: Path, names: frozenset[str]) -> None:
     """Put back what `save_weights` wrote.
 
     Raises:
@@ -73,13 +92,24 @@ def load_weights(model: nn.Module, directory: Path) -> None:
     from safetensors.torch import load_file
 
     tensors = load_file(directory / WEIGHTS)
-    expected = set(once(model.state_dict()))
+    kept = {name: tensor for name, tensor in _state(model).items() if name in _kept(model, names)}
+    expected = set(once(kept))
     if expected != set(tensors):
         strange = ", ".join(sorted(expected ^ set(tensors))[:3])
         raise StageFailed(
             f"the checkpoint is of another model: {strange}", where=str(directory), advice="run again with --fresh"
         )
-    model.load_state_dict(tensors, strict=False)
+    for name, tensor in tensors.items():
+        kept[name].copy_(tensor)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's own parameters and buffers by name."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _kept(model: nn.Module, names: frozenset[str]) -> frozenset[str]:
+    return names | {name for name, _ in model.named_buffers()}
 
 
 def once(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -123,17 +153,17 @@ class Finished:
     def __bool__(self) -> bool:
         return read_json(self.directory / STATE) is not None
 
-    def write(self, model: nn.Module, hooks: Sequence[Hook], *, steps: int) -> None:
-        """Keep the end; the checkpoints before it are deleted."""
-        save_weights(model, self.directory)
+    def write(self, model: nn.Module, hooks: Sequence[Hook], *, names: frozenset[str], steps: int) -> None:
+        """Keep the end, of the parameters `names`; the checkpoints before it are deleted."""
+        save_weights(model, self.directory, names)
         save_hooks(hooks, self.directory)
         (self.directory / STATE).write_text(json.dumps({"global_step": steps}), "utf-8")
         for path in self.directory.parent.glob("checkpoint-*"):
             shutil.rmtree(path)
 
-    def restore(self, model: nn.Module, hooks: Sequence[Hook]) -> int:
+    def restore(self, model: nn.Module, hooks: Sequence[Hook], *, names: frozenset[str]) -> int:
         """Put back the end; the number of steps."""
-        load_weights(model, self.directory)
+        load_weights(model, self.directory, names)
         load_hooks(hooks, self.directory)
         state = read_json(self.directory / STATE)
         return int(state["global_step"]) if state else 0

@@ -12,7 +12,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from compress.core.training import Hook, Objective
 from finetune.batches import Batches
 from finetune.callbacks import Steps
-from finetune.checkpoints import load_weights, save_hooks, save_weights
+from finetune.checkpoints import load_weights, save_hooks, save_weights, trained_names
 from finetune.fit_hooks import Seen
 from finetune.flops import grid
 from finetune.pace import Pace
@@ -35,7 +35,7 @@ class HookedTrainer(Trainer):
         self, model: nn.Module, args: TrainingArguments, *, objective: Objective, hooks: Sequence[Hook], seen: Seen,
         batches: Batches, callbacks: Sequence[TrainerCallback], pace: Pace | None = None,
     ):  # fmt: skip
-        self.pace = pace
+        self.pace, self.names = pace, trained_names(model)
         self.trained, self.objective, self.hooks, self.seen = model, objective, tuple(hooks), seen
         self.sampler = LengthGrouped(batches.lengths, batch_size=args.per_device_train_batch_size, seed=args.seed)
         super().__init__(
@@ -91,14 +91,14 @@ class HookedTrainer(Trainer):
             super()._save(output_dir, state_dict)
         if self.args.should_save:
             directory = Path(output_dir or str(self.args.output_dir))
-            save_weights(self.trained, directory, state_dict)
+            save_weights(self.trained, directory, self.names, state_dict)
             save_hooks(self.hooks, directory)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            load_weights(self.trained, Path(resume_from_checkpoint))
+            load_weights(self.trained, Path(resume_from_checkpoint), self.names)
 
     def close(self) -> None:
         """Let go of the optimiser's memory, and end the bar if there is one."""

@@ -23,10 +23,12 @@ from compress.core.training import (
     TrainPlan,
     trained_parameters,
 )
+from finetune.allocator import give_back
 from finetune.batches import Batches
-from finetune.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks
+from finetune.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks, trained_names
 from finetune.fit_hooks import EarlyStop, HeldMasks, Seen
 from finetune.flops import forward_flops, training_flops
+from finetune.out_of_memory import Start, begun_with, retried
 from finetune.pace import Joining, Pace
 from finetune.plan_arguments import training_arguments, uses_bf16
 from finetune.predict import logits
@@ -73,12 +75,18 @@ def make_fit(
         with ExitStack() as stack:
             place = directory / name if directory else Path(stack.enter_context(tempfile.TemporaryDirectory()))
             stack.enter_context(randomness_restored())
-            run = Run(
-                bundle, objective, plan.over(DEFAULT_PLAN), name, hooks, rates,
-                task=task, splits=splits, seed=seed, device=device, place=place,
-                checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
-            )  # fmt: skip
-            return run.result()
+
+            def run(used: TrainPlan) -> FitResult:
+                return Run(
+                    bundle, objective, used, name, hooks, rates, asked=asked,
+                    task=task, splits=splits, seed=seed, device=device, place=place,
+                    checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
+                ).result()  # fmt: skip
+
+            asked = plan.over(DEFAULT_PLAN)
+            start = Start(bundle.model, hooks, place.with_name(f"{place.name}.start"))
+            stack.callback(start.close)
+            return retried(run, asked, begun=begun_with(place, asked), start=start)
 
     return fit
 
@@ -95,6 +103,7 @@ class Run:
         hooks: Sequence[Hook],
         rates: Mapping[str, Rate],
         *,
+        asked: TrainPlan,
         task: Task,
         splits: Splits,
         seed: int,
@@ -109,8 +118,8 @@ class Run:
         self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
         self.place, self.checkpointing, self.bar = place, checkpointing, bar
         self.seen = Seen(name, at_once=device.type == "cpu")
-        trained = frozenset(name for name, p in bundle.model.named_parameters() if p.requires_grad)
-        self.early = EarlyStop(plan.patience, self._select_score, trained) if plan.patience else None
+        self.names, self.asked = trained_names(bundle.model), asked
+        self.early = EarlyStop(plan.patience, self._select_score, self.names) if plan.patience else None
         self.pace = Pace.of(plan, rates)
         self.joining = Joining(rates) if any(rate.start for rate in rates.values()) else None
         own = (HeldMasks(bundle), self.seen, self.early, self.joining)
@@ -122,13 +131,13 @@ class Run:
         finished = Finished(self.place)
         self._main_only(lambda: claim(self.place, self._identity()))
         if finished:
-            steps = finished.restore(self.bundle.model, self.hooks)
+            steps = finished.restore(self.bundle.model, self.hooks, names=self.names)
         else:
             steps = self._train()
             if self.early:
                 self.early.restore(self.bundle.model)
             if self.checkpointing:
-                self._main_only(lambda: finished.write(self.bundle.model, self.hooks, steps=steps))
+                self._main_only(lambda: self._keep(finished, steps))
         if self.joining:
             self.joining.before_step(self.bundle.model, 1 - 1 / max(1, steps))
         return FitResult(
@@ -138,6 +147,9 @@ class Run:
             loss=self.seen.last_loss(),
             notes=self._notes(),
         )
+
+    def _keep(self, finished: Finished, steps: int) -> None:
+        finished.write(self.bundle.model, self.hooks, names=self.names, steps=steps)
 
     def _train(self) -> int:
         with left_as_found(self.bundle.model), activations_recomputed(self.bundle.model, self.plan):
@@ -150,6 +162,7 @@ class Run:
                 self.seen.look()
             finally:
                 trainer.close()
+                give_back()
         return int(trainer.state.global_step)
 
     def _trainer(self) -> HookedTrainer:
@@ -182,8 +195,10 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be taken up."""
+        size, accumulation = self.plan.batch_size, self.plan.accumulation
         return {
             "plan": self.plan.dump(),
+            "memory": {"asked": self.asked.dump(), "batch_size": size, "accumulation": accumulation},
             "seed": self.seed,
             "train": self.splits.fingerprints.get("train"),
             "hooks": [type(hook).__name__ for hook in self.hooks],

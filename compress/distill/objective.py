@@ -22,6 +22,8 @@ from compress.distill.teacher_cache import cached_teacher
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 
+NOTED = ("loss_curve", "batch_size_used", "accumulation_used")
+"""What of a fit's notes the report shows; the last two are there where memory ran out."""
 FEW_ROWS = 16_384
 """A fit of fewer rows than this is not worth a pass over the whole train part."""
 
@@ -109,8 +111,8 @@ def distillation(
 def train(student: Bundle, objective: Distillation, ctx: Context, plan: TrainPlan, *, name: str) -> dict[str, Any]:
     """Fit `student` in place; what the report says of it."""
     result: FitResult = ctx.fit(student, objective, plan, name=name, hooks=(objective,))
-    curve = {"loss_curve": result.notes["loss_curve"]} if "loss_curve" in result.notes else {}
-    return {"steps": result.steps, "loss": result.loss, **curve, **objective.facts()}
+    noted = {name: result.notes[name] for name in NOTED if name in result.notes}
+    return {"steps": result.steps, "loss": result.loss, **noted, **objective.facts()}
 
 
 def read_once(plan: TrainPlan) -> bool:
