@@ -13,29 +13,21 @@ from pathlib import Path
 
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.change import Nothing
 from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
-from finetune.insertion import Insertion
-from finetune.method import Method
-from finetune.methods.bitfit import Bitfit
-from finetune.methods.head import Head
-from finetune.methods.layer_norm import LayerNorm
 from tests.contracts.cuts import some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
-__all__ = ["BEGIN", "COLUMNS", "END", "README", "Cell", "rewritten", "rows", "table"]
+__all__ = ["BEGIN", "COLUMNS", "END", "README", "Cell", "drawn", "rewritten", "rows", "table", "with_block"]
 
 BEGIN, END = "<!-- families:begin -->", "<!-- families:end -->"
 README = Path(__file__).parents[2] / "README.md"
 LEGEND = """\
 `stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
 where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
-trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below. The columns
-`bitfit`, `layer_norm` and `head` stand for a model fine-tuned by the method of that name, a decoder with it."""
+trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below."""
 
 Cell = tuple[str, str]
 """`stock`, `yes` or `no`, and a remark; `no` must have one."""
@@ -67,34 +59,11 @@ def heads(family: Family) -> Cell:
     return _kind(model, family), remark
 
 
-def tuned(method: Method) -> Callable[[Family], Cell]:
-    """The cell of a fine-tuning method: what its result is saved as."""
-
-    def cell(family: Family) -> Cell:
-        bundle = Bundle(_fresh(family), None)
-        if why := method.refuses(bundle.sketch()):
-            return "no", f"{method.name}: {why}"
-        change = method.change(bundle.sketch())
-        bundle = change.apply(bundle)
-        if isinstance(change, Insertion):
-            change.merge(bundle)
-            return _kind(bundle.model, family), "biases of zero are added first; what is said here is for them merged"
-        remark = (
-            "" if isinstance(change, Nothing) else "biases of zero are added first, which its configuration can say"
-        )
-        return _kind(bundle.model, family), remark
-
-    return cell
-
-
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,
     "neurons": neurons,
     "heads": heads,
-    "bitfit": tuned(Bitfit()),
-    "layer_norm": tuned(LayerNorm()),
-    "head": tuned(Head()),
 }
 
 
@@ -106,21 +75,32 @@ def rows() -> dict[str, dict[str, Cell]]:
 
 def table() -> str:
     """The table and its footnotes, in Markdown."""
+    return drawn(rows(), LEGEND)
+
+
+def drawn(found: dict[str, dict[str, Cell]], legend: str) -> str:
+    """Any such table, with its footnotes."""
+    columns = next(iter(found.values()))
     notes: list[str] = []
-    lines = [f"| family | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, cells in rows().items():
+    lines = [f"| family | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name, cells in found.items():
         shown = [f"`{name}`{_mark(family_of(name).remark, notes)}"]
         shown += [f"{word}{_mark(remark, notes)}" for word, remark in cells.values()]
         lines.append(f"| {' | '.join(shown)} |")
     footnotes = [f"{number}. {note}." for number, note in enumerate(notes, 1)]
-    return "\n".join([*lines, "", LEGEND, "", *footnotes])
+    return "\n".join([*lines, "", legend, "", *footnotes])
 
 
 def rewritten(text: str) -> str:
     """README's text with the block between the markers made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return with_block(text, BEGIN, END, table())
+
+
+def with_block(text: str, begin: str, end: str, block: str) -> str:
+    """`text` with `block` between its two markers."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{block}\n{end}{after}"
 
 
 def _mark(remark: str, notes: list[str]) -> str:

@@ -20,3 +20,23 @@ def test_readme_has_the_table_as_it_is():
     text = README.read_text("utf-8")
     assert END in text
     assert text == rewritten(text), "run: python -m tests.contracts.table --write"
+
+
+def test_every_method_is_tried_on_every_family():
+    from finetune.method import Method
+    from tests.contracts import tuning_table
+
+    found = tuning_table.rows()
+    for name, cells in found.items():
+        assert set(cells) == set(Method.members()) - {"full"}
+        for method, (word, remark) in cells.items():
+            assert word in {"stock", "yes", "delta", "no"}, (name, method)
+            assert word != "no" or len(remark) > 20, f"{name}, {method}: 'no' without a reason"
+
+
+def test_readme_has_the_table_of_tuning_as_it_is():
+    from tests.contracts import tuning_table
+
+    text = README.read_text("utf-8")
+    assert tuning_table.END in text
+    assert text == tuning_table.rewritten(text), "run: python -m tests.contracts.tuning_table --write"

@@ -1,0 +1,78 @@
+"""README's table of families by the methods that tune them, found by trying each on the tiny twins.
+
+`python -m tests.contracts.tuning_table --write` rewrites the block of README.md between its two markers.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from functools import cache
+
+import torch
+
+from compress.core.bundle import Bundle
+from compress.core.change import Nothing
+from compress.core.context import Context
+from compress.core.errors import Refusal
+from compress.core.stock import is_stock
+from finetune.merge.stage import Merge
+from finetune.method import Method
+from tests.contracts.table import README, Cell, drawn, with_block
+from tests.tiny import FAMILIES, tiny_bundle
+
+__all__ = ["BEGIN", "END", "rewritten", "rows"]
+
+BEGIN, END = "<!-- tuning:begin -->", "<!-- tuning:end -->"
+NARROW = 8
+"""The bottleneck of adapters in the tiny models."""
+LEGEND = """\
+`stock`: the result is merged into the family's own architecture. `yes`: merged, it opens with `compress.load`, or
+`from_pretrained(..., trust_remote_code=True)`. `delta`: it cannot be merged, and stays a delta on its base, which
+`finetune.load` opens. `no`: the method refuses, for the reason below. `full` works on every family; every other method
+also on a base in bf16, int8, nf4 or fp4."""
+
+
+@cache
+def rows() -> dict[str, dict[str, Cell]]:
+    """Family -> method -> cell."""
+    methods = [_small(kind) for name, kind in Method.members().items() if name != "full"]
+    return {name: {method.name: _cell(method, name) for method in methods} for name in FAMILIES}
+
+
+def rewritten(text: str) -> str:
+    """README's text with the block between the markers made anew."""
+    return with_block(text, BEGIN, END, drawn(rows(), LEGEND))
+
+
+def _small(kind: type[Method]) -> Method:
+    return kind.model_validate({"width": NARROW} if "width" in kind.model_fields else {})
+
+
+def _cell(method: Method, name: str) -> Cell:
+    bundle = _fresh(name)
+    if why := method.refuses(bundle.sketch()):
+        return "no", f"{method.name}: {why}"
+    change = method.change(bundle.sketch())
+    added = "" if isinstance(change, Nothing) or method.adds() else "biases of zero are added first"
+    bundle = bundle if isinstance(change, Nothing) else bundle.changed_by(change)
+    try:
+        merged = Merge().run(bundle, Context())
+    except Refusal:
+        return "delta", ""
+    return ("stock" if is_stock(merged.model, merged.family) else "yes"), added
+
+
+def _fresh(name: str) -> Bundle:
+    """The tiny model without its weights."""
+    bundle = tiny_bundle(name)
+    with torch.device("meta"):
+        return Bundle(type(bundle.model)(copy.deepcopy(bundle.config)), None)
+
+
+if __name__ == "__main__":
+    text = rewritten(README.read_text("utf-8"))
+    if "--write" in sys.argv:
+        README.write_text(text, "utf-8")
+    else:
+        print(drawn(rows(), LEGEND))
