@@ -28,7 +28,13 @@ TRAINING = (
 )
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
-EXPORTS = {"quickstart": (3, 4), "bert/sst2-production": (3, 4), "export/int8": (0, 1, 2, 3), "tune/compare": (), "tune/small-gpu": (2,)}
+EXPORTS = {
+    "quickstart": (3, 4),
+    "bert/sst2-production": (3, 4),
+    "export/int8": (0, 1, 2, 3),
+    "tune/compare": (),
+    "tune/small-gpu": (2,),
+}
 NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
 """Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
 TWINS: dict[str, tuple[str, ...]] = {
