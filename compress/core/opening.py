@@ -48,6 +48,12 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     if not directory.is_dir():
         raise InputError("the model directory does not exist", given=str(directory))
+    if not path.is_file() and (directory / "delta_config.json").is_file():
+        raise InputError(
+            "the directory holds a delta, which is no model without its base",
+            given=str(directory),
+            advice="open it with finetune.load(base, directory), or put `merge` behind the stage that made it",
+        )
     if not path.is_file():
         raise InputError(
             "the directory holds no model: it has no config.json",

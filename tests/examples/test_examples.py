@@ -33,6 +33,13 @@ def test_the_three_doors_keep_the_same_neurons(run_example):
     assert "the recipe's stage is the same value: True" in printed
 
 
+def test_many_deltas_share_a_base_and_one_is_merged(run_example):
+    printed = run_example("many_deltas.py")
+    sizes = {name: int(size.replace(",", "")) for name, size in re.findall(r"^(\w+): ([0-9,]+) bytes", printed, re.M)}
+    assert set(sizes) == {"bitfit", "lora"} and max(sizes.values()) < 20_000
+    assert "a BertForSequenceClassification of its own" in printed
+
+
 @pytest.mark.slow
 def test_own_data_goes_from_a_file_to_a_measured_student(run_example):
     printed = run_example("own_data.py")

@@ -143,3 +143,11 @@ def test_a_delta_follows_a_saved_base(task: TextClassification, splits: Splits, 
 def test_what_moved_every_weight_is_no_delta(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no delta to save"):
         tuned(tiny_bundle("bert"), Full(), task, splits, tmp_path)
+
+
+def test_a_delta_is_not_taken_for_a_model(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
+    from compress.core.saving import load
+
+    tuned(tiny_bundle("bert"), Bitfit(), task, splits, tmp_path)
+    with pytest.raises(InputError, match="no model without its base"):
+        load(tmp_path)
