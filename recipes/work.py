@@ -192,6 +192,7 @@ def bundle_facts(
         base, at: where a delta's base lies, and where `result` will lie.
     """
     from compress.core.saving import save
+    from compress.core.storage.model import storage_of
     from finetune.delta.saving import save_delta
 
     trained = "head_trained" in bundle.states
@@ -202,17 +203,9 @@ def bundle_facts(
         save_delta(bundle.to("cpu"), result, base=base, at=at)
     return {
         "runtime": "pytorch",
-        "precision": _precision(bundle),
+        "precision": storage_of(bundle.model),
         "states": sorted(bundle.states),
         "cut": {},
         "select_value": select_value,
         **more(bundle, result),
     }
-
-
-def _precision(bundle: Bundle) -> str:
-    """How the linears of its blocks are stored."""
-    from finetune.merge.stage import stored_as
-
-    storage = stored_as(bundle)
-    return "fp32" if storage is None else storage.storage

@@ -14,10 +14,10 @@ from compress.core.errors import Refusal
 from compress.core.merged import Merged
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
-from compress.quantize.stored import StoreLinears, to_dense
+from compress.quantize.stored import StoreLinears, stored_as, to_dense
 from finetune.insertion import Insertion, insertions
 
-__all__ = ["Merge", "stored_as"]
+__all__ = ["Merge"]
 
 
 class Merge(Stage):
@@ -56,7 +56,7 @@ class Merge(Stage):
         for insertion in reversed(standing):
             insertion.merge(bundle)
         method = bundle.tuned.method if bundle.tuned else ""
-        kept = tuple(c for c in bundle.changes if not isinstance(c, Insertion) and c is not storage)
+        kept = tuple(c for c in bundle.changes if not isinstance(c, Insertion | StoreLinears))
         bundle.changes = (*kept, Merged(to=self.to, method=method))
         bundle.states, bundle.tuned = bundle.states - {"adapted", "quantized"}, None
         if storage and self.to == "quantized":
@@ -77,9 +77,3 @@ class Merge(Stage):
                 f"it cannot be merged: {reasons[0]}",
                 advice="keep the delta on its base (finetune.load opens it), or tune by a method that merges",
             )
-
-
-def stored_as(bundle: Bundle) -> StoreLinears | None:
-    """The change that stores the linears of the bundle in fewer bits, where one stands."""
-    stored = [change for change in bundle.changes if isinstance(change, StoreLinears)]
-    return stored[-1] if stored and "quantized" in bundle.states else None
