@@ -108,11 +108,13 @@ def check(
 ) -> None:
     """Find the mistakes in a recipe and predict what it gives, without training and without weights."""
     with one_message():
+        from recipes.recipe import memory_option
+
+        budget = None if memory is None else memory_option(memory)
         loaded = _load(recipe, set_)
         from recipes.check import check as check_recipe
-        from recipes.memory import memory_option
 
-        report = check_recipe(loaded, memory=memory_option(memory) if memory is not None else None)
+        report = check_recipe(loaded, memory=budget)
         if json:
             typer.echo(report.model_dump_json(indent=1))
         else:

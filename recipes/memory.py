@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from compress.core.bundle import Bundle
-from compress.core.errors import InputError
 from compress.core.stage import Stage
 from compress.core.storage.model import stored_bytes
 from compress.core.training import DEFAULT_PLAN, TrainPlan
@@ -15,23 +14,8 @@ from compress.distill.objective import read_once
 from finetune.memory import TrainingMemory
 from finetune.method import Method
 from recipes.plan import Plan, Step
-from recipes.recipe import bytes_of
 
-__all__ = ["memory_facts", "memory_option", "training_memory"]
-
-
-def memory_option(text: str) -> int:
-    """Bytes of `--memory 4GB`.
-
-    Raises:
-        InputError: it is no size.
-    """
-    found = bytes_of(text)
-    if not isinstance(found, int) or found < 1:
-        raise InputError(
-            "--memory is no size", given=text, advice="write a number and a unit: 4GB (10^9), 512MiB (2^20)"
-        )
-    return found
+__all__ = ["memory_facts", "training_memory"]
 
 
 def training_memory(
@@ -90,8 +74,8 @@ def _advice(memory: TrainingMemory, budget: int) -> str:
     largest = min(split.largest_batch(budget) or 0, size)
     fitting = next((rows for rows in range(largest, 0, -1) if size % rows == 0), 0)
     if fitting:
-        return f"batch_size: {fitting}, accumulation: {accumulation * (size // fitting)}"
-    return "no batch fits; train fewer parameters, store the base in fewer bits, or recompute activations"
+        return f"write train: {{batch_size: {fitting}, accumulation: {accumulation * (size // fitting)}}}"
+    return "no batch does; train fewer parameters, store the base in fewer bits, or write gradient_checkpointing: true"
 
 
 def _all_names(bundle: Bundle) -> frozenset[str]:

@@ -29,14 +29,14 @@ else:
     Task = Annotated[Any, Late("finetune.tasks.task", "Task")]
     Probe = Annotated[Any, Late("recipes.measure.probe", "Probe")]
 
-__all__ = ["Budget", "Origin", "Packaged", "Recipe", "bytes_of"]
+__all__ = ["Budget", "Origin", "Packaged", "Recipe", "memory_option"]
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([KMG]?I?B)\s*", re.IGNORECASE)
 _SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?[KMG]?i?B$"}]}
 
 
-def bytes_of(value: Any) -> Any:
+def _bytes(value: Any) -> Any:
     """`17MB` -> 17,000,000; what is no such text is given back as it is."""
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -44,7 +44,21 @@ def bytes_of(value: Any) -> Any:
     return round(float(match[1]) * _UNITS[match[2].upper()])
 
 
-Bytes = Annotated[int, Field(ge=1), BeforeValidator(bytes_of), WithJsonSchema(_SIZE_SCHEMA)]
+def memory_option(text: str) -> int:
+    """Bytes of `--memory 4GB`.
+
+    Raises:
+        InputError: it is no size.
+    """
+    found = _bytes(text)
+    if not isinstance(found, int) or found < 1:
+        raise InputError(
+            "--memory is no size", given=text, advice="write a number and a unit: 4GB (10^9), 512MiB (2^20)"
+        )
+    return found
+
+
+Bytes = Annotated[int, Field(ge=1), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)]
 
 
 def _unlike(seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from recipes.record import Report
 from recipes.report.cells import Cell
 from recipes.report.comparison import Comparison, as_table
 from recipes.report.headline import budget_value, headline
+from recipes.report.memory import memory_table
 from recipes.report.neighbours import neighbours
 from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
 
@@ -36,6 +37,9 @@ def show(report: Report, console: Console | None = None) -> None:
     out.print(_text(_caption(whole), out, style="dim"))
     for line in _below(report, whole):
         out.print(_text(line[0], out, style=line[1]))
+    memory = memory_table(report)
+    if memory:
+        _print_table(memory, out)
 
 
 def show_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -43,7 +47,10 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     from rich.console import Console
 
     out = console or Console(highlight=False)
-    whole = as_table(comparison)
+    _print_table(as_table(comparison), out)
+
+
+def _print_table(whole: Table, out: Console) -> None:
     out.print(draw(whole, out))
     out.print(_text(_caption(whole), out, style="dim"))
     for name, note in whole.footnotes:
