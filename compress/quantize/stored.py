@@ -80,7 +80,7 @@ def stored_as(bundle: Bundle) -> StoreLinears | None:
     if storage == "fp32":
         return None
     first = next(iter(stored_linears(bundle.model).values()))
-    return StoreLinears(storage=storage, double=getattr(first, "double", True))
+    return StoreLinears(storage=storage, double=getattr(first, "doubled", True))
 
 
 def _linears(bundle: Bundle) -> list[nn.Module]:

@@ -26,7 +26,7 @@ class FourBit(StoredLinear):
     So widths need be no multiple of 64, and a matrix of odd size has half a byte to spare.
     """
 
-    double: bool
+    doubled: bool
     block: int = BLOCK
 
     def dense(self, dtype: torch.dtype) -> Tensor:
@@ -56,7 +56,7 @@ class FourBit(StoredLinear):
         blocks = -(-self.out_features * self.in_features // self.block)
         with torch.device("meta"):
             found = {"absmax": torch.empty(blocks), "quant_map": torch.empty(LEVELS)}
-            if self.double:
+            if self.doubled:
                 found["absmax"] = found["absmax"].to(torch.uint8)
                 found["nested_absmax"] = torch.empty(-(-blocks // NESTED_BLOCK))
                 found["nested_quant_map"] = torch.empty(NESTED_LEVELS)
@@ -71,7 +71,7 @@ class FourBit(StoredLinear):
             "dtype": "float32",
             "shape": shape,
         }
-        if self.double:
+        if self.doubled:
             offset = 0.12345678901234567 if self.weight.is_meta else self.weight.quant_state.offset.item()
             plain |= {"nested_blocksize": NESTED_BLOCK, "nested_dtype": "float32", "nested_offset": offset}
         text = torch.tensor(list(json.dumps(plain).encode()), dtype=torch.uint8)
@@ -141,7 +141,7 @@ def _layer(shape: Any, weight: Any, bias: nn.Parameter | None, storage: Storage,
     outputs, inputs = shape
     layer = _class()(inputs, outputs, bias=False, quant_type=storage, device="meta")
     layer.weight, layer.bias = weight, bias
-    layer.storage, layer.double, layer.support_avx512bf16_for_cpu = storage, double, False
+    layer.storage, layer.doubled, layer.support_avx512bf16_for_cpu = storage, double, False
     return layer
 
 

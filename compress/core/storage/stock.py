@@ -49,7 +49,7 @@ def quantization_config(model: nn.Module) -> dict[str, Any] | None:
     if storage == "int8":
         how: dict[str, Any] = {"load_in_8bit": True, "llm_int8_threshold": THRESHOLD}
     else:
-        double = next(iter(stored_linears(model).values())).double
+        double = next(iter(stored_linears(model).values())).doubled
         how = {"load_in_4bit": True, "bnb_4bit_quant_type": storage, "bnb_4bit_use_double_quant": double}
     return BitsAndBytesConfig(llm_int8_skip_modules=skipped, **how).to_dict()
 

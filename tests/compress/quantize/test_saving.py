@@ -33,7 +33,12 @@ def plain_logits(model, bundle):
         return model(**tiny_inputs(bundle)).logits
 
 
-PAIRS = [(name, storage) for name in FAMILIES for storage in ("bf16", "int8", "nf4")] + [("bert", "fp4")]
+KINDS = ("bert", "gpt2", "t5", "vit")
+PAIRS = [
+    pytest.param(name, storage, marks=[] if storage == "nf4" or name in KINDS else [pytest.mark.slow])
+    for name in FAMILIES
+    for storage in STORAGES
+]
 
 
 @pytest.mark.parametrize(("name", "storage"), PAIRS)

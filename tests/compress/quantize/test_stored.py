@@ -45,7 +45,7 @@ def test_it_answers_as_its_dense_weights_do(name, storage):
     assert dense.sketch() == plain.sketch()
 
 
-@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("storage", ["bf16", "int8", "nf4"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gradients_reach_the_lowest_layer_after_an_evaluation(name, storage):
     bundle = stored_bundle(name, storage)
