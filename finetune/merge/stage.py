@@ -14,6 +14,7 @@ from compress.core.errors import Refusal
 from compress.core.merged import Merged
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
+from compress.core.storage.stock import misread
 from compress.quantize.stored import StoreLinears, stored_as, to_dense
 from finetune.insertion import Insertion, insertions
 
@@ -68,7 +69,14 @@ class Merge(Stage):
         rounded = self.to == "quantized" and bool(insertions(bundle))
         if rounded:
             ctx.note(rounded_again="what was merged changed the weights, which were then rounded to the base's storage")
-        return self.apply(bundle, self.decide(bundle, ctx))
+        merged = self.apply(bundle, self.decide(bundle, ctx))
+        wrong = misread(merged.model)
+        if wrong:
+            ctx.note(
+                misread_by_bitsandbytes=f"on some CPUs plain from_pretrained gives other answers than compress.load: "
+                f"{len(wrong)} linears have rows that are no multiple of 64 long"
+            )
+        return merged
 
     def _refuse(self, standing: tuple[Insertion, ...]) -> None:
         reasons = [insertion.cannot_merge for insertion in standing if insertion.cannot_merge]
