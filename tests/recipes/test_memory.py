@@ -34,16 +34,17 @@ STAGES = [
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> Path:
+def plain(tmp_path_factory) -> Report:
     folder = tmp_path_factory.mktemp("memory")
     file = recipe_file(folder, STAGES, trained=False)
     config_only(folder / "model")
-    return file
+    return check(Recipe.load(file))
 
 
 @pytest.fixture(scope="module")
-def plain(recipe) -> Report:
-    return check(Recipe.load(recipe))
+def recipe(tmp_path_factory) -> Path:
+    """Of the first and the third stage alone."""
+    return recipe_file(tmp_path_factory.mktemp("budget"), [STAGES[0], STAGES[2]], trained=False)
 
 
 @pytest.fixture(scope="module")
