@@ -26,8 +26,7 @@ class PTuning(PromptMethod):
     stand where those of `prompt` do. After the training they are computed once and the encoder is thrown away, so
     what is saved and served is a table of length times width.
 
-    The paper tunes the base together with the prompt on SuperGLUE, and a frozen one at 1e-5 for knowledge probing;
-    the default rate is ours.
+    The default rate, Adam's own, is ours, since it trains an LSTM and not the tokens; no search has confirmed it.
     """
 
     name: ClassVar[str] = "p_tuning"

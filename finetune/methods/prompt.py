@@ -27,7 +27,8 @@ class Prompt(PromptMethod):
     stands behind [CLS] without positions: Jia et al. 2022, arXiv 2203.12119, VPT-shallow.
 
     The paper trains 100 tokens by Adafactor at a constant rate of 0.3 for 30,000 steps, and finds it near full tuning
-    only from 11 billion parameters on; at our sizes it is the weakest of the methods.
+    only from 11 billion parameters on. AdamW moves every value by about its rate, and a value of BERT's embeddings is
+    near 0.05: the default rate of 1e-2 is ours, and no search has confirmed it. The head learns at 1e-3.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(
