@@ -75,7 +75,8 @@ def _advice(memory: TrainingMemory, budget: int) -> str:
     fitting = next((rows for rows in range(largest, 0, -1) if size % rows == 0), 0)
     if fitting:
         return f"write train: {{batch_size: {fitting}, accumulation: {accumulation * (size // fitting)}}}"
-    return "no batch does; train fewer parameters, store the base in fewer bits, or write gradient_checkpointing: true"
+    again = "" if memory.plan.gradient_checkpointing else ", or write gradient_checkpointing: true"
+    return f"no batch does; train fewer parameters, or store the base in fewer bits{again}"
 
 
 def _all_names(bundle: Bundle) -> frozenset[str]:
