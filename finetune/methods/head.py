@@ -56,7 +56,8 @@ class Head(Method):
     def finish(self, bundle: Bundle, ctx: Context) -> Bundle:
         if self.features == "mix":
             mix = mix_of(bundle.model)
-            ctx.note(layer_shares=[round(share, 4) for share in mix.shares.tolist()], layer_scale=float(mix.gamma))
+            shares = [round(share, 4) for share in mix.shares.detach().tolist()]
+            ctx.note(layer_shares=shares, layer_scale=float(mix.gamma.detach()))
         return bundle
 
     def adds(self) -> frozenset[State]:
