@@ -71,7 +71,7 @@ class Bundle:
         return next(self.model.parameters()).device
 
     def sketch(self) -> Sketch:
-        return Sketch.of(self.model, self.family, self.states)
+        return Sketch.of(self.model, self.family, self.states, self.masks)
 
     def copy(self) -> Bundle:
         """A bundle whose model can be changed without changing this one's. The processor is shared."""

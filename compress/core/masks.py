@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,8 +16,13 @@ from compress.core.errors import StageFailed
 from compress.core.storage.linear import StoredLinear
 from compress.core.wrapped import unwrapped
 
-__all__ = ["Masks", "apply_masks", "evenly", "masked_parameters", "pack", "unpack"]
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
 
+__all__ = ["Masks", "apply_masks", "cut_with_masks", "evenly", "masked_parameters", "pack", "place_of_masks", "unpack"]
+
+NONE = 2.0
+"""Stands for a weight that no mask covers."""
 Masks = dict[str, Tensor]
 """Name of a parameter -> boolean tensor of its shape, True where kept."""
 
@@ -48,6 +55,36 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     for name, parameter in masked_parameters(model, masks):
         if parameter.device.type != "meta":
             parameter.masked_fill_(~masks[name].to(parameter.device), 0)
+
+
+@torch.no_grad()
+def cut_with_masks(bundle: Bundle, cut: Callable[[nn.Module], None]) -> None:
+    """Run `cut` on the bundle's model in place, and cut its masks in the same way.
+
+    The same surgery runs on a copy of the model that holds ones and zeros for weights: what it leaves are the masks,
+    under the names that the weights have afterwards.
+    """
+    twin = _marked(bundle) if bundle.masks else None
+    cut(bundle.model)
+    if twin is not None:
+        cut(twin)
+        bundle.masks = {
+            n: p.data.bool().to(place_of_masks(bundle)) for n, p in twin.named_parameters() if float(p.max()) < NONE
+        }
+
+
+def _marked(bundle: Bundle) -> nn.Module:
+    """A copy of the model with masks in place of weights, and `NONE` where there is no mask."""
+    memo = {id(t): nn.Parameter(torch.full(t.shape, NONE)) for t in bundle.model.parameters()}
+    twin = copy.deepcopy(bundle.model, memo)
+    for name, parameter in masked_parameters(twin, bundle.masks):
+        parameter.copy_(bundle.masks[name])
+    return twin
+
+
+def place_of_masks(bundle: Bundle) -> torch.device:
+    """Where masks are: on the CPU where the model has no weights."""
+    return torch.device("cpu") if bundle.device.type == "meta" else bundle.device
 
 
 def pack(mask: Bool[Tensor, "..."]) -> UInt8[Tensor, " bytes"]:
