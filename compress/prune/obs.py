@@ -58,7 +58,8 @@ class Solver:
         for column in range(start, end):
             if self.group and column % self.group[1] == 0:
                 stop = column + self.group[1]
-                mask[:, column:stop] = self._best(_scores(new, factor, alive, column, stop))
+                best = self._best(_scores(new, factor, alive, column, stop))
+                mask[:, column:stop] = best & alive[:, column:stop]
             cut = new[:, column] * ~mask[:, column]
             errors[:, column - start] = cut / factor[column, column]
             new[:, column:end] -= errors[:, column - start, None] * factor[column, column:end]
@@ -70,7 +71,7 @@ class Solver:
         outputs = new.shape[0]
         count = kept_count(outputs * end, self.sparsity) - int(mask[:, :start].sum())
         scores = _scores(new, factor, alive, start, end)
-        return kept_mask(scores.flatten(), count).view_as(scores)
+        return kept_mask(scores.flatten(), count).view_as(scores) & alive[:, start:end]
 
     def _best(self, scores: Tensor) -> Tensor:
         n = self.group[0] if self.group else 1

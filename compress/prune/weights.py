@@ -40,15 +40,17 @@ class WeightPlan:
     def masks(self, bundle: Bundle, scores: Mapping[str, Tensor]) -> Masks:
         """The masks as the linears store their weights, from scores of (out, in); what was cut stays cut."""
         matrices = block_matrices(bundle)
+        before = self.before(bundle, matrices)
         found = self.pattern.masks(
             scores,
             self.sparsity,
             allocation=self.allocation,
             types={name: part.role for name, part in matrices.items()},
-            within=self.before(bundle, matrices),
+            within=before,
             floor=self.floor,
         )
-        return as_stored(matrices, found)
+        # A group of weights may stay although some of them were cut before.
+        return as_stored(matrices, {name: mask & before.get(name, mask) for name, mask in found.items()})
 
     def before(self, bundle: Bundle, matrices: Mapping[str, Matrix]) -> Masks:
         """(out, in) of the masks that the matrices have already."""

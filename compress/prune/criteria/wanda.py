@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -52,8 +53,8 @@ class Wanda(Criterion):
 
         def solve(name: str, weight: Tensor, inputs: Tensor) -> Tensor:
             scores = wanda_scores(weight, inputs.norm(dim=0))
-            scores = scores if name not in before else scores.masked_fill(~before[name], -1)
-            found[name] = plan.pattern.mask_by_output(scores, plan.sparsity)
+            alive = before.get(name, torch.ones_like(weight, dtype=torch.bool))
+            found[name] = alive & plan.pattern.mask_by_output(scores.masked_fill(~alive, -1), plan.sparsity)
             return weight * found[name]
 
         solved_in_passing(bundle, matrices, drawn(bundle, ctx, self.rows, word="wanda"), solve)

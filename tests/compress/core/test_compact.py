@@ -64,7 +64,7 @@ def test_the_directorys_own_code_opens_it_dense(name, tmp_path):
 def test_transformers_alone_opens_it_with_and_without_a_head(tmp_path):
     bundle = pruned(sparsity=0.7)
     save(bundle, tmp_path)
-    weight = bundle.model.bert.encoder.layer[1].output.dense.weight
+    weight = bundle.model.bert.encoder.layer[1].output.dense.weight.detach()
     code = f"""
 import sys
 sys.modules["compress"] = None

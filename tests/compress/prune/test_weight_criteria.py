@@ -95,7 +95,7 @@ def test_sparsegpt_is_nearer_than_wanda_than_magnitude(sparsity):
     wanda = weight * Elements().mask_by_output(wanda_scores(weight, inputs.norm(dim=0)), sparsity)
     size = weight * kept_mask(weight.abs().flatten(), kept_count(weight.numel(), sparsity)).view_as(weight)
     errors = [layer_error(weight, new, inputs) for new in (obs, wanda, size)]
-    assert errors == sorted(errors) and errors[0] < 0.5 * errors[1]
+    assert errors == sorted(errors) and errors[0] < 0.96 * errors[1] < 0.6 * errors[2]
 
 
 def test_the_factor_is_the_inverse_hessians():
@@ -159,7 +159,7 @@ def test_every_criterion_cuts_its_share_of_every_family(name, criterion):
         assert part.kept == kept_count(torch.Size(part.shape).numel(), 0.5)
 
 
-@pytest.mark.parametrize("criterion", [Wanda(), SparseGPT()], ids=lambda criterion: criterion.name)
+@pytest.mark.parametrize("criterion", [Magnitude(), Wanda(), SparseGPT()], ids=lambda criterion: criterion.name)
 @pytest.mark.parametrize("pattern", [Elements(), NM()], ids=lambda pattern: pattern.name)
 def test_what_was_cut_stays_cut(criterion, pattern):
     ctx = stub_context()
@@ -167,10 +167,7 @@ def test_what_was_cut_stays_cut(criterion, pattern):
     before = {name: mask.clone() for name, mask in first.masks.items()}
     again = prune(criterion, pattern, sparsity=0.5 if isinstance(pattern, NM) else 0.7).run(first, ctx)
     for name, mask in again.masks.items():
-        revived = mask & ~before[name]
-        # Where more than n of m were cut before, n of m is met with zeros.
-        assert not torch.count_nonzero(again.model.get_parameter(name)[revived])
-        assert isinstance(pattern, NM) or not revived.any()
+        assert not (mask & ~before[name]).any() and mask.sum() < before[name].sum()
 
 
 def test_sparsegpt_moves_the_weights_that_stay():
