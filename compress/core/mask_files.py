@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from compress.core.compact import BITS, WEIGHTS
+from compress.core.errors import InputError
 from compress.core.masks import Masks, pack, unpack
 
 __all__ = ["FILE", "read_masks", "write_masks"]
@@ -27,11 +28,19 @@ def write_masks(masks: Mapping[str, Tensor], directory: Path) -> None:
 
 
 def read_masks(directory: Path, record: Mapping[str, Any], device: torch.device | str = "cpu") -> Masks:
-    """The masks of a directory whose record has their shapes under `masks`."""
+    """The masks of a directory whose record has their shapes under `masks`.
+
+    Raises:
+        InputError: the files do not hold them.
+    """
     shapes: Mapping[str, list[int]] = record.get("masks", {})
     if not shapes:
         return {}
     packed = {**_bits(directory / WEIGHTS, {name + BITS: name for name in shapes}), **_bits(directory / FILE, {})}
+    if lost := sorted(set(shapes) - set(packed)):
+        raise InputError(
+            f"the directory lacks the mask of {lost[0]}", given=str(directory), advice="it was not copied as a whole"
+        )
     return {name: unpack(packed[name], shape).to(device) for name, shape in shapes.items()}
 
 

@@ -30,8 +30,8 @@ Masks = dict[str, Tensor]
 def masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[tuple[str, nn.Parameter]]:
     """(name in `masks`, the parameter), of all that hold numbers of the mask's shape.
 
-    Where an adapter stands around a linear, the weight is found behind it. One that is stored in 4 or 8 bits is passed
-    over: it cannot move, and its zeros stay zeros.
+    Where an adapter stands around a linear, the weight is found behind it. One that is stored in fewer bits is passed
+    over: it cannot move, its zeros stay zeros, and it may lie in another order than its mask.
 
     Raises:
         StageFailed: the model has no such parameter, or one of another shape.
@@ -39,11 +39,12 @@ def masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator
     for name, mask in masks.items():
         owner, _, attribute = name.rpartition(".")
         parameter = _parameter(model, owner, attribute)
-        if parameter is None or not (packed_away(model, owner) or parameter.shape == mask.shape):
+        if parameter is not None and attribute == "weight" and packed_away(model, owner):
+            continue
+        if parameter is None or parameter.shape != mask.shape:
             shape = None if parameter is None else tuple(parameter.shape)
             raise StageFailed(f"the mask of {name} has the shape {tuple(mask.shape)}, its weight {shape}", given=name)
-        if parameter.shape == mask.shape:
-            yield name, parameter
+        yield name, parameter
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ import torch
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change
-from compress.core.errors import StageFailed, UnknownName
+from compress.core.errors import InputError, StageFailed, UnknownName
+from compress.core.mask_files import read_masks
 from compress.core.masks import apply_masks
 from compress.core.saving import load, save
 from compress.core.surgery import keep_layers
@@ -58,6 +59,17 @@ def test_masks_travel_as_bits(tmp_path):
         assert torch.equal(loaded.masks[path], mask)
     bundle.masks = {}
     assert load(save(bundle, tmp_path)).masks == {}
+
+
+def test_a_lost_mask_is_named(tmp_path):
+    bundle = tiny_bundle("bert")
+    path = "bert.encoder.layer.0.output.dense.weight"
+    bundle.masks = {path: torch.ones((32, 48), dtype=torch.bool)}
+    save(bundle, tmp_path)
+    other = save(tiny_bundle("bert"), tmp_path / "other") / "model.safetensors"
+    (tmp_path / "model.safetensors").write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match="lacks the mask of"):
+        read_masks(tmp_path, json.loads((tmp_path / "trimformer.json").read_text()))
 
 
 def test_masks_of_weights_in_few_bits_lie_in_a_file_of_their_own(tmp_path):

@@ -30,6 +30,8 @@ from tests.compress.distill.stub import stub_context, trained
 from tests.contracts.cuts import some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_inputs
 
+SIZES = {"bert": {"intermediate_size": 128}, "gpt2": {"n_inner": 128}}
+
 
 def prune(pattern=None, **settings):
     given = {"pattern": pattern or Elements(), "sparsity": 0.5, "criterion": Magnitude(), "recover": None, **settings}
@@ -228,10 +230,11 @@ def test_fewer_layers_keep_their_masks():
     assert Distill().refuses(bundle.sketch()) is None
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
 @pytest.mark.parametrize("storage", ["bf16", "int8", "nf4", "fp4"])
-def test_zeros_stay_zeros_in_fewer_bits(storage, tmp_path):
+def test_zeros_stay_zeros_in_fewer_bits(storage, name, tmp_path):
     pytest.importorskip("bitsandbytes")
-    bundle = prune(sparsity=0.7).run(trained(hidden_size=64, intermediate_size=128), Context())
+    bundle = prune(sparsity=0.7).run(trained(name, hidden_size=64, **SIZES[name]), Context())
     stored = bundle.changed_by(StoreLinears(storage=storage))
     opened = load(save(stored, tmp_path))
     assert opened.masks.keys() == bundle.masks.keys()
