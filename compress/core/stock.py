@@ -62,7 +62,10 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
             given=odd[:4],
         )
     paths = [
-        f"{family.blocks}.{i}.{path}" for i in range(len(family.module_list(model))) for path in _attributes(family)
+        f"{record.blocks}.{i}.{path}"
+        for record in family.stacks(model, "output")
+        for i in range(len(record.module_list(model)))
+        for path in record.head_attributes
     ]
     values = {path: attrgetter(path)(base) for path in paths if has(base, path)}
     return {
@@ -131,10 +134,6 @@ def _auto_classes(model: nn.Module) -> list[str]:
 def _names(mapping: Any) -> set[str]:
     values = getattr(mapping, "_model_mapping", {}).values()
     return {name for value in values for name in ((value,) if isinstance(value, str) else value)}
-
-
-def _attributes(family: Family) -> tuple[str, ...]:
-    return tuple(family.head_attributes)
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -46,6 +46,37 @@ def test_cut_heads_equal_masked_heads(name):
     assert (logits(bundle) - before).abs().max() > 1e-3
 
 
+def test_a_decoders_attention_to_an_encoder_is_cut_too():
+    bundle = tiny_bundle("gpt2", add_cross_attention=True)
+    heard = torch.randn(5, 7, 32, generator=torch.Generator().manual_seed(0))
+
+    def said(of: Bundle) -> torch.Tensor:
+        with torch.no_grad():
+            return of.model.base_model(**tiny_inputs(of), encoder_hidden_states=heard).last_hidden_state
+
+    assert bundle.sketch().head_stacks == ("",) * 4 + ("cross-attention",) * 4
+    kept = (*((0, 1, 2, 3) for _ in range(4)), *some_heads(bundle)[:4])
+    before, masked = said(bundle), bundle.copy()
+    gate(masked, "output", kept)
+    keep_heads(bundle.model, bundle.family, kept)
+    torch.testing.assert_close(said(bundle), said(masked), atol=1e-5, rtol=0)
+    assert (said(bundle) - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+@pytest.mark.parametrize("stack", ["encoder", "decoder", "cross-attention"])
+def test_each_stack_can_be_cut_alone(name, stack):
+    bundle = tiny_bundle(name)
+    stacks = bundle.sketch().head_stacks
+    assert stacks == ("encoder",) * 4 + ("decoder",) * 2 + ("cross-attention",) * 2
+    kept = tuple((0, 2) if each == stack else (0, 1, 2, 3) for each in stacks)
+    before, masked = logits(bundle), bundle.copy()
+    gate(masked, "output", kept)
+    keep_heads(bundle.model, bundle.family, kept)
+    torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-5, rtol=0)
+    assert (logits(bundle) - before).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("name", supporting("neurons"))
 def test_cut_neurons_equal_masked_neurons(name):
     bundle = tiny_bundle(name)
@@ -102,7 +133,7 @@ def test_what_is_refused_says_why(name):
             keep_layers(model, family, (1, 2))
     if family.one_set_of_heads:
         with pytest.raises(Refusal, match=f"{name} model share"):
-            keep_heads(model, family, ((0,), (1,), (0,), (0,)))
+            keep_heads(model, family, ((0,), (1,), *((0,) for _ in head_counts(model, family)[2:])))
 
 
 @pytest.mark.parametrize("kept", [(), (2, 1), (1, 1), (-1, 0), (0, 4)])
