@@ -14,7 +14,7 @@ Kept = tuple[tuple[int, ...], ...]
 
 
 class KeepHeads(Change):
-    """Only these attention heads stay in each block; the tensors become smaller."""
+    """Only these attention heads stay in each block, a decoder's and its attention to the encoder last."""
 
     kept: Kept
     of: tuple[int, ...]

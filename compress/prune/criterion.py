@@ -16,13 +16,19 @@ __all__ = ["Criterion"]
 
 
 class Criterion(Choice):
-    """A score for each unit of each block; the units with the lowest scores are removed."""
+    """A score for each unit of each group; the units with the lowest scores are removed."""
 
     home: ClassVar[str] = "compress.prune.criteria"
     needs_data: ClassVar[bool] = False
-    """Whether it reads *train*, with a model whose head is trained."""
+    """Whether it reads *train*."""
+    needs_labels: ClassVar[bool] = False
+    """Whether it reads the loss, so that the head must be trained for the task."""
     draws_random_numbers: ClassVar[bool] = False
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Float[Tensor, " units"]]:
-        """One score for each unit of each block, comparable between blocks; higher stays. The model stays as it is."""
+        """One score for each unit of each group, comparable between groups; higher stays. The model stays as it is."""
         raise NotImplementedError
+
+    def refuses(self, pattern: Pattern) -> str | None:
+        """Why it cannot score such units, or None."""
+        return None

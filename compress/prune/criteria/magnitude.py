@@ -20,9 +20,7 @@ class Magnitude(Criterion):
     """L2 norm of all weights that go with a unit, without biases; no data."""
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
-        size = bundle.sketch().head_size
-        blocks = bundle.family.module_list(bundle.model)
-        return [unit_norms(pattern.weights(block, bundle.family, head_size=size)) for block in blocks]
+        return [unit_norms(weights) for weights in pattern.weights(bundle)]
 
 
 def unit_norms(weights: Sequence[Float[Tensor, "units _"]]) -> Float[Tensor, " units"]:

@@ -16,6 +16,7 @@ from compress.prune.criteria.random import Random
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.gates import masked
 from compress.prune.patterns.heads import Heads
+from compress.prune.patterns.layers import Layers
 from compress.prune.patterns.neurons import Neurons
 from compress.prune.stage import Prune
 from tests.compress.distill.stub import stub_context, trained
@@ -24,7 +25,7 @@ from tests.tiny import FAMILIES, tiny_inputs
 CASES = [
     (name, pattern)
     for name in FAMILIES
-    for pattern in (Heads(), Neurons())
+    for pattern in (Heads(), Neurons(), Layers())
     if pattern.part not in family_of(name).refusals
 ]
 
@@ -38,29 +39,35 @@ def logits(bundle):
         return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
+def groups(change):
+    """What stays of each group; a change of layers has one group."""
+    return (change.kept,) if change.kind == "keep_layers" else change.kept
+
+
 def units(bundle, pattern):
     return pattern.counts(bundle.sketch())
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "global"])
+@pytest.mark.parametrize("allocation", ["uniform", "per_type", "global"])
 @pytest.mark.parametrize(("name", "pattern"), CASES)
 def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, criterion=Random())
     before = units(bundle, pattern)
     change = stage.decide(bundle, stub_context())
-    with masked(bundle, pattern, change.kept):
+    kept = groups(change)
+    with masked(bundle, pattern, kept):
         expected = logits(bundle)
-        with masked(bundle, pattern, change.kept):
+        with masked(bundle, pattern, kept):
             assert torch.equal(logits(bundle), expected)
     whole = logits(bundle)
     pruned = stage.apply(bundle, change)
     torch.testing.assert_close(logits(pruned), expected, atol=1e-5, rtol=0)
     assert (whole - expected).abs().max() > 1e-3
-    assert units(pruned, pattern) == tuple(map(len, change.kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
-    assert all(units(pruned, pattern)) and (allocation == "global" or len(set(units(pruned, pattern))) == 1)
+    assert units(pruned, pattern) == tuple(map(len, kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
+    assert all(units(pruned, pattern)) and (allocation != "uniform" or len(set(units(pruned, pattern))) == 1)
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "global"])
+@pytest.mark.parametrize("allocation", ["uniform", "per_type", "global"])
 @pytest.mark.parametrize(("name", "pattern"), CASES)
 def test_the_guess_has_the_size_of_the_result(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, sparsity=0.25)
@@ -68,7 +75,8 @@ def test_the_guess_has_the_size_of_the_result(name, pattern, allocation):
     assert stage.refuses(sketch) is None
     guessed = stage.guess(sketch).apply(bundle.copy()).sketch()
     assert stage.run(bundle, stub_context()).sketch().parameters == guessed.parameters < sketch.parameters
-    competing = allocation == "global" and not pattern.one_set(bundle.family)
+    ties = pattern.ties(sketch)
+    competing = allocation != "uniform" and 1 < len(ties) == len(set(ties))
     assert (stage.uncertainty(sketch) is not None) == competing
 
 
@@ -77,6 +85,31 @@ def test_one_set_of_heads_goes_by_the_sum_of_the_scores():
     total = sum(Magnitude().score(bundle, Heads(), ctx))
     change = prune(Heads(), allocation="global").decide(bundle, ctx)
     assert set(change.kept) == {tuple(sorted(total.topk(2).indices.tolist()))}
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_blocks_of_one_kind_compete_among_themselves(name):
+    bundle, stage = trained(name), prune(Neurons(), allocation="per_type", sparsity=0.25)
+    change = stage.decide(bundle, stub_context())
+    sizes = list(map(len, change.kept))
+    assert sum(sizes[:4]) == 4 * 36 and sum(sizes[4:]) == 2 * 36 and len(set(sizes)) > 1
+    assert stage.cut(bundle.sketch(), change)["neurons"]["kinds"] == ["encoder"] * 4 + ["decoder"] * 2
+    assert "in the decoder, between 1 and" in stage.uncertainty(bundle.sketch())
+
+
+def test_the_first_layer_stays_where_it_must():
+    bundle = trained("modernbert")
+    for seed in range(4):
+        change = prune(Layers(), criterion=Random()).decide(bundle, Context(seed=seed))
+        assert change.kept[0] == 0 and len(change.kept) == 2
+
+
+def test_similarity_needs_no_trained_head():
+    bundle = trained()
+    bundle.states = frozenset()
+    stage = Prune.model_validate({"pattern": "layers", "sparsity": 0.5, "criterion": "similarity", "recover": "none"})
+    assert stage.refuses(bundle.sketch()) is None and stage.needs_data and stage.draws_random_numbers
+    assert stage.run(bundle, stub_context()).sketch().layers == 2
 
 
 @pytest.mark.parametrize("criterion", [Random(), Magnitude(), Taylor(batches=2, batch_size=8)])
@@ -130,6 +163,9 @@ def test_without_data_recovery_says_so():
         ({}, ["quantized"], "quantized"),
         ({}, ["factorized"], "prune before 'factorize'"),
         ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
+        ({"sparsity": 0.9, "pattern": "layers"}, [], "leaves none of the 4 layers of the model"),
+        ({"criterion": "similarity"}, [], "heads have none of their own"),
+        ({"criterion": "fisher"}, [], "fisher' needs a head"),
         ({"sparsity": 0.9, "allocation": "global"}, [], "leaves 2 heads for 4 layers"),
     ],
 )
