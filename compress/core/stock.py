@@ -17,11 +17,12 @@ from compress.core.families.family import Family, base_model, has
 from compress.core.storage.model import stored_linears
 from compress.core.storage.stock import quantization_config
 
-__all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
+__all__ = ["built_config", "difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
-"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value. What `changed`
-makes of a stock model."""
+"""What `changed` makes of a stock model. `shapes`: parameter -> shape, also of biases that the stock linears lack;
+`attributes`: path -> value; where the width was cut, `config`: field -> the value that the stock model is built with,
+and `head`: parameter of the task's head -> shape, None where a dimension is as the configuration says."""
 
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
@@ -40,6 +41,19 @@ def stock_config(model: nn.Module) -> Any:
     return found
 
 
+def built_config(model: nn.Module) -> Any:
+    """The configuration of the stock model that this one was cut from: of a width that its heads divide."""
+    config = stock_config(model)
+    for field, value in _built(model).items():
+        setattr(config, field, value)
+    return config
+
+
+def _built(model: nn.Module) -> dict[str, Any]:
+    record: Any = getattr(model.config, "trimformer", None) or {}
+    return dict(record.get("config", {}))
+
+
 def is_stock(model: nn.Module, family: Family) -> bool:
     """Whether the configuration alone says all shapes and head counts."""
     return not any(difference_to_stock(model, family).values())
@@ -52,8 +66,8 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
         StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
     """
     with torch.device("meta"):
-        plain = base_model(stock_class(model)(stock_config(model)))
-    base = base_model(model)
+        whole = stock_class(model)(built_config(model))
+    plain, base = base_model(whole), base_model(model)
     ours, theirs = _shapes(base), _shapes(plain)
     odd = sorted((ours.keys() ^ theirs.keys()) - _added_biases(ours, plain))
     if odd:
@@ -71,6 +85,19 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
     return {
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
+        **({"config": _built(model), "head": _head_shapes(model, whole)} if _built(model) else {}),
+    }
+
+
+def _head_shapes(model: nn.Module, plain: nn.Module) -> dict[str, list[int | None]]:
+    """Of the parameters outside of the base model, those whose shape differs, where it does."""
+    base = {id(parameter) for parameter in base_model(model).parameters()}
+    theirs = {name: parameter.shape for name, parameter in plain.named_parameters()}
+    ours = {name: parameter.shape for name, parameter in model.named_parameters() if id(parameter) not in base}
+    return {
+        name: [size if size != other else None for size, other in zip(shape, theirs[name])]
+        for name, shape in ours.items()
+        if shape != theirs[name]
     }
 
 

@@ -75,6 +75,10 @@ class Prune(Stage):
             what = "recover" if self.recover else f"the criterion {self.criterion.name!r}"
             advice = "fine-tune first, or prune by magnitude with 'recover: none'"
             return f"{what} needs a head that is trained for the task; {advice}"
+        try:
+            self._recovery()
+        except ValueError as error:
+            return f"recover: {error}"
         return self.criterion.refuses(self.pattern) or self._too_much(sketch)
 
     def guess(self, sketch: Sketch) -> Change:
@@ -106,9 +110,13 @@ class Prune(Stage):
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         change = self.decide(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
+        recover = self._recovery()
+        teacher = teacher_of_recovery(recover, bundle, ctx)
         pruned = self.apply(bundle, change)
-        return heal(pruned, self.recover, ctx, teacher=teacher) if self.recover else pruned
+        return heal(pruned, recover, ctx, teacher=teacher) if recover else pruned
+
+    def _recovery(self) -> Recover | None:
+        return self.recover.on_logits() if self.recover and self.pattern.part == "width" else self.recover
 
     def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
         found, kinds = change.summary(), self.pattern.kinds(before)

@@ -16,7 +16,7 @@ from compress.core.errors import Refusal, UnknownName
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers"]
+Part = Literal["heads", "neurons", "layers", "width"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -84,7 +84,8 @@ class Family:
         }
     )
     """Our words for the fields of the configuration: `layers`, `heads`, `hidden`; `neurons` and `head_size` where one
-    number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer."""
+    number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer;
+    `same_width` for fields (comma-separated) that mean the hidden dimension where they are equal to it."""
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
     bias_fields: tuple[str, ...] = ()
@@ -135,9 +136,11 @@ class Family:
         return next((path for path in paths if has(block, path)), paths[0])
 
     def head_size(self, config: object) -> int:
-        """Width of one attention head; the same before and after heads are cut."""
+        """Width of one attention head; the same before and after heads or the hidden dimension are cut."""
         given = getattr(config, self.config.get("head_size", "head_dim"), None)
-        return int(given or getattr(config, self.config["hidden"]) // getattr(config, self.config["heads"]))
+        built = (getattr(config, "trimformer", None) or {}).get("config", {})
+        field = self.config["hidden"]
+        return int(given or built.get(field, getattr(config, field)) // getattr(config, self.config["heads"]))
 
 
 def has(module: nn.Module, path: str) -> bool:
