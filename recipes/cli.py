@@ -122,6 +122,42 @@ def check(
 
 
 @app.command()
+def scan(
+    recipe: RecipeName,
+    out: Annotated[Path | None, typer.Option(help="Where to write; runs/<name>-scan unless given.")] = None,
+    set_: Settings = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="What is masked; all that the model has unless given; can be repeated.")
+    ] = None,
+    sparsities: Annotated[str, typer.Option(metavar="S,S", help="Shares that are masked.")] = "0.25,0.5,0.75",
+    criterion: Annotated[str, typer.Option(help="What is masked first, as in a recipe.")] = "taylor",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what an earlier scan left there.")] = False,
+    device: Annotated[Device, typer.Option(help="Where it is computed.")] = Device.auto,
+) -> None:
+    """Mask heads, neurons, layers and width, layer by layer and all at once, and measure on select; trains nothing."""
+    with one_message():
+        loaded = _load(recipe, set_)
+        shares = [_share(text, "--sparsities") for text in sparsities.split(",")]
+        directory = out or Path("runs") / f"{loaded.name}-scan"
+        import yaml
+
+        from recipes.report import scan as views
+        from recipes.scan import scan as scan_model
+
+        found = scan_model(
+            loaded,
+            out=directory,
+            patterns=pattern or (),
+            sparsities=shares,
+            criterion=yaml.safe_load(criterion),
+            fresh=fresh,
+            device=device.value,
+        )
+        typer.echo(views.markdown(found))
+        typer.echo(f"report: {directory / 'scan.html'}")
+
+
+@app.command()
 def measure(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A saved model, or an export.")],
     task: Annotated[str | None, typer.Option(metavar="RECIPE", help="The recipe whose data tells the quality.")] = None,
@@ -269,6 +305,16 @@ def _count(text: str, option: str) -> int:
 
 def _length(text: str) -> int | Literal["data"]:
     return "data" if text.strip() == "data" else _count(text, "--lengths")
+
+
+def _share(text: str, option: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise typer.BadParameter("a list of shares above 0 and below 1, as in 0.25,0.5", param_hint=option)
+    return share
 
 
 if __name__ == "__main__":

@@ -131,11 +131,11 @@ def _cut(tensor: torch.Tensor, dims: tuple[int, ...], kept: tuple[int, ...]) -> 
 
 
 def _write(config: Any, family: Family, width: int) -> None:
-    """The new width; and the head's size, where the configuration takes one, or the width that it is reckoned from."""
+    """The new width and the head's size; where the family reckons that from the width, the width to build it with."""
     fields = width_fields(config, family)
-    if "head_size" in family.config:
-        setattr(config, family.config["head_size"], family.head_size(config))
-    else:
+    # Rotary tables are made anew at each loading, and take the size from here.
+    setattr(config, family.config.get("head_size", "head_dim"), family.head_size(config))
+    if "head_size" not in family.config:
         record = getattr(config, "trimformer", None) or {}
         built = {**{field: getattr(config, field) for field in fields}, **record.get("config", {})}
         config.trimformer = {**record, "config": built}

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["best_of_all", "best_of_each", "best_of_kinds", "kept_count", "spread", "spread_over_kinds"]
+__all__ = ["best_of_all", "best_of_each", "best_of_kinds", "kept_count", "spread", "spread_over_kinds", "together"]
 
 Kept = tuple[tuple[int, ...], ...]
 
@@ -74,3 +74,8 @@ def _by_kind(groups: Sequence[Any], kinds: Sequence[Hashable], choose: Callable[
 def _best(score: Float[Tensor, " units"], count: int) -> tuple[int, ...]:
     order = torch.sort(score, descending=True, stable=True).indices[:count]
     return tuple(sorted(order.tolist()))
+
+
+def together(scores: Sequence[Float[Tensor, " units"]], ties: Sequence[int]) -> list[Float[Tensor, " units"]]:
+    """Copies of the scores, summed over the groups that must keep the same units: those of one number in `ties`."""
+    return [torch.stack([score for score, other in zip(scores, ties) if other == tie]).sum(0) for tie in ties]

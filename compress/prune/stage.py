@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -20,7 +19,7 @@ from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_rec
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.criterion import Criterion
 from compress.prune.pattern import Pattern
-from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds
+from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds, together
 
 __all__ = ["Prune"]
 
@@ -101,7 +100,7 @@ class Prune(Stage):
         sketch = bundle.sketch()
         scores = self.criterion.score(bundle, self.pattern, ctx)
         ctx.note(importance={self.pattern.part: [_rounded(score) for score in scores]})
-        scores = _together(scores, self.pattern.ties(sketch))
+        scores = together(scores, self.pattern.ties(sketch))
         for score, units in zip(scores, self.pattern.fixed(sketch)):
             score[list(units)] = torch.inf
         competing = self._competing(sketch)
@@ -151,11 +150,6 @@ class Prune(Stage):
         if kept_count(min(counts), self.sparsity) < 1:
             return f"{share} leaves none of the {min(counts)} {part} {self.pattern.of}; choose a smaller one"
         return None
-
-
-def _together(scores: Sequence[Tensor], ties: Sequence[int]) -> list[Tensor]:
-    """Copies of the scores, summed over the groups that must keep the same units."""
-    return [torch.stack([score for score, other in zip(scores, ties) if other == tie]).sum(0) for tie in ties]
 
 
 def _rounded(score: Tensor) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-__all__ = ["Picture", "pictures"]
+__all__ = ["CELL", "GAP", "LEFT", "MOST_CELLS", "RIGHT", "Picture", "pictures"]
 
 CELL, GAP, LEFT, RIGHT = 14, 3, 58, 92
 STRIP = 4

@@ -7,8 +7,10 @@ from compress.core.families.family import Family, base_model
 from compress.core.heads import neuron_counts
 from compress.core.matrix import matrix
 
-__all__ = ["gate", "some_heads", "some_layers", "some_neurons"]
+__all__ = ["SOME_WIDTH", "gate", "some_heads", "some_layers", "some_neurons"]
 
+SOME_WIDTH = tuple(number for number in range(32) if number % 3)
+"""Of a tiny model's hidden dimension, a number of entries that its heads do not divide."""
 Kept = tuple[tuple[int, ...], ...]
 
 

@@ -13,7 +13,8 @@ from compress.core.families.family import family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.saving import load, save
 from compress.core.surgery import keep_layers
-from tests.contracts.cuts import some_heads, some_layers, some_neurons
+from compress.core.width import keep_width
+from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle
 
@@ -21,6 +22,7 @@ CUTS = {
     "heads": (keep_heads, some_heads),
     "neurons": (keep_neurons, some_neurons),
     "layers": (keep_layers, lambda bundle: some_layers(bundle.family)),
+    "width": (keep_width, lambda bundle: SOME_WIDTH),
 }
 
 

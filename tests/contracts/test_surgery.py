@@ -12,7 +12,8 @@ from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model, families, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery import keep_layers
-from tests.contracts.cuts import gate, some_heads, some_layers, some_neurons
+from compress.core.width import keep_width
+from tests.contracts.cuts import SOME_WIDTH, gate, some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 
 
@@ -116,6 +117,7 @@ def test_the_meta_device_gives_the_same_shapes(name):
             keep_neurons(bundle.model, family, some_neurons(bundle))
         if "layers" not in family.refusals:
             keep_layers(bundle.model, family, some_layers(bundle.family))
+        keep_width(bundle.model, family, SOME_WIDTH)
     assert shapes(real.model) == shapes(meta.model)
     assert real.sketch() == meta.sketch()
     assert meta.device.type == "meta"
