@@ -30,6 +30,8 @@ class Pattern(Choice):
     part: ClassVar[Part]
     role: ClassVar[str] = ""
     """The linear whose inputs the units are: a unit is off where its inputs are zero."""
+    units: ClassVar[str] = ""
+    """What they are called; as the part unless given."""
     of: ClassVar[str] = "of a layer"
     """What a group is, in words."""
 

@@ -148,7 +148,8 @@ class Prune(Stage):
             few = [found for found in self._totals(sketch) if found[2] < len(found[1])]
             return next((f"{share} leaves {n} {part}{w} for {len(c)} layers; each needs one" for w, c, n in few), None)
         if kept_count(min(counts), self.sparsity) < 1:
-            return f"{share} leaves none of the {min(counts)} {part} {self.pattern.of}; choose a smaller one"
+            what = self.pattern.units or part
+            return f"{share} leaves none of the {min(counts)} {what} {self.pattern.of}; choose a smaller one"
         return None
 
 

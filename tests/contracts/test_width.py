@@ -1,4 +1,4 @@
-"""Every family: a model of fewer hidden entries is the whole one whose norms see, and whose tensors have, only these."""
+"""Every family: a narrower model is the whole one whose norms see, and whose tensors have, the kept entries alone."""
 
 from __future__ import annotations
 

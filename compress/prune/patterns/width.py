@@ -29,6 +29,7 @@ class Width(Pattern):
     """
 
     part: ClassVar[Part] = "width"
+    units: ClassVar[str] = "entries"
     of: ClassVar[str] = "of the hidden dimension"
 
     def counts(self, sketch: Sketch) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from compress.prune.pattern import Pattern, unit_linears
 from compress.prune.patterns.heads import Heads
 from compress.prune.patterns.layers import Layers
 from compress.prune.patterns.neurons import Neurons
+from compress.prune.patterns.width import Width
 from tests.compress.distill.stub import ROWS, encode, stub_context, trained
 from tests.tiny import FAMILIES, IMAGE_FAMILIES
 
@@ -27,7 +28,7 @@ TEXT = [name for name in FAMILIES if name not in IMAGE_FAMILIES]
 CASES = [
     (name, pattern)
     for name in TEXT
-    for pattern in (Heads(), Neurons(), Layers())
+    for pattern in (Heads(), Neurons(), Layers(), Width())
     if pattern.part not in family_of(name).refusals
 ]
 
@@ -160,6 +161,26 @@ def test_the_slope_of_a_layer_is_that_of_what_it_adds():
                 losses.append(stub_context().task_objective()(bundle.model, batch).item())
             handle.remove()
         np.testing.assert_allclose(found[0, number].item(), (losses[0] - losses[1]) / (2 * step), rtol=1e-4, atol=1e-7)
+
+
+def test_the_slope_of_an_entry_is_that_of_the_hidden_states_between_layers():
+    bundle, step = trained("bert"), 1e-5
+    bundle.model.double()
+    batch = encode(bundle, ROWS[:1])
+    (found,) = gate_slopes(bundle, Width(), batch, stub_context().task_objective())
+    encoder = bundle.model.bert.encoder
+    for entry in (0, 7, 31):
+        losses = []
+        for factor in (1 + step, 1 - step):
+            gate = torch.ones(32, dtype=torch.float64)
+            gate[entry] = factor
+            handles = [bundle.model.bert.embeddings.register_forward_hook(lambda _, __, made, gate=gate: made * gate)]
+            handles += [b.register_forward_hook(lambda _, __, made, gate=gate: made * gate) for b in encoder.layer]
+            with torch.no_grad():
+                losses.append(stub_context().task_objective()(bundle.model, batch).item())
+            for handle in handles:
+                handle.remove()
+        np.testing.assert_allclose(found[0, entry].item(), (losses[0] - losses[1]) / (2 * step), rtol=1e-4, atol=1e-7)
 
 
 def test_block_influence_against_numpy():

@@ -18,6 +18,7 @@ from compress.prune.gates import masked
 from compress.prune.patterns.heads import Heads
 from compress.prune.patterns.layers import Layers
 from compress.prune.patterns.neurons import Neurons
+from compress.prune.patterns.width import Width
 from compress.prune.stage import Prune
 from tests.compress.distill.stub import stub_context, trained
 from tests.tiny import FAMILIES, tiny_inputs
@@ -25,8 +26,16 @@ from tests.tiny import FAMILIES, tiny_inputs
 CASES = [
     (name, pattern)
     for name in FAMILIES
-    for pattern in (Heads(), Neurons(), Layers())
+    for pattern in (Heads(), Neurons(), Layers(), Width())
     if pattern.part not in family_of(name).refusals
+]
+
+
+# The last two make a difference where blocks compete.
+ALLOCATED = [
+    (name, pattern, allocation)
+    for name, pattern in CASES
+    for allocation in (("uniform", "per_type", "global") if pattern.part in {"heads", "neurons"} else ("uniform",))
 ]
 
 
@@ -40,16 +49,15 @@ def logits(bundle):
 
 
 def groups(change):
-    """What stays of each group; a change of layers has one group."""
-    return (change.kept,) if change.kind == "keep_layers" else change.kept
+    """What stays of each group; a change of layers or of the width has one group."""
+    return (change.kept,) if change.kind in {"keep_layers", "keep_width"} else change.kept
 
 
 def units(bundle, pattern):
     return pattern.counts(bundle.sketch())
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "per_type", "global"])
-@pytest.mark.parametrize(("name", "pattern"), CASES)
+@pytest.mark.parametrize(("name", "pattern", "allocation"), ALLOCATED)
 def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, criterion=Random())
     before = units(bundle, pattern)
@@ -67,8 +75,7 @@ def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     assert all(units(pruned, pattern)) and (allocation != "uniform" or len(set(units(pruned, pattern))) == 1)
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "per_type", "global"])
-@pytest.mark.parametrize(("name", "pattern"), CASES)
+@pytest.mark.parametrize(("name", "pattern", "allocation"), ALLOCATED)
 def test_the_guess_has_the_size_of_the_result(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, sparsity=0.25)
     sketch = bundle.sketch()
@@ -102,6 +109,14 @@ def test_the_first_layer_stays_where_it_must():
     for seed in range(4):
         change = prune(Layers(), criterion=Random()).decide(bundle, Context(seed=seed))
         assert change.kept[0] == 0 and len(change.kept) == 2
+
+
+def test_a_narrower_model_recovers_on_the_logits_alone(tmp_path):
+    ctx = stub_context(tmp_path)
+    pruned = prune(Width(), recover=Recover()).run(trained(), ctx)
+    assert pruned.sketch().hidden == 16 and set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
+    asked = prune(Width(), recover=Recover(losses=["soft_targets", "hidden_states"]))
+    assert "hidden states of two widths" in asked.refuses(trained().sketch())
 
 
 def test_similarity_needs_no_trained_head():
@@ -164,6 +179,7 @@ def test_without_data_recovery_says_so():
         ({}, ["factorized"], "prune before 'factorize'"),
         ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
         ({"sparsity": 0.9, "pattern": "layers"}, [], "leaves none of the 4 layers of the model"),
+        ({"sparsity": 0.99, "pattern": "width"}, [], "leaves none of the 32 entries of the hidden dimension"),
         ({"criterion": "similarity"}, [], "heads have none of their own"),
         ({"criterion": "fisher"}, [], "fisher' needs a head"),
         ({"sparsity": 0.9, "allocation": "global"}, [], "leaves 2 heads for 4 layers"),
