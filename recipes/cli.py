@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from recipes import option_values
 
 if TYPE_CHECKING:
     from recipes.recipe import Recipe
@@ -137,7 +139,7 @@ def scan(
     """Mask heads, neurons, layers and width, layer by layer and all at once, and measure on select; trains nothing."""
     with one_message():
         loaded = _load(recipe, set_)
-        shares = [_share(text, "--sparsities") for text in sparsities.split(",")]
+        shares = [option_values.share(text, "--sparsities") for text in sparsities.split(",")]
         directory = out or Path("runs") / f"{loaded.name}-scan"
         import yaml
 
@@ -177,8 +179,8 @@ def measure(
         row = measure_directory(
             directory,
             recipe=loaded,
-            batch_sizes=[_count(text, "--batch-sizes") for text in batch_sizes.split(",")],
-            lengths=[_length(text) for text in lengths.split(",")] if lengths else None,
+            batch_sizes=[option_values.count(text, "--batch-sizes") for text in batch_sizes.split(",")],
+            lengths=[option_values.length(text, "--lengths") for text in lengths.split(",")] if lengths else None,
             threads=threads,
             device=usable_device(device.value).type,
         )
@@ -295,26 +297,6 @@ def _verdict(report: Report) -> int:
 def _is_main_process() -> bool:
     """Under a launcher of several processes only the first one prints."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _count(text: str, option: str) -> int:
-    if not text.strip().isdigit() or int(text) < 1:
-        raise typer.BadParameter("a list of whole numbers from 1, as in 1,8", param_hint=option)
-    return int(text)
-
-
-def _length(text: str) -> int | Literal["data"]:
-    return "data" if text.strip() == "data" else _count(text, "--lengths")
-
-
-def _share(text: str, option: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise typer.BadParameter("a list of shares above 0 and below 1, as in 0.25,0.5", param_hint=option)
-    return share
 
 
 if __name__ == "__main__":
