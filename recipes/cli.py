@@ -141,21 +141,11 @@ def scan(
         loaded = _load(recipe, set_)
         shares = [option_values.share(text, "--sparsities") for text in sparsities.split(",")]
         directory = out or Path("runs") / f"{loaded.name}-scan"
-        import yaml
+        from recipes import scan as scans
+        from recipes.report.scan import markdown
 
-        from recipes.report import scan as views
-        from recipes.scan import scan as scan_model
-
-        found = scan_model(
-            loaded,
-            out=directory,
-            patterns=pattern or (),
-            sparsities=shares,
-            criterion=yaml.safe_load(criterion),
-            fresh=fresh,
-            device=device.value,
-        )
-        typer.echo(views.markdown(found))
+        asked = {"patterns": pattern or (), "sparsities": shares, "criterion": scans.criterion_option(criterion)}
+        typer.echo(markdown(scans.scan(loaded, out=directory, **asked, fresh=fresh, device=device.value)))
         typer.echo(f"report: {directory / 'scan.html'}")
 
 

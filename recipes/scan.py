@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from compress.prune.scan import Probe
     from recipes.recipe import Recipe
 
-__all__ = ["Scan", "ScanPoint", "scan"]
+__all__ = ["Scan", "ScanPoint", "criterion_option", "scan"]
 
 FILE = "scan.json"
 
@@ -109,6 +109,20 @@ def scan(
     asked = _asked(result, [pattern.name for pattern, _ in chosen], sparsities)
     views.write(asked, out)
     return asked
+
+
+def criterion_option(text: str) -> Any:
+    """A criterion in recipe form out of its text: `taylor`, or `{taylor: {batches: 8}}`.
+
+    Raises:
+        InputError: the text is not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError("the criterion is neither a name nor a mapping", given=text) from error
 
 
 def _fill(
