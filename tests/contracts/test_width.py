@@ -125,3 +125,15 @@ def test_impossible_choices_are_named(kept):
     bundle = tiny_bundle("bert")
     with pytest.raises(InputError, match="entries of the hidden dimension to keep"):
         keep_width(bundle.model, bundle.family, kept)
+
+
+def test_biases_can_be_added_to_a_narrower_model(tmp_path):
+    from compress.core.biases import add_biases
+
+    bundle = tiny_bundle("modernbert")
+    keep_width(bundle.model, bundle.family, SOME_WIDTH)
+    before = logits(bundle)
+    assert add_biases(bundle.model, bundle.family.bias_fields)
+    assert torch.equal(logits(bundle), before)
+    keep_width(bundle.model, bundle.family, tuple(range(0, len(SOME_WIDTH), 2)))
+    assert torch.equal(logits(load(save(bundle, tmp_path))), logits(bundle))
