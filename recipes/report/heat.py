@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from recipes.report.pictures import CELL, GAP, LEFT, MOST_CELLS, RIGHT, Picture
+from recipes.report.pictures import CELL, GAP, LEFT, MOST_CELLS, RIGHT, Picture, group_names
 
 __all__ = ["heat_maps"]
 
@@ -25,7 +25,7 @@ def heat_maps(facts: dict[str, Any], cut: dict[str, Any]) -> list[Picture]:
     found = facts.get("importance")
     if not isinstance(found, dict):
         return []
-    return [_map(part, scores, _kept(cut.get(part), scores)) for part, scores in found.items() if _are_scores(scores)]
+    return [_map(part, scores, cut.get(part)) for part, scores in found.items() if _are_scores(scores)]
 
 
 def _are_scores(scores: Any) -> bool:
@@ -43,7 +43,9 @@ def _kept(what: Any, scores: list[list[float]]) -> list[frozenset[int]]:
     return [frozenset(range(len(row))) for row in scores]
 
 
-def _map(part: str, scores: list[list[float]], kept: list[frozenset[int]]) -> Picture:
+def _map(part: str, scores: list[list[float]], what: Any) -> Picture:
+    kept = _kept(what, scores)
+    names = group_names(what, len(scores)) if len(scores) > 1 else [part]
     top = max(max(row) for row in scores) or 1.0
     widest = max(map(len, scores))
     exact = widest <= MOST_CELLS
@@ -51,7 +53,7 @@ def _map(part: str, scores: list[list[float]], kept: list[frozenset[int]]) -> Pi
     lines, words = [], []
     for number, (row, left) in enumerate(zip(scores, kept)):
         y = number * (CELL + GAP)
-        name = f"layer {number}" if len(scores) > 1 else part
+        name = names[number]
         lines.append(_text(LEFT - 8, y, name, "end") + _text(width - RIGHT + 8, y, f"{len(left):,} of {len(row):,}"))
         lines.append(_cells(row, left, y, top) if exact else _strip(row, left, y, top))
         best = max(range(len(row)), key=row.__getitem__)

@@ -75,8 +75,8 @@ def test_blocks_with_their_own_numbers_of_heads_stay_right(family: str, fuse: bo
     assert ctx.facts["fused_attentions"] == (4 if fuse else 0)
 
 
-@pytest.mark.parametrize("fuse", [False, True])
-def test_a_narrower_model_stays_right(fuse: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fuse", [False, "auto"])
+def test_a_narrower_model_stays_right(fuse: bool | str, tmp_path: Path) -> None:
     ctx, bundle = context(tmp_path, rows=40), trained_bundle("bert")
     keep_width(bundle.model, bundle.family, tuple(range(0, 32, 3)))
     Export(format={"onnx": {"precision": "fp32", "fuse": fuse}}).run(bundle, ctx)

@@ -1,6 +1,7 @@
 import re
 
 from recipes.report.heat import heat_maps
+from recipes.report.pictures import pictures
 
 
 def squares(svg: str) -> int:
@@ -32,3 +33,11 @@ def test_what_is_no_worth_is_left_to_the_facts() -> None:
     for found in (None, "much", {"heads": []}, {"heads": [[float("nan")]]}, {"heads": [["<b>"]]}, {"heads": [[]]}):
         assert heat_maps({"importance": found}, {}) == []
     assert heat_maps({}, {}) == []
+
+
+def test_layers_of_several_kinds_have_their_names() -> None:
+    cut = {"heads": {"kept": [[0], [1], [0]], "of": 2, "kinds": ["encoder", "decoder", "cross-attention"]}}
+    (drawn,) = heat_maps({"importance": {"heads": [[0.1, 0.2]] * 3}}, cut)
+    (left,) = pictures(cut)
+    for name in ("encoder 0", "decoder 0", "cross 0"):
+        assert name in drawn.svg and name in left.svg
