@@ -65,8 +65,10 @@ def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     kept = groups(change)
     with masked(bundle, pattern, kept):
         expected = logits(bundle)
-        with masked(bundle, pattern, kept):
-            assert torch.equal(logits(bundle), expected)
+        # A model masked in its width is a narrower one, which has no such entries to mask again.
+        if pattern.part != "width":
+            with masked(bundle, pattern, kept):
+                assert torch.equal(logits(bundle), expected)
     whole = logits(bundle)
     pruned = stage.apply(bundle, change)
     torch.testing.assert_close(logits(pruned), expected, atol=1e-5, rtol=0)
