@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from compress.core.sketch import Sketch
     from compress.core.stage import Stage
     from compress.core.surgery import keep_layers
+    from compress.core.width import keep_width
 
 __all__ = [
     "Artifact",
@@ -33,6 +34,7 @@ __all__ = [
     "keep_heads",
     "keep_layers",
     "keep_neurons",
+    "keep_width",
     "load",
     "load_source",
     "save",
@@ -52,6 +54,7 @@ _HOMES = {
     "keep_heads": "heads",
     "keep_layers": "surgery",
     "keep_neurons": "heads",
+    "keep_width": "width",
     "load": "saving",
     "load_source": "loading",
     "save": "saving",

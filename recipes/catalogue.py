@@ -100,7 +100,7 @@ def _home(family: Any) -> str:
 
 
 def _cuts(family: Any) -> str:
-    parts = [part for part in ("heads", "neurons", "layers") if part not in family.refusals]
+    parts = [part for part in ("heads", "neurons", "layers", "width") if part not in family.refusals]
     refused = [f"not {part}: {why}" for part, why in family.refusals.items()]
     return "; ".join([f"{', '.join(parts)} can be cut" if parts else "", *refused]).strip("; ")
 

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from recipes import option_values
 
 if TYPE_CHECKING:
     from recipes.recipe import Recipe
@@ -122,6 +124,32 @@ def check(
 
 
 @app.command()
+def scan(
+    recipe: RecipeName,
+    out: Annotated[Path | None, typer.Option(help="Where to write; runs/<name>-scan unless given.")] = None,
+    set_: Settings = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="What is masked; all that the model has unless given; can be repeated.")
+    ] = None,
+    sparsities: Annotated[str, typer.Option(metavar="S,S", help="Shares that are masked.")] = "0.25,0.5,0.75",
+    criterion: Annotated[str, typer.Option(help="What is masked first, as in a recipe.")] = "taylor",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what an earlier scan left there.")] = False,
+    device: Annotated[Device, typer.Option(help="Where it is computed.")] = Device.auto,
+) -> None:
+    """Mask heads, neurons, layers and width, layer by layer and all at once, and measure on select; trains nothing."""
+    with one_message():
+        loaded = _load(recipe, set_)
+        shares = [option_values.share(text, "--sparsities") for text in sparsities.split(",")]
+        directory = out or Path("runs") / f"{loaded.name}-scan"
+        from recipes import scan as scans
+        from recipes.report.scan import markdown
+
+        asked = {"patterns": pattern or (), "sparsities": shares, "criterion": scans.criterion_option(criterion)}
+        typer.echo(markdown(scans.scan(loaded, out=directory, **asked, fresh=fresh, device=device.value)))
+        typer.echo(f"report: {directory / 'scan.html'}")
+
+
+@app.command()
 def measure(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A saved model, or an export.")],
     task: Annotated[str | None, typer.Option(metavar="RECIPE", help="The recipe whose data tells the quality.")] = None,
@@ -141,8 +169,8 @@ def measure(
         row = measure_directory(
             directory,
             recipe=loaded,
-            batch_sizes=[_count(text, "--batch-sizes") for text in batch_sizes.split(",")],
-            lengths=[_length(text) for text in lengths.split(",")] if lengths else None,
+            batch_sizes=[option_values.count(text, "--batch-sizes") for text in batch_sizes.split(",")],
+            lengths=[option_values.length(text, "--lengths") for text in lengths.split(",")] if lengths else None,
             threads=threads,
             device=usable_device(device.value).type,
         )
@@ -259,16 +287,6 @@ def _verdict(report: Report) -> int:
 def _is_main_process() -> bool:
     """Under a launcher of several processes only the first one prints."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _count(text: str, option: str) -> int:
-    if not text.strip().isdigit() or int(text) < 1:
-        raise typer.BadParameter("a list of whole numbers from 1, as in 1,8", param_hint=option)
-    return int(text)
-
-
-def _length(text: str) -> int | Literal["data"]:
-    return "data" if text.strip() == "data" else _count(text, "--lengths")
 
 
 if __name__ == "__main__":

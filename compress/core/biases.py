@@ -10,7 +10,7 @@ from torch import nn
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.errors import StageFailed
-from compress.core.stock import stock_class, stock_config
+from compress.core.stock import built_config, stock_class
 from compress.core.wrapped import linear_shape
 
 __all__ = ["AddBiases", "add_biases"]
@@ -34,7 +34,7 @@ def add_biases(model: nn.Module, fields: tuple[str, ...]) -> tuple[str, ...]:
     for field in fields:
         setattr(config, field, True)
     with torch.device("meta"):
-        twin = stock_class(model)(stock_config(model))
+        twin = stock_class(model)(built_config(model))
     have = dict(model.named_parameters())
     added = tuple(name for name, _ in twin.named_parameters() if name not in have)
     for name in added:

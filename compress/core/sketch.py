@@ -24,7 +24,8 @@ NO_MASKS: Mapping[str, Tensor] = MappingProxyType({})
 class Sketch:
     """Family, shapes and states. Built from a model on any device, the meta device too.
 
-    `heads[i]` and `neurons[i]` are those of block i; both are empty where the family refuses the part.
+    `heads[i]` and `neurons[i]` are those of block i, a decoder's blocks after the encoder's, and then its attention to
+    the encoder; both are empty where the family refuses the part.
     """
 
     family: Family
@@ -33,6 +34,9 @@ class Sketch:
     head_size: int
     heads: tuple[int, ...]
     neurons: tuple[int, ...]
+    head_stacks: tuple[str, ...]
+    """The stack that each of `heads` is of, as the family calls it."""
+    neuron_stacks: tuple[str, ...]
     states: frozenset[State]
     parameters: int
     """Those that are packed, two in a byte or one, count each by itself."""
@@ -51,14 +55,16 @@ class Sketch:
     ) -> Sketch:
         config = model.config
         hidden = _field(config, family, "hidden")
-        head_size = family.head_size(config)
+        heads, neurons = _widths(model, family, "heads", "output"), _widths(model, family, "neurons", "down")
         return cls(
             family=family,
             layers=_field(config, family, "layers"),
             hidden=hidden,
-            head_size=head_size,
-            heads=_widths(model, family, "heads", "output", head_size),
-            neurons=_widths(model, family, "neurons", "down", 1),
+            head_size=family.head_size(config),
+            heads=tuple(count for _, count in heads),
+            neurons=tuple(count for _, count in neurons),
+            head_stacks=tuple(stack for stack, _ in heads),
+            neuron_stacks=tuple(stack for stack, _ in neurons),
             states=states,
             parameters=parameter_count(model),
             embedding_parameters=_embedding_parameters(model, family),
@@ -70,11 +76,16 @@ def _field(config: object, family: Family, word: str) -> int:
     return int(getattr(config, family.config[word], 0) or 0) if word in family.config else 0
 
 
-def _widths(model: nn.Module, family: Family, part: str, role: str, unit: int) -> tuple[int, ...]:
-    """Units that enter the linear of `role` in each block, from the shape of its weight."""
-    if part in family.refusals or not getattr(family, role) or not unit:
-        return ()
-    return tuple(linear_shape(linear)[1] // unit for linear in family.block_parts(model, role))
+def _widths(model: nn.Module, family: Family, part: str, role: str) -> list[tuple[str, int]]:
+    """(stack, units that enter the linear of `role`) of each block, from the shape of its weight."""
+    if part in family.refusals:
+        return []
+    unit = {
+        record.stack: record.head_size(base_model(model).config) if role == "output" else 1
+        for record in family.stacks(model, role)
+    }
+    inputs = [(record.stack, linear_shape(record.part(block, role))[1]) for block, record in family.groups(model, role)]
+    return [(stack, width // unit[stack]) for stack, width in inputs]
 
 
 def _embedding_parameters(model: nn.Module, family: Family) -> int:

@@ -17,11 +17,13 @@ from compress.core.families.family import Family, base_model, has
 from compress.core.storage.model import stored_linears
 from compress.core.storage.stock import quantization_config
 
-__all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
+__all__ = ["built_config", "difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
-"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value; `compact`:
-name in the file -> shape. What `changed` makes of a stock model and its file."""
+"""What `changed` makes of a stock model and its file. `shapes`: parameter -> shape, also of biases that the stock
+linears lack; `attributes`: path -> value; where the width was cut, `config`: field -> the value that the stock model is
+built with, and `head`: parameter of the task's head -> shape, None where a dimension is as the configuration says;
+`compact`: name in the file -> shape."""
 
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
@@ -38,6 +40,19 @@ def stock_config(model: nn.Module) -> Any:
     found.architectures = [stock_class(model).__name__]
     found._attn_implementation_internal = config._attn_implementation
     return found
+
+
+def built_config(model: nn.Module) -> Any:
+    """The configuration of the stock model that this one was cut from: of a width that its heads divide."""
+    config = stock_config(model)
+    for field, value in _built(model).items():
+        setattr(config, field, value)
+    return config
+
+
+def _built(model: nn.Module) -> dict[str, Any]:
+    record: Any = getattr(model.config, "trimformer", None) or {}
+    return dict(record.get("config", {}))
 
 
 def is_stock(model: nn.Module, family: Family) -> bool:
@@ -57,8 +72,8 @@ def difference_to_stock(
         StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
     """
     with torch.device("meta"):
-        plain = base_model(stock_class(model)(stock_config(model)))
-    base = base_model(model)
+        whole = stock_class(model)(built_config(model))
+    plain, base = base_model(whole), base_model(model)
     ours, theirs = _shapes(base), _shapes(plain)
     odd = sorted((ours.keys() ^ theirs.keys()) - _added_biases(ours, plain))
     if odd:
@@ -67,13 +82,29 @@ def difference_to_stock(
             given=odd[:4],
         )
     paths = [
-        f"{family.blocks}.{i}.{path}" for i in range(len(family.module_list(model))) for path in _attributes(family)
+        f"{record.blocks}.{i}.{path}"
+        for record in family.stacks(model, "output")
+        for i in range(len(record.module_list(model)))
+        for path in record.head_attributes
     ]
     values = {path: attrgetter(path)(base) for path in paths if has(base, path)}
     return {
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
+        **({"config": _built(model), "head": _head_shapes(model, whole)} if _built(model) else {}),
         **({"compact": {name: list(shape) for name, shape in compact.items()}} if compact else {}),
+    }
+
+
+def _head_shapes(model: nn.Module, plain: nn.Module) -> dict[str, list[int | None]]:
+    """Of the parameters outside of the base model, those whose shape differs, where it does."""
+    base = {id(parameter) for parameter in base_model(model).parameters()}
+    theirs = {name: parameter.shape for name, parameter in plain.named_parameters()}
+    ours = {name: parameter.shape for name, parameter in model.named_parameters() if id(parameter) not in base}
+    return {
+        name: [size if size != other else None for size, other in zip(shape, theirs[name])]
+        for name, shape in ours.items()
+        if shape != theirs[name]
     }
 
 
@@ -137,10 +168,6 @@ def _auto_classes(model: nn.Module) -> list[str]:
 def _names(mapping: Any) -> set[str]:
     values = getattr(mapping, "_model_mapping", {}).values()
     return {name for value in values for name in ((value,) if isinstance(value, str) else value)}
-
-
-def _attributes(family: Family) -> tuple[str, ...]:
-    return tuple(family.head_attributes)
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -67,6 +67,16 @@ class Recover(Settings):
             return (Labels(),)
         return self.losses or (SoftTargets(), HiddenStates())
 
+    def on_logits(self) -> Recover:
+        """The same, without the default's comparison of hidden states, for a model that is narrower than its teacher.
+
+        Raises:
+            ValueError: the losses that were asked for compare hidden states.
+        """
+        if self.losses and any(loss.on_tokens for loss in self.losses):
+            raise ValueError("hidden states of two widths cannot be compared; leave that loss out")
+        return self if self.losses or self.by == "task" else self.model_copy(update={"losses": (SoftTargets(),)})
+
     @property
     def needs_teacher(self) -> bool:
         return any(loss.needs_teacher for loss in self.terms())

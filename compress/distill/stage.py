@@ -8,11 +8,11 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.errors import InputError
+from compress.core.kept_layers import KeepLayers
 from compress.core.settings import Count, Name, Settings
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.core.training import DEFAULT_PLAN, TrainPlan
-from compress.distill.change import KeepLayers
 from compress.distill.layer_map import kept_layers
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates

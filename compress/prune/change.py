@@ -1,4 +1,4 @@
-"""Which heads and neurons stay, as plain data."""
+"""Which heads, neurons and entries of the hidden dimension stay, as plain data."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.heads import keep_heads, keep_neurons
 from compress.core.masks import cut_with_masks
+from compress.core.settings import Count
+from compress.core.width import keep_width
 
-__all__ = ["KeepHeads", "KeepNeurons"]
+__all__ = ["KeepHeads", "KeepNeurons", "KeepWidth"]
 
 Kept = tuple[tuple[int, ...], ...]
 
 
 class KeepHeads(Change):
-    """Only these attention heads stay in each block; the tensors become smaller."""
+    """Only these attention heads stay in each block, a decoder's and its attention to the encoder last."""
 
     kept: Kept
     of: tuple[int, ...]
@@ -40,6 +42,20 @@ class KeepNeurons(Change):
 
     def summary(self) -> dict[str, Any]:
         return {"neurons": _summary(self.kept, self.of)}
+
+
+class KeepWidth(Change):
+    """Only these entries of the hidden dimension stay; all that writes to it or reads from it becomes smaller."""
+
+    kept: tuple[int, ...]
+    of: Count
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        cut_with_masks(bundle, lambda model: keep_width(model, bundle.family, self.kept))
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {"width": {"kept": list(self.kept), "of": self.of}}
 
 
 def _summary(kept: Kept, of: tuple[int, ...]) -> dict[str, Any]:

@@ -23,21 +23,21 @@ __all__ = ["Criterion"]
 
 
 class Criterion(Choice):
-    """A score for each unit of each block, or for each weight; those with the lowest scores are removed."""
+    """A score for each unit of each group, or for each weight; those with the lowest scores are removed."""
 
     home: ClassVar[str] = "compress.prune.criteria"
     needs_data: ClassVar[bool] = False
     """Whether it reads *train*."""
-    needs_head: ClassVar[bool] = True
-    """Whether, where it does, the model's head must be trained."""
+    needs_labels: ClassVar[bool] = False
+    """Whether it reads the loss, so that the head must be trained for the task."""
     draws_random_numbers: ClassVar[bool] = False
     units: ClassVar[bool] = True
-    """Whether it scores heads and neurons."""
+    """Whether it scores whole units: heads, neurons, layers."""
     weights: ClassVar[bool] = False
     """Whether it scores single weights."""
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Float[Tensor, " units"]]:
-        """One score for each unit of each block, comparable between blocks; higher stays. The model stays as it is."""
+        """One score for each unit of each group, comparable between groups; higher stays. The model stays as it is."""
         raise NotImplementedError
 
     def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:

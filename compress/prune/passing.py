@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.training import Batch
 from compress.prune.matrices import Matrix
 
-__all__ = ["model_inputs", "solved_in_passing"]
+__all__ = ["model_inputs", "real_tokens", "solved_in_passing"]
 
 Solve = Callable[[str, Tensor, Tensor], Tensor]
 
@@ -32,7 +32,7 @@ def solved_in_passing(bundle: Bundle, matrices: Mapping[str, Matrix], batch: Bat
         batch: all rows of the calibration at once.
         solve: is given the weight (out, in) and what enters it (tokens, in), without the padding.
     """
-    was_training, real = bundle.model.training, _real_tokens(batch)
+    was_training, real = bundle.model.training, real_tokens(batch)
     bundle.model.eval()
     with _restored(matrices), ExitStack() as stack:
         for name, part in matrices.items():
@@ -46,7 +46,8 @@ def model_inputs(batch: Batch) -> Batch:
     return {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
 
 
-def _real_tokens(batch: Batch) -> Tensor | None:
+def real_tokens(batch: Batch) -> Bool[Tensor, "batch length"] | None:
+    """True where there is a token and not padding; None where the batch has no mask."""
     mask = batch.get("attention_mask")
     return None if mask is None else mask.bool()
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["best_of_all", "best_of_each", "kept_count", "spread"]
+__all__ = ["best_of_all", "best_of_each", "best_of_kinds", "kept_count", "spread", "spread_over_kinds", "together"]
 
 Kept = tuple[tuple[int, ...], ...]
 
@@ -45,6 +46,16 @@ def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> K
     )
 
 
+def best_of_kinds(scores: Sequence[Float[Tensor, " units"]], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
+    """Of the units of each kind together the best stay, as many as `best_of_all` leaves; `kinds` names each group's."""
+    return _by_kind(scores, kinds, lambda part: best_of_all(part, sparsity))
+
+
+def spread_over_kinds(counts: Sequence[int], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
+    """`spread` within each kind: a guess of what `best_of_kinds` leaves."""
+    return _by_kind(counts, kinds, lambda part: spread(part, sparsity))
+
+
 def spread(counts: Sequence[int], sparsity: float) -> Kept:
     """The first units of each block, as many in all as `best_of_all` leaves, spread evenly: a guess without scores."""
     total, of = kept_count(sum(counts), sparsity), sum(counts)
@@ -52,6 +63,19 @@ def spread(counts: Sequence[int], sparsity: float) -> Kept:
     return tuple(tuple(range(max(1, end - start))) for start, end in zip([0, *ends], ends))
 
 
+def _by_kind(groups: Sequence[Any], kinds: Sequence[Hashable], choose: Callable[[list[Any]], Kept]) -> Kept:
+    kept: dict[int, tuple[int, ...]] = {}
+    for kind in dict.fromkeys(kinds):
+        members = [number for number, each in enumerate(kinds) if each == kind]
+        kept.update(zip(members, choose([groups[number] for number in members])))
+    return tuple(kept[number] for number in range(len(groups)))
+
+
 def _best(score: Float[Tensor, " units"], count: int) -> tuple[int, ...]:
     order = torch.sort(score, descending=True, stable=True).indices[:count]
     return tuple(sorted(order.tolist()))
+
+
+def together(scores: Sequence[Float[Tensor, " units"]], ties: Sequence[int]) -> list[Float[Tensor, " units"]]:
+    """Copies of the scores, summed over the groups that must keep the same units: those of one number in `ties`."""
+    return [torch.stack([score for score, other in zip(scores, ties) if other == tie]).sum(0) for tie in ties]

@@ -1,9 +1,10 @@
-"""Heads or neurons are removed for good, or weights are masked, and the model recovers."""
+"""Heads, neurons, layers or width are removed for good, or weights are masked, and the model recovers."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from compress.prune.criterion import Criterion
 from compress.prune.keep import Allocation
 from compress.prune.pattern import Pattern
 from compress.prune.permanent import MakePermanent
-from compress.prune.selection import best_of_all, best_of_each, kept_count, spread
+from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds, together
 from compress.prune.weight_pattern import WeightPattern
 from compress.prune.weights import WeightPlan
 
@@ -40,22 +41,23 @@ UNFIT: tuple[tuple[State, str], ...] = (
 
 
 class Prune(Stage):
-    """A share of the heads, neurons or weights is removed. Then the model recovers.
+    """A share of the units of a pattern, or of the weights, is removed. Then the model recovers.
 
-    Without those heads and neurons the tensors are smaller. Weights become zero where they lie, and a mask keeps them
-    so in all later training: the files become smaller, a forward pass no faster. A second pruning of weights goes on
-    from the first, and `sparsity` is the share of both.
+    Without the heads, neurons, layers or entries of the hidden dimension the tensors are smaller. Weights become zero
+    where they lie, and a mask keeps them so in all later training: the files become smaller, a forward pass no faster.
+    A second pruning of weights goes on from the first, and `sparsity` is the share of both.
 
     As many units stay in a block as are nearest to (1 - sparsity) of it, so `uniform` leaves equal blocks equal and
-    neurons in a stock architecture. `global` lets the blocks compete and leaves each at least one unit. Where a
-    family has one set of heads for the whole stack, the scores are summed over the blocks.
+    neurons in a stock architecture. `global` lets the blocks compete and leaves each at least one unit; `per_type`
+    lets only blocks of one kind compete: the encoder's, the decoder's, its attention to the encoder. Where a family
+    has one set of heads for a whole stack, the scores are summed over its blocks, and none compete.
     """
 
     pattern: Pattern = Field(description="what is removed as a whole")
     sparsity: Share = Field(description="share of the units that is removed")
     criterion: Criterion = Field(Taylor(), description="what a unit is worth")
     allocation: Allocation = Field(
-        "uniform", description="the same share in each block or matrix, the worst of each type, or of all"
+        "uniform", description="the same share in each block or matrix, or the worst of each type of these, or of all"
     )
     floor: Fraction = Field(0.0, description="least share of each matrix that stays where weights compete; one does")
     recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
@@ -101,12 +103,18 @@ class Prune(Stage):
             sketch.family.require(self.pattern.part, stage="prune")
         except InputError as error:
             return str(error)
-        return self._untrained(sketch) or self._too_much(sketch)
+        why = self._untrained(sketch)
+        if why:
+            return why
+        try:
+            self._recovery()
+        except ValueError as error:
+            return f"recover: {error}"
+        return self._too_much(sketch)
 
     def _untrained(self, sketch: Sketch) -> str | None:
         """Why a head that is not trained is in the way, or None."""
-        scored = self.criterion.needs_data and self.criterion.needs_head
-        if "head_trained" not in sketch.states and (scored or self.recover is not None):
+        if "head_trained" not in sketch.states and (self.recover or self.criterion.needs_labels):
             what = "recover" if self.recover else f"the criterion {self.criterion.name!r}"
             advice = "fine-tune first, or prune by magnitude with 'recover: none'"
             return f"{what} needs a head that is trained for the task; {advice}"
@@ -117,17 +125,18 @@ class Prune(Stage):
             return self._weights(self.pattern).guess()
         counts = self.pattern.counts(sketch)
         if self._competing(sketch):
-            return self.pattern.change(spread(counts, self.sparsity), counts)
+            return self.pattern.change(spread_over_kinds(counts, self.sparsity, self._kinds(sketch)), counts)
         return self.pattern.change(tuple(tuple(range(kept_count(n, self.sparsity))) for n in counts), counts)
 
     def uncertainty(self, sketch: Sketch) -> str | None:
-        if not self._competing(sketch) or isinstance(self.pattern, WeightPattern):
+        if isinstance(self.pattern, WeightPattern) or not self._competing(sketch):
             return None
-        counts = self.pattern.counts(sketch)
-        total = kept_count(sum(counts), self.sparsity)
-        most = min(max(counts), total - len(counts) + 1)
-        stay = f"{total} {self.pattern.part} stay in all, between 1 and {most} in a layer"
-        return f"{stay}; the size does not depend on which"
+        stay = [
+            f"{total} {self.pattern.part} stay in all{where}, between 1 and {min(max(counts), total - len(counts) + 1)}"
+            " in a layer"
+            for where, counts, total in self._totals(sketch)
+        ]
+        return f"{'; '.join(stay)}; the size does not depend on which"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         if isinstance(self.pattern, WeightPattern):
@@ -135,33 +144,60 @@ class Prune(Stage):
         sketch = bundle.sketch()
         scores = self.criterion.score(bundle, self.pattern, ctx)
         ctx.note(importance={self.pattern.part: [_rounded(score) for score in scores]})
-        if self.pattern.one_set(sketch.family):
-            scores = [sum(scores[1:], scores[0])] * len(scores)
-        choose = best_of_all if self._competing(sketch) else best_of_each
-        return self.pattern.change(choose(scores, self.sparsity), self.pattern.counts(sketch))
+        scores = together(scores, self.pattern.ties(sketch))
+        for score, units in zip(scores, self.pattern.fixed(sketch)):
+            score[list(units)] = torch.inf
+        competing = self._competing(sketch)
+        kept = best_of_kinds(scores, self.sparsity, self._kinds(sketch)) if competing else None
+        return self.pattern.change(kept or best_of_each(scores, self.sparsity), self.pattern.counts(sketch))
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         change = self.decide(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
+        recover = self._recovery()
+        teacher = teacher_of_recovery(recover, bundle, ctx)
         pruned = self.apply(bundle, change)
-        return heal(pruned, self.recover, ctx, teacher=teacher) if self.recover else pruned
+        return heal(pruned, recover, ctx, teacher=teacher) if recover else pruned
+
+    def _recovery(self) -> Recover | None:
+        return self.recover.on_logits() if self.recover and self.pattern.narrows else self.recover
+
+    def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
+        found = change.summary()
+        kinds = () if isinstance(self.pattern, WeightPattern) else self.pattern.kinds(before)
+        if len(set(kinds)) > 1:
+            found[self.pattern.part]["kinds"] = list(kinds)
+        return found
 
     def _competing(self, sketch: Sketch) -> bool:
-        return self.allocation != "uniform" and not self.pattern.one_set(sketch.family)
+        ties = self.pattern.ties(sketch)
+        return self.allocation != "uniform" and len(ties) > 1 and len(set(ties)) == len(ties)
 
     def _weights(self, pattern: WeightPattern) -> WeightPlan:
         return WeightPlan(pattern, self.sparsity, self.allocation, self.floor)
 
+    def _kinds(self, sketch: Sketch) -> tuple[str, ...]:
+        """Blocks of the same kind compete."""
+        kinds = self.pattern.kinds(sketch)
+        return ("",) * len(kinds) if self.allocation == "global" else kinds
+
+    def _totals(self, sketch: Sketch) -> list[tuple[str, list[int], int]]:
+        """(which blocks, the units that each has, how many stay in all), of the blocks that compete."""
+        pairs = list(zip(self._kinds(sketch), self.pattern.counts(sketch)))
+        found = []
+        for kind in dict.fromkeys(kind for kind, _ in pairs):
+            counts = [count for each, count in pairs if each == kind]
+            found.append((f" in the {kind}" if kind else "", counts, kept_count(sum(counts), self.sparsity)))
+        return found
+
     def _too_much(self, sketch: Sketch) -> str | None:
         counts = self.pattern.counts(sketch)
-        part = self.pattern.part
+        part, share = self.pattern.part, f"sparsity {self.sparsity}"
         if self._competing(sketch):
-            total = kept_count(sum(counts), self.sparsity)
-            if total < len(counts):
-                return f"sparsity {self.sparsity} leaves {total} {part} for {len(counts)} layers; each needs one"
-            return None
+            few = [found for found in self._totals(sketch) if found[2] < len(found[1])]
+            return next((f"{share} leaves {n} {part}{w} for {len(c)} layers; each needs one" for w, c, n in few), None)
         if kept_count(min(counts), self.sparsity) < 1:
-            return f"sparsity {self.sparsity} leaves none of the {min(counts)} {part} of a layer; choose a smaller one"
+            what = self.pattern.units or part
+            return f"{share} leaves none of the {min(counts)} {what} {self.pattern.of}; choose a smaller one"
         return None
 
 

@@ -55,9 +55,9 @@ def narrowest(sketch: Sketch, targets: tuple[str, ...]) -> int:
     """The smallest width, as far as a sketch knows it, of the linears in these roles; of names it knows `hidden`."""
     widths = [sketch.hidden]
     if {ALL, *ATTENTION} & set(targets):
-        widths += [heads * sketch.head_size for heads in sketch.heads]
+        widths += [heads * sketch.head_size for heads in sketch.heads[: sketch.layers]]
     if {ALL, *FEED_FORWARD} & set(targets):
-        widths += sketch.neurons
+        widths += sketch.neurons[: sketch.layers]
     return min(widths)
 
 

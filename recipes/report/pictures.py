@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-__all__ = ["Picture", "pictures"]
+__all__ = ["CELL", "GAP", "LEFT", "MOST_CELLS", "RIGHT", "Picture", "group_names", "pictures"]
 
 CELL, GAP, LEFT, RIGHT = 14, 3, 58, 92
 STRIP = 4
@@ -38,7 +38,16 @@ def _picture(part: str, what: Any) -> Picture | None:
     widths = of if isinstance(of, list) else [of] * len(kept)
     if not kept or len(widths) != len(kept) or not all(_are_numbers(one) for one in kept) or not _are_numbers(widths):
         return None
-    return _by_layer(part, [frozenset(one) for one in kept], widths)
+    return _by_layer(part, [frozenset(one) for one in kept], widths, group_names(what, len(kept)))
+
+
+def group_names(what: Any, count: int) -> list[str]:
+    """`layer 0`, ...; where the layers are of several kinds, `decoder 0` and the like, the first word of each kind."""
+    kinds = what.get("kinds") if isinstance(what, dict) else None
+    if not isinstance(kinds, list) or len(kinds) != count:
+        return [f"layer {number}" for number in range(count)]
+    words = [str(kind).split("-")[0] for kind in kinds]
+    return [f"{word} {words[:number].count(word)}" for number, word in enumerate(words)]
 
 
 def _are_numbers(values: Any) -> bool:
@@ -57,16 +66,16 @@ def _single(part: str, kept: Sequence[int], of: int) -> Picture:
     return Picture(part, _svg(width, CELL + 16, words, "".join(inside)), of <= MOST_CELLS)
 
 
-def _by_layer(part: str, kept: Sequence[frozenset[int]], widths: Sequence[int]) -> Picture:
+def _by_layer(part: str, kept: Sequence[frozenset[int]], widths: Sequence[int], names: Sequence[str]) -> Picture:
     """A line for each layer."""
     columns, widest = _columns(widths), max(widths)
     width = columns * _pitch(widest) + LEFT + RIGHT
     lines, words = [], []
     for layer, (one, of) in enumerate(zip(kept, widths)):
         top = layer * (CELL + GAP)
-        lines.append(_side(f"layer {layer}", f"{len(one):,} of {of:,}", top, width))
+        lines.append(_side(names[layer], f"{len(one):,} of {of:,}", top, width))
         lines.append(_cells(one, of, top, columns))
-        words.append(f"layer {layer} keeps {len(one):,} of {of:,}")
+        words.append(f"{names[layer]} keeps {len(one):,} of {of:,}")
     drawn = _svg(width, len(kept) * (CELL + GAP), f"{part}: {'; '.join(words)}", "".join(lines))
     return Picture(part, drawn, widest <= MOST_CELLS)
 

@@ -11,6 +11,7 @@ from recipes.report import units
 from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
 from recipes.report.curves import curves
 from recipes.report.facts import Pair, cost_pairs, flat, quality_pairs, size_pairs
+from recipes.report.heat import heat_maps
 from recipes.report.pictures import Picture, pictures
 from recipes.report.points import describe, points, speed_at
 from recipes.report.table import groups
@@ -43,6 +44,7 @@ class Run:
     parts: list[tuple[str, Cell, Cell, str]]
     pictures: list[Picture]
     curves: list[Picture]
+    """Loss curves, and heat maps of what units were worth."""
     changed: list[Changed]
     changed_words: str
 
@@ -137,7 +139,7 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
         speeds=_speeds(row, report),
         parts=_parts(row.quality),
         pictures=pictures(row.cut) if draw else [],
-        curves=curves(row.facts) if draw else [],
+        curves=curves(row.facts) + heat_maps(row.facts, row.cut) if draw else [],
         changed=[_changed(one) for one in row.changed_inputs[:most]],
         changed_words=_changed_words(row, most),
     )

@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
+from compress.core.kept_layers import KeepLayers
 from compress.core.training import DEFAULT_PLAN, TrainPlan
-from compress.distill.change import KeepLayers
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.soft_targets import SoftTargets
 from compress.distill.objective import distillation

@@ -17,7 +17,8 @@ from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
-from tests.contracts.cuts import some_layers
+from compress.core.width import keep_width
+from tests.contracts.cuts import SOME_WIDTH, some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
 __all__ = ["BEGIN", "COLUMNS", "END", "README", "Cell", "drawn", "rewritten", "rows", "table", "with_block"]
@@ -59,11 +60,20 @@ def heads(family: Family) -> Cell:
     return _kind(model, family), remark
 
 
+def width(family: Family) -> Cell:
+    if "width" in family.refusals:
+        return "no", family.refusals["width"]
+    model = _fresh(family)
+    keep_width(model, family, SOME_WIDTH)
+    return _kind(model, family), ""
+
+
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,
     "neurons": neurons,
     "heads": heads,
+    "width": width,
 }
 
 

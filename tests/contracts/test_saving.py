@@ -13,7 +13,8 @@ from compress.core.families.family import family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.saving import load, save
 from compress.core.surgery import keep_layers
-from tests.contracts.cuts import some_heads, some_layers, some_neurons
+from compress.core.width import keep_width
+from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle
 
@@ -21,6 +22,7 @@ CUTS = {
     "heads": (keep_heads, some_heads),
     "neurons": (keep_neurons, some_neurons),
     "layers": (keep_layers, lambda bundle: some_layers(bundle.family)),
+    "width": (keep_width, lambda bundle: SOME_WIDTH),
 }
 
 
@@ -69,7 +71,7 @@ def test_untouched_and_fewer_layers_are_stock(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in supporting("neurons") if "neurons" in family_of(name).config])
 def test_the_same_number_of_neurons_everywhere_is_stock(name, tmp_path):
     bundle = tiny_bundle(name)
-    kept = tuple(tuple(range(number, 48, 4)) for number, _ in enumerate(neuron_counts(bundle.model, bundle.family)))
+    kept = tuple(tuple(range(number % 4, 48, 4)) for number, _ in enumerate(neuron_counts(bundle.model, bundle.family)))
     keep_neurons(bundle.model, bundle.family, kept)
     assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
 
@@ -80,6 +82,14 @@ def test_the_same_number_of_heads_is_stock_where_the_configuration_takes_a_heads
     keep_heads(bundle.model, bundle.family, ((0, 1, 3), (0, 1, 2), (1, 2, 3), (0, 2, 3)))
     assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
     assert head_counts(load(tmp_path).model, bundle.family) == (3, 3, 3, 3)
+
+
+def test_as_many_heads_everywhere_is_stock_also_with_a_decoder(tmp_path):
+    bundle = tiny_bundle("t5")
+    kept = {"encoder": (0, 1, 3), "decoder": (1, 2, 3), "cross-attention": (0, 2, 3)}
+    keep_heads(bundle.model, bundle.family, tuple(kept[stack] for stack in bundle.sketch().head_stacks))
+    assert_opens_as_stock(save(bundle, tmp_path), "t5", logits(bundle))
+    assert head_counts(load(tmp_path).model, bundle.family) == (3,) * 8
 
 
 @pytest.mark.parametrize("name", supporting("heads"))

@@ -12,7 +12,8 @@ from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model, families, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery import keep_layers
-from tests.contracts.cuts import gate, some_heads, some_layers, some_neurons
+from compress.core.width import keep_width
+from tests.contracts.cuts import SOME_WIDTH, gate, some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 
 
@@ -42,6 +43,37 @@ def test_cut_heads_equal_masked_heads(name):
     keep_heads(bundle.model, bundle.family, kept)
     assert head_counts(bundle.model, bundle.family) == tuple(map(len, kept))
     assert bundle.sketch().heads == tuple(map(len, kept))
+    torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-5, rtol=0)
+    assert (logits(bundle) - before).abs().max() > 1e-3
+
+
+def test_a_decoders_attention_to_an_encoder_is_cut_too():
+    bundle = tiny_bundle("gpt2", add_cross_attention=True)
+    heard = torch.randn(5, 7, 32, generator=torch.Generator().manual_seed(0))
+
+    def said(of: Bundle) -> torch.Tensor:
+        with torch.no_grad():
+            return of.model.base_model(**tiny_inputs(of), encoder_hidden_states=heard).last_hidden_state
+
+    assert bundle.sketch().head_stacks == ("",) * 4 + ("cross-attention",) * 4
+    kept = (*((0, 1, 2, 3) for _ in range(4)), *some_heads(bundle)[:4])
+    before, masked = said(bundle), bundle.copy()
+    gate(masked, "output", kept)
+    keep_heads(bundle.model, bundle.family, kept)
+    torch.testing.assert_close(said(bundle), said(masked), atol=1e-5, rtol=0)
+    assert (said(bundle) - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+@pytest.mark.parametrize("stack", ["encoder", "decoder", "cross-attention"])
+def test_each_stack_can_be_cut_alone(name, stack):
+    bundle = tiny_bundle(name)
+    stacks = bundle.sketch().head_stacks
+    assert stacks == ("encoder",) * 4 + ("decoder",) * 2 + ("cross-attention",) * 2
+    kept = tuple((0, 2) if each == stack else (0, 1, 2, 3) for each in stacks)
+    before, masked = logits(bundle), bundle.copy()
+    gate(masked, "output", kept)
+    keep_heads(bundle.model, bundle.family, kept)
     torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-5, rtol=0)
     assert (logits(bundle) - before).abs().max() > 1e-3
 
@@ -85,6 +117,7 @@ def test_the_meta_device_gives_the_same_shapes(name):
             keep_neurons(bundle.model, family, some_neurons(bundle))
         if "layers" not in family.refusals:
             keep_layers(bundle.model, family, some_layers(bundle.family))
+        keep_width(bundle.model, family, SOME_WIDTH)
     assert shapes(real.model) == shapes(meta.model)
     assert real.sketch() == meta.sketch()
     assert meta.device.type == "meta"
@@ -102,7 +135,7 @@ def test_what_is_refused_says_why(name):
             keep_layers(model, family, (1, 2))
     if family.one_set_of_heads:
         with pytest.raises(Refusal, match=f"{name} model share"):
-            keep_heads(model, family, ((0,), (1,), (0,), (0,)))
+            keep_heads(model, family, ((0,), (1,), *((0,) for _ in head_counts(model, family)[2:])))
 
 
 @pytest.mark.parametrize("kept", [(), (2, 1), (1, 1), (-1, 0), (0, 4)])

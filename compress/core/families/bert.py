@@ -21,7 +21,7 @@ BERT = Family(
 ROBERTA = replace(BERT, model_type="roberta")
 XLM_ROBERTA = replace(BERT, model_type="xlm-roberta")
 CAMEMBERT = replace(BERT, model_type="camembert")
-ELECTRA = replace(BERT, model_type="electra")
+ELECTRA = replace(BERT, model_type="electra", config={**BERT.config, "same_width": "embedding_size"})
 MPNET = replace(
     BERT,
     model_type="mpnet",

@@ -5,6 +5,8 @@ from typing import Literal
 
 from compress.core.families.bert import BERT
 
+FIELDS = {**BERT.config, "same_width": "pooler_hidden_size,embedding_size"}
+
 HEADS: dict[str, Literal["heads", "width"]] = {
     "attention.self.num_attention_heads": "heads",
     "attention.self.all_head_size": "width",
@@ -24,6 +26,7 @@ DEBERTA = replace(
         "attention.self.pos_q_proj",
     ),
     head_attributes=HEADS,
+    config=FIELDS,
 )
 DEBERTA_V2 = replace(
     BERT,
@@ -33,4 +36,5 @@ DEBERTA_V2 = replace(
     value="attention.self.value_proj",
     biases_of_head=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
     head_attributes=HEADS,
+    config=FIELDS,
 )

@@ -16,7 +16,7 @@ from compress.core.errors import Refusal, UnknownName
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers"]
+Part = Literal["heads", "neurons", "layers", "width"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -32,6 +32,11 @@ class Family:
     model_type: str
     blocks: str = ""
     """The ModuleList of the blocks, from the base model."""
+    stack: str = ""
+    """What its blocks are called where there are several stacks of them (`encoder`)."""
+    further: tuple[Family, ...] = ()
+    """Records of the other stacks: a decoder's blocks, and once more for their attention to the encoder. Their heads
+    and neurons are cut as the first stack's are; the other methods work on the first stack."""
     query: str | None = None
     key: str | None = None
     value: str | None = None
@@ -57,7 +62,7 @@ class Family:
     needs_first_layer: str | None = None
     """Why the first block must stay (T5's holds the position bias of all), or None where any block may go."""
     one_set_of_heads: bool = False
-    """All blocks share one position bias per head, so all must keep the same heads."""
+    """All blocks of the stack share one position bias per head, so all must keep the same heads."""
     shared_head_table: str | None = None
     """The embedding (positions x heads) that all blocks share, from the base model."""
     embeddings: str | None = None
@@ -79,7 +84,8 @@ class Family:
         }
     )
     """Our words for the fields of the configuration: `layers`, `heads`, `hidden`; `neurons` and `head_size` where one
-    number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer."""
+    number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer;
+    `same_width` for fields (comma-separated) that mean the hidden dimension where they are equal to it."""
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
     bias_fields: tuple[str, ...] = ()
@@ -106,6 +112,20 @@ class Family:
         """The module of `role` (`query`, `down`, ...) in each block, first block first."""
         return (self.part(block, role) for block in self.module_list(model))
 
+    def stacks(self, model: nn.Module, role: str) -> Iterator[Family]:
+        """This record and the further ones, of those the ones whose blocks have `role` in such a model."""
+        base = base_model(model)
+        for record in (self, *self.further):
+            if getattr(record, role) and has(base, record.blocks):
+                blocks = record.module_list(model)
+                if len(blocks) and has(blocks[0], record.path(blocks[0], role)):
+                    yield record
+
+    def groups(self, model: nn.Module, role: str) -> Iterator[tuple[nn.Module, Family]]:
+        """Every block of every stack that has `role`, with the record that says where its parts are."""
+        for record in self.stacks(model, role):
+            yield from ((block, record) for block in record.module_list(model))
+
     def part(self, block: nn.Module, role: str) -> nn.Module:
         """The module of `role` in one block."""
         return attrgetter(self.path(block, role))(block)
@@ -116,9 +136,11 @@ class Family:
         return next((path for path in paths if has(block, path)), paths[0])
 
     def head_size(self, config: object) -> int:
-        """Width of one attention head; the same before and after heads are cut."""
+        """Width of one attention head; the same before and after heads or the hidden dimension are cut."""
         given = getattr(config, self.config.get("head_size", "head_dim"), None)
-        return int(given or getattr(config, self.config["hidden"]) // getattr(config, self.config["heads"]))
+        built = (getattr(config, "trimformer", None) or {}).get("config", {})
+        field = self.config["hidden"]
+        return int(given or built.get(field, getattr(config, field)) // getattr(config, self.config["heads"]))
 
 
 def has(module: nn.Module, path: str) -> bool:

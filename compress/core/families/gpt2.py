@@ -2,6 +2,7 @@
 
 from compress.core.families.family import Family
 
+FIELDS = {"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"}
 GPT2 = Family(
     model_type="gpt2",
     blocks="h",
@@ -17,5 +18,20 @@ GPT2 = Family(
     leading_tokens=0,
     word_embedding="wte",
     position_embedding="wpe",
-    config={"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"},
+    config=FIELDS,
+    further=(
+        # There where the configuration says `add_cross_attention`.
+        Family(
+            model_type="gpt2",
+            blocks="h",
+            stack="cross-attention",
+            query="crossattention.q_attn",
+            key="crossattention.c_attn",
+            value="crossattention.c_attn",
+            output="crossattention.c_proj",
+            stacked={"crossattention.c_attn": 2},
+            head_attributes={"crossattention.num_heads": "heads", "crossattention.split_size": "width"},
+            config=FIELDS,
+        ),
+    ),
 )

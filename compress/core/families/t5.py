@@ -1,10 +1,12 @@
-"""T5 and BART: the stages work on the encoder."""
+"""T5 and BART: an encoder, a decoder, and the decoder's attention to the encoder."""
 
 from compress.core.families.family import Family
 
+T5_FIELDS = {"layers": "num_layers", "heads": "num_heads", "neurons": "d_ff", "hidden": "d_model", "head_size": "d_kv"}
 T5 = Family(
     model_type="t5",
     blocks="encoder.block",
+    stack="encoder",
     query="layer.0.SelfAttention.q",
     key="layer.0.SelfAttention.k",
     value="layer.0.SelfAttention.v",
@@ -22,13 +24,45 @@ T5 = Family(
     leading_tokens=0,
     word_embedding="shared",
     bare_linears=True,
-    remark="the stages work on the encoder; the decoder stays as it is",
-    # The decoder reads the same fields for its own heads and neurons, so the encoder's are not written there.
-    config={"layers": "num_layers", "heads": "num_heads", "hidden": "d_model"},
+    remark="heads, neurons and width are cut in the encoder and in the decoder; all else is done to the encoder alone",
+    config=T5_FIELDS,
+    further=(
+        Family(
+            model_type="t5",
+            blocks="decoder.block",
+            stack="decoder",
+            query="layer.0.SelfAttention.q",
+            key="layer.0.SelfAttention.k",
+            value="layer.0.SelfAttention.v",
+            output="layer.0.SelfAttention.o",
+            up="layer.2.DenseReluDense.wi|layer.2.DenseReluDense.wi_1",
+            gate="layer.2.DenseReluDense.wi_0",
+            down="layer.2.DenseReluDense.wo",
+            head_attributes={"layer.0.SelfAttention.n_heads": "heads", "layer.0.SelfAttention.inner_dim": "width"},
+            one_set_of_heads=True,
+            shared_head_table="decoder.block.0.layer.0.SelfAttention.relative_attention_bias",
+            config=T5_FIELDS,
+        ),
+        Family(
+            model_type="t5",
+            blocks="decoder.block",
+            stack="cross-attention",
+            query="layer.1.EncDecAttention.q",
+            key="layer.1.EncDecAttention.k",
+            value="layer.1.EncDecAttention.v",
+            output="layer.1.EncDecAttention.o",
+            head_attributes={"layer.1.EncDecAttention.n_heads": "heads", "layer.1.EncDecAttention.inner_dim": "width"},
+            # Its bias is nothing, but it has as many heads as the first block has.
+            one_set_of_heads=True,
+            config=T5_FIELDS,
+        ),
+    ),
 )
+BART_DECODER = {"heads": "decoder_attention_heads", "neurons": "decoder_ffn_dim", "hidden": "d_model"}
 BART = Family(
     model_type="bart",
     blocks="encoder.layers",
+    stack="encoder",
     query="self_attn.q_proj",
     key="self_attn.k_proj",
     value="self_attn.v_proj",
@@ -48,4 +82,28 @@ BART = Family(
         "neurons": "encoder_ffn_dim",
         "hidden": "d_model",
     },
+    further=(
+        Family(
+            model_type="bart",
+            blocks="decoder.layers",
+            stack="decoder",
+            query="self_attn.q_proj",
+            key="self_attn.k_proj",
+            value="self_attn.v_proj",
+            output="self_attn.out_proj",
+            up="fc1",
+            down="fc2",
+            config=BART_DECODER,
+        ),
+        Family(
+            model_type="bart",
+            blocks="decoder.layers",
+            stack="cross-attention",
+            query="encoder_attn.q_proj",
+            key="encoder_attn.k_proj",
+            value="encoder_attn.v_proj",
+            output="encoder_attn.out_proj",
+            config=BART_DECODER,
+        ),
+    ),
 )

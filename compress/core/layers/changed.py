@@ -2,8 +2,10 @@
 
 `changed.BertForSequenceClassification` is transformers' class of that name, built and then resized as the
 configuration records in `trimformer`: {"shapes": {parameter: shape}, "attributes": {path: value}}, with paths relative
-to the base model. A weight that `compact` names (name in the file: shape) lies there as bits and values. A copy of this
-file lies in every directory that needs it, so it imports torch, transformers and what these import only.
+to the base model. Where its width was cut, "config" has the fields that the stock model is built with (its heads divide
+them), and "head" the shapes of the task's head, null where they are as the configuration says. A weight that `compact`
+names (name in the file: shape) lies there as bits and values. A copy of this file lies in every directory that needs
+it, so it imports torch, transformers and what these import only.
 """
 
 from __future__ import annotations
@@ -39,7 +41,11 @@ def _config(stock: Any) -> type:
 
 def _model(stock: Any) -> type:
     def build(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
+        built = config.trimformer.get("config", {})
+        asked = {name: getattr(config, name) for name in built}
+        _write(config, built)
         stock.__init__(self, config, *args, **kwargs)
+        _write(config, asked)
         _resize(self, config.trimformer)
 
     def opened(cls: Any, place: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
@@ -58,6 +64,11 @@ def _model(stock: Any) -> type:
         "from_pretrained": classmethod(opened),
     }
     return type(stock.__name__, (stock,), body)
+
+
+def _write(config: Any, fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(config, name, value)
 
 
 def _where(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -82,20 +93,35 @@ def _dense(path: Any, shapes: dict[str, Any]) -> dict[str, torch.Tensor]:
 def _resize(model: Any, record: dict[str, Any]) -> None:
     base = getattr(model, model.base_model_prefix, model)
     for path, shape in record["shapes"].items():
-        owner, _, name = path.rpartition(".")
-        module = base.get_submodule(owner)
-        # A bias that the stock linear lacks is one more parameter.
-        like = module.weight if getattr(module, name) is None else getattr(module, name)
-        setattr(module, name, nn.Parameter(torch.zeros(shape, dtype=like.dtype)))
-        _count(module)
-        model._init_weights(module)
+        _replace(model, base, path, shape)
+    named = dict(model.named_parameters()) if base is not model else {}
+    for path, shape in record.get("head", {}).items():
+        if path in named:
+            _replace(model, model, path, [size or old for size, old in zip(shape, named[path].shape)])
     for path, value in record["attributes"].items():
         owner, _, name = path.rpartition(".")
         setattr(base.get_submodule(owner), name, value)
     model.tie_weights()
 
 
-def _count(module: nn.Module) -> None:
+def _replace(model: Any, root: Any, path: str, shape: Any) -> None:
+    """A parameter of another shape in the place of `path`."""
+    owner, _, name = path.rpartition(".")
+    module = root.get_submodule(owner)
+    # A bias that the stock linear lacks is one more parameter.
+    like = module.weight if getattr(module, name) is None else getattr(module, name)
+    setattr(module, name, nn.Parameter(torch.zeros(shape, dtype=like.dtype)))
+    count(module)
+    if _whole(module):
+        model._init_weights(module)
+
+
+def _whole(module: nn.Module) -> bool:
+    """Whether a norm's weight and bias are of one size; between the two replacements they are not."""
+    return not isinstance(module, nn.LayerNorm) or module.bias is None or module.bias.shape == module.weight.shape
+
+
+def count(module: nn.Module) -> None:
     """Let a module's own numbers agree with its weight."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
@@ -103,3 +129,7 @@ def _count(module: nn.Module) -> None:
         module.num_embeddings, module.embedding_dim = module.weight.shape
     elif isinstance(module, transformers.pytorch_utils.Conv1D):
         module.nx, module.nf = module.weight.shape
+    elif isinstance(module, nn.LayerNorm):
+        module.normalized_shape = tuple(module.weight.shape)
+    elif isinstance(module, nn.Conv1d | nn.Conv2d):
+        module.out_channels, module.in_channels = module.weight.shape[0], module.weight.shape[1] * module.groups

@@ -29,7 +29,7 @@ def fuse_attention(graph: Any, model: Traceable) -> tuple[Any, int]:
     merged = optimizer.optimize_by_fusion(
         copy,
         model_type="bert",
-        num_heads=model.hidden // model.head_size,
+        num_heads=max(1, model.hidden // model.head_size),
         hidden_size=model.hidden,
         optimization_options=_options(),
     ).model

@@ -24,9 +24,7 @@ class Magnitude(Criterion):
     weights: ClassVar[bool] = True
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
-        size = bundle.sketch().head_size
-        blocks = bundle.family.module_list(bundle.model)
-        return [unit_norms(pattern.weights(block, bundle.family, head_size=size)) for block in blocks]
+        return [unit_norms(weights) for weights in pattern.weights(bundle)]
 
     def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:
         return {name: part.weight.abs() for name, part in matrices.items()}

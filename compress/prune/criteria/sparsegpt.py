@@ -11,11 +11,11 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.settings import Count, Positive
-from compress.prune.calibration import drawn
 from compress.prune.criterion import Criterion
 from compress.prune.mask import Mask
 from compress.prune.matrices import as_stored, block_matrices
 from compress.prune.obs import Solver
+from compress.prune.over_rows import drawn
 from compress.prune.passing import solved_in_passing
 from compress.prune.pattern import Pattern
 from compress.prune.patterns.elements import Elements
@@ -38,7 +38,6 @@ class SparseGPT(Criterion):
 
     name: ClassVar[str] = "sparsegpt"
     needs_data: ClassVar[bool] = True
-    needs_head: ClassVar[bool] = False
     draws_random_numbers: ClassVar[bool] = True
     units: ClassVar[bool] = False
     weights: ClassVar[bool] = True

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from compress.core.bundle import Bundle
 from compress.core.families.family import Family, Part
 from compress.core.matrix import part_matrix
 from compress.core.sketch import Sketch
@@ -24,14 +25,25 @@ class Heads(Pattern):
     def counts(self, sketch: Sketch) -> tuple[int, ...]:
         return sketch.heads
 
-    def one_set(self, family: Family) -> bool:
-        return family.one_set_of_heads
+    def kinds(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.head_stacks
 
-    def weights(self, block: nn.Module, family: Family, *, head_size: int) -> list[Tensor]:
-        inner = [part_matrix(block, family, role, head_size=head_size) for role in ("query", "key", "value")]
-        outer = part_matrix(block, family, "output", head_size=head_size).T
-        units = outer.shape[0] // head_size
-        return [matrix.reshape(units, -1) for matrix in (*inner, outer)]
+    def ties(self, sketch: Sketch) -> tuple[int, ...]:
+        if not sketch.family.one_set_of_heads:
+            return super().ties(sketch)
+        return tuple(map(sketch.head_stacks.index, sketch.head_stacks))
+
+    def weights(self, bundle: Bundle) -> list[list[Tensor]]:
+        config = bundle.config
+        groups = bundle.family.groups(bundle.model, self.role)
+        return [_weights(block, record, record.head_size(config)) for block, record in groups]
 
     def change(self, kept: tuple[tuple[int, ...], ...], of: tuple[int, ...]) -> KeepHeads:
         return KeepHeads(kept=kept, of=of)
+
+
+def _weights(block: nn.Module, record: Family, size: int) -> list[Tensor]:
+    inner = [part_matrix(block, record, role, head_size=size) for role in ("query", "key", "value")]
+    outer = part_matrix(block, record, "output", head_size=size).T
+    units = outer.shape[0] // size
+    return [matrix.reshape(units, -1) for matrix in (*inner, outer)]

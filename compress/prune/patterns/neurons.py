@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from compress.core.bundle import Bundle
 from compress.core.families.family import Family, Part, has
 from compress.core.matrix import part_matrix
 from compress.core.sketch import Sketch
@@ -24,10 +25,17 @@ class Neurons(Pattern):
     def counts(self, sketch: Sketch) -> tuple[int, ...]:
         return sketch.neurons
 
-    def weights(self, block: nn.Module, family: Family, *, head_size: int) -> list[Tensor]:
-        gated = family.gate is not None and has(block, family.path(block, "gate"))
-        inner = [part_matrix(block, family, role) for role in (("up", "gate") if gated else ("up",))]
-        return [*inner, part_matrix(block, family, "down").T]
+    def kinds(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.neuron_stacks
+
+    def weights(self, bundle: Bundle) -> list[list[Tensor]]:
+        return [_weights(block, record) for block, record in bundle.family.groups(bundle.model, self.role)]
 
     def change(self, kept: tuple[tuple[int, ...], ...], of: tuple[int, ...]) -> KeepNeurons:
         return KeepNeurons(kept=kept, of=of)
+
+
+def _weights(block: nn.Module, record: Family) -> list[Tensor]:
+    gated = record.gate is not None and has(block, record.path(block, "gate"))
+    inner = [part_matrix(block, record, role) for role in (("up", "gate") if gated else ("up",))]
+    return [*inner, part_matrix(block, record, "down").T]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from compress.core.errors import ParityError, StageFailed
+from compress.core.width import keep_width
 from compress.export import open_artifact
 from compress.export.formats import onnx as onnx_format
 from compress.export.formats.onnx_graph import separate_norms
@@ -72,6 +73,14 @@ def test_blocks_with_their_own_numbers_of_heads_stay_right(family: str, fuse: bo
     assert ctx.facts["attention_heads"] == [1, 2, 3, 4]
     assert ctx.facts["largest_logit_difference"] < 1e-5
     assert ctx.facts["fused_attentions"] == (4 if fuse else 0)
+
+
+@pytest.mark.parametrize("fuse", [False, "auto"])
+def test_a_narrower_model_stays_right(fuse: bool | str, tmp_path: Path) -> None:
+    ctx, bundle = context(tmp_path, rows=40), trained_bundle("bert")
+    keep_width(bundle.model, bundle.family, tuple(range(0, 32, 3)))
+    Export(format={"onnx": {"precision": "fp32", "fuse": fuse}}).run(bundle, ctx)
+    assert ctx.facts["largest_logit_difference"] < 1e-5
 
 
 def test_fused_int8_agrees(tmp_path: Path) -> None:

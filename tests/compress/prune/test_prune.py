@@ -16,7 +16,9 @@ from compress.prune.criteria.random import Random
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.gates import masked
 from compress.prune.patterns.heads import Heads
+from compress.prune.patterns.layers import Layers
 from compress.prune.patterns.neurons import Neurons
+from compress.prune.patterns.width import Width
 from compress.prune.stage import Prune
 from tests.compress.distill.stub import stub_context, trained
 from tests.tiny import FAMILIES, tiny_inputs
@@ -24,8 +26,16 @@ from tests.tiny import FAMILIES, tiny_inputs
 CASES = [
     (name, pattern)
     for name in FAMILIES
-    for pattern in (Heads(), Neurons())
+    for pattern in (Heads(), Neurons(), Layers(), Width())
     if pattern.part not in family_of(name).refusals
+]
+
+
+# The last two make a difference where blocks compete.
+ALLOCATED = [
+    (name, pattern, allocation)
+    for name, pattern in CASES
+    for allocation in (("uniform", "per_type", "global") if pattern.part in {"heads", "neurons"} else ("uniform",))
 ]
 
 
@@ -38,37 +48,44 @@ def logits(bundle):
         return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
+def groups(change):
+    """What stays of each group; a change of layers or of the width has one group."""
+    return (change.kept,) if change.kind in {"keep_layers", "keep_width"} else change.kept
+
+
 def units(bundle, pattern):
     return pattern.counts(bundle.sketch())
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "global"])
-@pytest.mark.parametrize(("name", "pattern"), CASES)
+@pytest.mark.parametrize(("name", "pattern", "allocation"), ALLOCATED)
 def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, criterion=Random())
     before = units(bundle, pattern)
     change = stage.decide(bundle, stub_context())
-    with masked(bundle, pattern, change.kept):
+    kept = groups(change)
+    with masked(bundle, pattern, kept):
         expected = logits(bundle)
-        with masked(bundle, pattern, change.kept):
-            assert torch.equal(logits(bundle), expected)
+        # A model masked in its width is a narrower one, which has no such entries to mask again.
+        if pattern.part != "width":
+            with masked(bundle, pattern, kept):
+                assert torch.equal(logits(bundle), expected)
     whole = logits(bundle)
     pruned = stage.apply(bundle, change)
     torch.testing.assert_close(logits(pruned), expected, atol=1e-5, rtol=0)
     assert (whole - expected).abs().max() > 1e-3
-    assert units(pruned, pattern) == tuple(map(len, change.kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
-    assert all(units(pruned, pattern)) and (allocation == "global" or len(set(units(pruned, pattern))) == 1)
+    assert units(pruned, pattern) == tuple(map(len, kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
+    assert all(units(pruned, pattern)) and (allocation != "uniform" or len(set(units(pruned, pattern))) == 1)
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "global"])
-@pytest.mark.parametrize(("name", "pattern"), CASES)
+@pytest.mark.parametrize(("name", "pattern", "allocation"), ALLOCATED)
 def test_the_guess_has_the_size_of_the_result(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, sparsity=0.25)
     sketch = bundle.sketch()
     assert stage.refuses(sketch) is None
     guessed = stage.guess(sketch).apply(bundle.copy()).sketch()
     assert stage.run(bundle, stub_context()).sketch().parameters == guessed.parameters < sketch.parameters
-    competing = allocation == "global" and not pattern.one_set(bundle.family)
+    ties = pattern.ties(sketch)
+    competing = allocation != "uniform" and 1 < len(ties) == len(set(ties))
     assert (stage.uncertainty(sketch) is not None) == competing
 
 
@@ -77,6 +94,39 @@ def test_one_set_of_heads_goes_by_the_sum_of_the_scores():
     total = sum(Magnitude().score(bundle, Heads(), ctx))
     change = prune(Heads(), allocation="global").decide(bundle, ctx)
     assert set(change.kept) == {tuple(sorted(total.topk(2).indices.tolist()))}
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_blocks_of_one_kind_compete_among_themselves(name):
+    bundle, stage = trained(name), prune(Neurons(), allocation="per_type", sparsity=0.25)
+    change = stage.decide(bundle, stub_context())
+    sizes = list(map(len, change.kept))
+    assert sum(sizes[:4]) == 4 * 36 and sum(sizes[4:]) == 2 * 36 and len(set(sizes)) > 1
+    assert stage.cut(bundle.sketch(), change)["neurons"]["kinds"] == ["encoder"] * 4 + ["decoder"] * 2
+    assert "in the decoder, between 1 and" in stage.uncertainty(bundle.sketch())
+
+
+def test_the_first_layer_stays_where_it_must():
+    bundle = trained("modernbert")
+    for seed in range(4):
+        change = prune(Layers(), criterion=Random()).decide(bundle, Context(seed=seed))
+        assert change.kept[0] == 0 and len(change.kept) == 2
+
+
+def test_a_narrower_model_recovers_on_the_logits_alone(tmp_path):
+    ctx = stub_context(tmp_path)
+    pruned = prune(Width(), recover=Recover()).run(trained(), ctx)
+    assert pruned.sketch().hidden == 16 and set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
+    asked = prune(Width(), recover=Recover(losses=["soft_targets", "hidden_states"]))
+    assert "hidden states of two widths" in asked.refuses(trained().sketch())
+
+
+def test_similarity_needs_no_trained_head():
+    bundle = trained()
+    bundle.states = frozenset()
+    stage = Prune.model_validate({"pattern": "layers", "sparsity": 0.5, "criterion": "similarity", "recover": "none"})
+    assert stage.refuses(bundle.sketch()) is None and stage.needs_data and stage.draws_random_numbers
+    assert stage.run(bundle, stub_context()).sketch().layers == 2
 
 
 @pytest.mark.parametrize("criterion", [Random(), Magnitude(), Taylor(batches=2, batch_size=8)])
@@ -130,6 +180,9 @@ def test_without_data_recovery_says_so():
         ({}, ["quantized"], "quantized"),
         ({}, ["factorized"], "prune before 'factorize'"),
         ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
+        ({"sparsity": 0.9, "pattern": "layers"}, [], "leaves none of the 4 layers of the model"),
+        ({"sparsity": 0.99, "pattern": "width"}, [], "leaves none of the 32 entries of the hidden dimension"),
+        ({"criterion": "fisher"}, [], "fisher' needs a head"),
         ({"sparsity": 0.9, "allocation": "global"}, [], "leaves 2 heads for 4 layers"),
     ],
 )

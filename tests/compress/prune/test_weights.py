@@ -8,10 +8,10 @@ from torch.nn.utils import prune as theirs
 
 from compress.core.context import Context
 from compress.core.errors import InputError
+from compress.core.kept_layers import KeepLayers
 from compress.core.masks import masked_parameters
 from compress.core.matrix import matrix
 from compress.core.saving import load, save
-from compress.distill.change import KeepLayers
 from compress.distill.recover import Recover
 from compress.distill.stage import Distill
 from compress.prune.criteria.magnitude import Magnitude
@@ -22,12 +22,13 @@ from compress.prune.patterns.elements import Elements
 from compress.prune.patterns.heads import Heads
 from compress.prune.patterns.n_m import NM, best_n_of_m
 from compress.prune.patterns.neurons import Neurons
+from compress.prune.patterns.width import Width
 from compress.prune.permanent import MakePermanent
 from compress.prune.selection import kept_count
 from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears, to_dense
 from tests.compress.distill.stub import stub_context, trained
-from tests.contracts.cuts import some_heads, some_layers, some_neurons
+from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_inputs
 
 SIZES = {"bert": {"intermediate_size": 128}, "gpt2": {"n_inner": 128}}
@@ -204,12 +205,13 @@ def test_only_what_needs_a_trained_head_asks_for_one():
         assert (stage.refuses(bundle.sketch()) is not None) == needed and stage.needs_data
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "deberta", "modernbert", "t5", "mpnet"])
+@pytest.mark.parametrize("name", ["bert", "gpt2", "deberta", "modernbert", "t5", "bart", "mpnet", "vit"])
 def test_a_later_cut_cuts_the_masks_too(name):
     bundle = prune(sparsity=0.7).run(trained(name), Context())
     meta = bundle.copy()
     meta.model.to("meta")
-    for pattern, some in ((Heads(), some_heads), (Neurons(), some_neurons)):
+    cuts = ((Heads(), some_heads), (Neurons(), some_neurons), (Width(), lambda _: (SOME_WIDTH,)))
+    for pattern, some in cuts:
         if pattern.part in bundle.family.refusals:
             continue
         change = pattern.change(some(bundle), pattern.counts(bundle.sketch()))

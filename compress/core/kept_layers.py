@@ -1,4 +1,4 @@
-"""Which layers a student has, as plain data."""
+"""Which layers stay, as plain data: a student's, or what pruning leaves."""
 
 from __future__ import annotations
 

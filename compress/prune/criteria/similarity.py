@@ -1,0 +1,99 @@
+"""How much a layer changes what goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.settings import Count
+from compress.core.training import Batch
+from compress.prune.criterion import Criterion
+from compress.prune.gates import after
+from compress.prune.over_rows import drawn_batches
+from compress.prune.passing import model_inputs, real_tokens
+from compress.prune.pattern import Pattern
+from compress.prune.weight_pattern import WeightPattern
+
+__all__ = ["Similarity", "block_influence"]
+
+Hidden = Float[Tensor, "batch length width"]
+
+
+class Similarity(Criterion):
+    """Block influence: 1 - the mean cosine of a layer's input and output over real tokens; for `layers` alone.
+
+    A layer that hardly turns the hidden states goes first. Rows of *train* without their labels; the head need not be
+    trained. The scores are those of the whole model: they are not taken again when a layer has gone.
+
+    References:
+        Men et al. 2024, arXiv 2403.03853, eq. 1.
+    """
+
+    needs_data: ClassVar[bool] = True
+    draws_random_numbers: ClassVar[bool] = True
+
+    batches: Count = Field(16, description="batches of train, drawn by the seed")
+    batch_size: Count = Field(32, description="rows of a batch")
+
+    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
+        if isinstance(pattern, WeightPattern) or pattern.part == "layers":
+            return super().unfit(pattern, allocation)
+        return f"'similarity' compares the input and the output of a layer, and {pattern.part} have none of their own"
+
+    def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
+        sums, tokens = torch.zeros(pattern.counts(bundle.sketch())[0]), 0
+        for batch in drawn_batches(bundle, ctx, batches=self.batches, batch_size=self.batch_size, word=self.name):
+            passed = _passed(bundle, batch)
+            real = _real(batch, passed[0][0])
+            sums += torch.stack([block_influence(*pair, real) * real.sum() for pair in passed]).cpu()
+            tokens += int(real.sum())
+        return [(sums / tokens).clamp(min=0)]
+
+
+def block_influence(given: Hidden, made: Hidden, tokens: Bool[Tensor, "batch length"]) -> Float[Tensor, ""]:
+    """1 - the mean over real tokens of cos(given, made).
+
+    Args:
+        given: what went into the layer.
+        made: what came out.
+        tokens: True where there is a token and not padding.
+    """
+    cosines = F.cosine_similarity(given.float(), made.float(), dim=-1)
+    return 1 - torch.where(tokens, cosines, 0.0).sum() / tokens.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def _passed(bundle: Bundle, batch: Batch) -> Sequence[tuple[Tensor, Tensor]]:
+    """(input, output) of each layer for one batch."""
+    blocks = list(bundle.family.module_list(bundle.model))
+    found: list[tuple[Tensor, Tensor]] = []
+    was_training = bundle.model.training
+    bundle.model.eval()
+    with ExitStack() as stack:
+        for block in blocks:
+            stack.enter_context(after(block, _kept(found)))
+        bundle.model(**model_inputs(batch))
+    bundle.model.train(was_training)
+    return found
+
+
+def _kept(found: list[tuple[Tensor, Tensor]]) -> Callable[[Tensor, Tensor], Tensor]:
+    def keep(given: Tensor, made: Tensor) -> Tensor:
+        found.append((given, made))
+        return made
+
+    return keep
+
+
+def _real(batch: Batch, hidden: Hidden) -> Bool[Tensor, "batch length"]:
+    real = real_tokens(batch)
+    return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device) if real is None else real

@@ -1,0 +1,141 @@
+"""Views of a sensitivity scan: Markdown, and one HTML page with a plot and the worth of each unit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recipes.record import write_atomically
+from recipes.report import units
+from recipes.report.heat import heat_maps
+from recipes.report.plots import ACCENT, INK, MUTED, SETTINGS, inline
+
+if TYPE_CHECKING:
+    from recipes.scan import Scan
+
+__all__ = ["headline", "markdown", "page", "plot", "write"]
+
+REMOVED = 1.0
+"""The sparsity of a layer that is masked as a whole."""
+
+
+def write(scan: Scan, directory: Path) -> None:
+    """Write scan.md and scan.html into `directory`, beside scan.json."""
+    write_atomically(directory / "scan.md", markdown(scan))
+    write_atomically(directory / "scan.html", page(scan))
+
+
+def headline(scan: Scan) -> str:
+    whole = units.score(scan.metric, scan.whole)
+    words = f"{scan.metric} {whole} on the {scan.rows:,} rows of {scan.part}"
+    return f"{words}; units are masked, the least worth first by {_criterion(scan)}, and nothing is trained."
+
+
+def markdown(scan: Scan) -> str:
+    """A table for each pattern: the metric, and the difference to the whole model."""
+    parts = [f"# Scan of {scan.name}", headline(scan)]
+    for pattern in _patterns(scan):
+        head, lines = _table(scan, pattern)
+        rows = [head, ["---", *("---:" for _ in head[1:])], *lines]
+        parts += [f"## {pattern}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def page(scan: Scan) -> str:
+    """One self-contained page."""
+    sections = []
+    for pattern in _patterns(scan):
+        head, lines = _table(scan, pattern)
+        heat = heat_maps({"importance": {pattern: scan.importance.get(pattern)}}, {})
+        figures = [f"<figure>{plot(scan, pattern)}<figcaption>{escape(_caption(scan))}</figcaption></figure>"]
+        figures += [
+            f"<figure>{one.svg}<figcaption>{escape(one.part.capitalize())}.</figcaption></figure>" for one in heat
+        ]
+        body = "".join(_row(line, "td") for line in lines)
+        table = f"<table><thead>{_row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+        sections.append(f"<h2>{escape(pattern)}</h2><div class='pictures'>{''.join(figures)}</div>{table}")
+    style = (Path(__file__).parent / "templates" / "style.css").read_text("utf-8")
+    title = escape(f"Scan of {scan.name}")
+    return (
+        "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
+        "content='width=device-width, initial-scale=1'><meta http-equiv='Content-Security-Policy' "
+        f"content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"><title>{title}</title>"
+        f"<style>{style}</style></head><body><main><h1>{title}</h1><p class='lead'>{escape(headline(scan))}</p>"
+        f"{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def plot(scan: Scan, pattern: str) -> str:
+    """The metric against sparsity as inline SVG: a thin line for each layer alone, strong ones for many at once."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    scale = 100.0 if units.is_percent(scan.metric) else 1.0
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(5.0, 3.5), layout="constrained")
+        canvas, axes = FigureCanvasSVG(figure), figure.add_subplot()
+        for where, points in _lines(scan, pattern).items():
+            alone = where not in _common(scan, pattern)
+            across = [0.0, *(sparsity * 100 for sparsity, _ in points)]
+            up = [scan.whole * scale, *(value * scale for _, value in points)]
+            style: Any = {"color": MUTED, "linewidth": 0.8} if alone else {"color": ACCENT, "linewidth": 2}
+            axes.plot(across, up, marker="o", markersize=2 if alone else 4, **style)
+            axes.annotate(where, (across[-1], up[-1]), xytext=(4, 0), textcoords="offset points", color=INK, fontsize=7)
+        axes.set_xlabel(f"{pattern} masked (%)")
+        axes.set_ylabel(f"{scan.metric} (%)" if units.is_percent(scan.metric) else scan.metric)
+        axes.margins(x=0.14)
+        out = io.StringIO()
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    words = "; ".join(
+        f"{where}: {value:.4g} at {share:g}" for where, p in _lines(scan, pattern).items() for share, value in p
+    )
+    return inline(out.getvalue(), f"scan-{pattern}", f"{scan.metric} against the share of {pattern} masked", words)
+
+
+def _lines(scan: Scan, pattern: str) -> dict[str, list[tuple[float, float]]]:
+    """Where -> (sparsity, value), rising."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for point in scan.points:
+        if point.pattern == pattern:
+            found.setdefault(point.where, []).append((point.sparsity, point.value))
+    return {where: sorted(points) for where, points in found.items()}
+
+
+def _common(scan: Scan, pattern: str) -> set[str]:
+    """The lines of many layers at once: their names have no number."""
+    return {where for where in _lines(scan, pattern) if not where[-1].isdigit()}
+
+
+def _table(scan: Scan, pattern: str) -> tuple[list[str], list[list[str]]]:
+    lines = _lines(scan, pattern)
+    shares = sorted({share for points in lines.values() for share, _ in points})
+    head = [pattern, *("removed" if share == REMOVED else f"{share * 100:g} % masked" for share in shares)]
+    rows = [[where, *(_cell(scan, dict(points).get(share)) for share in shares)] for where, points in lines.items()]
+    return head, rows
+
+
+def _cell(scan: Scan, value: float | None) -> str:
+    if value is None:
+        return units.DASH
+    return f"{units.score(scan.metric, value)} ({units.difference(scan.metric, value - scan.whole)})"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _patterns(scan: Scan) -> list[str]:
+    return list(dict.fromkeys(point.pattern for point in scan.points))
+
+
+def _criterion(scan: Scan) -> str:
+    return scan.criterion if isinstance(scan.criterion, str) else next(iter(scan.criterion))
+
+
+def _caption(scan: Scan) -> str:
+    alone = "Thin lines mask units of one layer alone, the strong one of all layers at once"
+    return f"{alone}; no interval is drawn, and {scan.rows:,} rows tell small differences from chance poorly."
