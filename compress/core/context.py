@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,13 @@ class TaskView(Protocol):
 
     @property
     def regression(self) -> bool: ...
+
+    @property
+    def metric(self) -> str: ...
+
+    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """The metric of answers (rows, labels); higher is better."""
+        ...
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of a batch: cross entropy over (batch, labels), or the mean square for regression."""

@@ -175,10 +175,12 @@ class Fit(Protocol):
         name: str = "fit",
         hooks: Sequence[Hook] = (),
         rates: Mapping[str, Rate] = NO_RATES,
+        seed: int | None = None,
     ) -> FitResult:
         """Train `bundle.model` in place on the *train* part; `name` tells the fits of one stage apart, for resume.
 
-        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's.
+        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's. `seed` is of the
+        order of the rows and of dropout; the run's unless given.
 
         Parameters with `requires_grad=False` stay as they are, to the bit. Masks of the bundle are held.
         """
