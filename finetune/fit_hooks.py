@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import NonFiniteLoss
+from compress.core.masks import masked_parameters, pack, unpack
 from compress.core.training import Hook
 
 __all__ = ["EarlyStop", "HeldMasks", "Seen"]
@@ -102,37 +103,55 @@ def not_finite(name: str, value: float, step: int, rows: list[int], learning_rat
 
 
 class HeldMasks(Hook):
-    """What a mask of the bundle cuts stays zero, and its gradient counts nowhere."""
+    """What a mask of the bundle cuts stays zero, and its gradient counts nowhere: not in the norm that is clipped, and
+    not in the optimiser's state. Masks that training changes survive an interruption.
+    """
 
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
+        self._known: dict[str, tuple[Tensor, Tensor]] = {}
 
     def before_step(self, model: nn.Module, progress: float) -> None:
-        self._hold(model)
+        # Masks may have changed since the last step; what has not moved needs no second look.
+        if any(self._known.get(name, (None,))[0] is not mask for name, mask in self.bundle.masks.items()):
+            self._hold(model)
 
     def after_backward(self, model: nn.Module, progress: float) -> None:
-        for parameter, mask in self._masked(model):
+        for parameter, factor in self._factors(model):
             if parameter.grad is not None:
-                parameter.grad.mul_(mask)
+                parameter.grad.mul_(factor)
 
     def after_step(self, model: nn.Module, progress: float) -> None:
         self._hold(model)
 
+    def state_dict(self) -> Mapping[str, Tensor]:
+        return {name: pack(mask) for name, mask in self.bundle.masks.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        masks = self.bundle.masks
+        self.bundle.masks = {
+            name: unpack(bits, masks[name].shape).to(masks[name].device) for name, bits in state.items()
+        }
+
     @torch.no_grad()
     def _hold(self, model: nn.Module) -> None:
-        for parameter, mask in self._masked(model):
-            parameter.mul_(mask)
+        for parameter, factor in self._factors(model):
+            parameter.mul_(factor)
 
-    def _masked(self, model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-        found = []
-        for path, mask in self.bundle.masks.items():
-            parameter = model.get_parameter(path)
-            if not parameter.requires_grad:
-                continue  # it does not move, and a packed one is no matrix
-            if mask.device != parameter.device:
-                mask = self.bundle.masks[path] = mask.to(parameter.device)
-            found.append((parameter, mask))
-        return found
+    def _factors(self, model: nn.Module) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Each masked parameter that moves, and ones and zeros of its shape."""
+        for name, parameter in masked_parameters(model, self.bundle.masks):
+            if parameter.requires_grad:
+                yield parameter, self._factor(name, parameter)
+
+    def _factor(self, name: str, parameter: nn.Parameter) -> Tensor:
+        mask = self.bundle.masks[name]
+        known = self._known.get(name)
+        if known is None or known[0] is not mask or known[1].device != parameter.device:
+            # A CPU multiplies by booleans twenty times slower than by numbers.
+            dtype = parameter.dtype if parameter.device.type == "cpu" else torch.bool
+            known = self._known[name] = (mask, mask.to(parameter.device, dtype))
+        return known[1]
 
 
 class EarlyStop(Hook):

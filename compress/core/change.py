@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import SerializeAsAny
+from pydantic import PrivateAttr, SerializeAsAny
+from torch import Tensor
+from typing_extensions import Self
 
 from compress.core.choice import snake_case
 from compress.core.errors import UnknownName
@@ -18,10 +21,25 @@ __all__ = ["Change", "Nothing", "Several", "change_from_data"]
 _KINDS: dict[str, type[Change]] = {}
 
 
+class Tensors(dict[str, Tensor]):
+    """Tensors by name. Equal where all are: a change is compared by them, and a tensor's own answer is no truth."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and self.keys() == other.keys() and all(self[n].equal(other[n]) for n in self)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
 class Change(Settings):
-    """Plain data: which layers, heads, neurons are kept. The same change on equal models gives equal models."""
+    """Plain data: which layers, heads, neurons are kept. The same change on equal models gives equal models.
+
+    What is too large for plain data (which of the weights stay) a change carries as tensors beside it. They are not
+    written into a model's history, whose masks say the same; a change that was read from there has none.
+    """
 
     kind: ClassVar[str] = ""
+    _tensors: Tensors = PrivateAttr(default_factory=Tensors)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -31,6 +49,16 @@ class Change(Settings):
     def apply(self, bundle: Bundle) -> Bundle:
         """The changed bundle. The model is changed in place; nothing is computed that needs data or real weights."""
         raise NotImplementedError
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What it carries beside its plain data, by name."""
+        return self._tensors
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """The same plain data with these tensors."""
+        new = self.model_copy()
+        new._tensors = Tensors(tensors)
+        return new
 
     def summary(self) -> dict[str, Any]:
         """What was cut, for the report."""

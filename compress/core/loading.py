@@ -13,6 +13,7 @@ from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
 from compress.core.history import HALF, history, read_record
+from compress.core.mask_files import read_masks
 from compress.core.opening import library, open_processor, open_weights, quiet, read_config
 from compress.core.source import Reference, not_found, resolve
 from compress.core.storage.model import storage_of
@@ -92,7 +93,8 @@ def load_source(
     if storage_of(model) != "fp32":
         states |= {"quantized"}
     fresh = frozenset(missing | set(record.get("fresh", ())))
-    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), {}, notes, fresh)
+    masks = read_masks(found, record) if isinstance(found, Path) else {}
+    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), masks, notes, fresh)
 
 
 def _open_config(found: Path | str) -> Any:

@@ -10,21 +10,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.history import HALF, RECORD, history, read_record
 from compress.core.loading import load_source
+from compress.core.mask_files import read_masks, write_masks
 from compress.core.opening import open_model, open_processor, quiet
 from compress.core.source import fingerprint, resolve
 from compress.core.stock import difference_to_stock, write_config
 from compress.core.storage.stock import file_state, half_paths
 
 __all__ = ["fingerprint", "load", "load_source", "resolve", "save"]
-
-MASKS = "masks.safetensors"
 
 
 def save(bundle: Bundle, directory: Path | str) -> Path:
@@ -45,7 +42,7 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
     write_config(bundle.model, directory, difference)
-    _write_masks(bundle.masks, directory)
+    write_masks(bundle.masks, directory)
     record = {
         "format": 1,
         "changes": [change.data() for change in bundle.changes],
@@ -72,29 +69,6 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
         open_processor(directory, model.config),
         history(record),
         frozenset(record.get("states", ())),
-        _read_masks(directory, record.get("masks", {}), device),
+        read_masks(directory, record, device),
         fresh=frozenset(record.get("fresh", ())),
     )
-
-
-def _write_masks(masks: dict[str, Tensor], directory: Path) -> None:
-    from safetensors.torch import save_file
-
-    (directory / MASKS).unlink(missing_ok=True)
-    if masks:
-        packed = {path: np.packbits(mask.cpu().numpy().reshape(-1)) for path, mask in masks.items()}
-        save_file({path: torch.from_numpy(bits) for path, bits in packed.items()}, directory / MASKS)
-
-
-def _read_masks(directory: Path, shapes: dict[str, list[int]], device: torch.device | str) -> dict[str, Tensor]:
-    if not shapes:
-        return {}
-    from safetensors.torch import load_file
-
-    packed = load_file(directory / MASKS)
-    return {path: _unpacked(packed[path], shape).to(device) for path, shape in shapes.items()}
-
-
-def _unpacked(bits: Tensor, shape: list[int]) -> Tensor:
-    count = int(np.prod(shape, dtype=np.int64))
-    return torch.from_numpy(np.unpackbits(bits.numpy(), count=count).astype(bool)).reshape(shape)

@@ -1,0 +1,92 @@
+"""From scores of weights to masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from compress.core.errors import InputError, StageFailed
+from compress.core.masks import Masks
+from compress.prune.selection import kept_count
+
+__all__ = ["Allocation", "keep_highest", "kept_mask"]
+
+Allocation = Literal["uniform", "per_type", "global"]
+
+
+def keep_highest(
+    scores: Mapping[str, Float[Tensor, "..."]],
+    sparsity: float,
+    *,
+    allocation: Allocation = "uniform",
+    types: Mapping[str, str] | None = None,
+    within: Mapping[str, Tensor] | None = None,
+    floor: float = 0.0,
+) -> Masks:
+    """Masks that keep the highest scores: exactly the nearest count to (1 - sparsity) of the weights that compete.
+
+    Args:
+        scores: name of a parameter -> a score for each of its weights; higher stays, of equals the first.
+        sparsity: share of all weights that is cut, those that were cut before included.
+        allocation: who competes: the weights of one parameter, of all parameters of one type, or all.
+        types: name -> type (the role in a block), where `allocation` is `per_type`.
+        within: masks from before: what they cut stays cut.
+        floor: the least share of each parameter that stays where several compete; one weight always does.
+
+    Raises:
+        InputError: fewer weights would stay than the floors ask for, or more than `within` has.
+        StageFailed: a score is no number.
+    """
+    groups = _groups(scores, allocation, types or {})
+    return {name: mask for group in groups for name, mask in _of_group(group, sparsity, within or {}, floor).items()}
+
+
+def kept_mask(scores: Float[Tensor, " n"], count: int) -> Bool[Tensor, " n"]:
+    """True for the `count` highest scores, exactly; of equals the first."""
+    if count <= 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = scores.kthvalue(len(scores) - count + 1).values
+    mask = scores > threshold
+    equal = (scores == threshold).nonzero()[: count - int(mask.sum()), 0]
+    mask[equal] = True
+    return mask
+
+
+def _groups(scores: Mapping[str, Tensor], allocation: Allocation, types: Mapping[str, str]) -> list[dict[str, Tensor]]:
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, score in scores.items():
+        if not bool(torch.isfinite(score).all()):
+            raise StageFailed("a score of a weight is not finite", given=name)
+        key = {"uniform": name, "per_type": types.get(name, name), "global": ""}[allocation]
+        groups.setdefault(key, {})[name] = score
+    return list(groups.values())
+
+
+def _of_group(scores: Mapping[str, Tensor], sparsity: float, within: Mapping[str, Tensor], floor: float) -> Masks:
+    flat = [_flat(score, within.get(name), floor) for name, score in scores.items()]
+    together = torch.cat(flat)
+    count, least = kept_count(len(together), sparsity), int((together == torch.inf).sum())
+    if count < least:
+        raise InputError(
+            f"sparsity {sparsity} leaves {count} of {len(together)} weights, and {least} must stay so that no matrix "
+            "is left empty",
+            advice="choose a smaller sparsity",
+        )
+    if count > int((together > -torch.inf).sum()):
+        raise InputError(f"more weights are cut already than sparsity {sparsity} asks for", given=sparsity)
+    kept = kept_mask(together, count).split([len(score) for score in flat])
+    return {name: mask.reshape(score.shape) for mask, (name, score) in zip(kept, scores.items(), strict=True)}
+
+
+def _flat(score: Tensor, before: Tensor | None, floor: float) -> Tensor:
+    """The scores in a row: those that were cut before at the very bottom, those of the floor at the very top."""
+    flat = score.detach().reshape(-1).float().clone()
+    if before is not None:
+        flat[~before.reshape(-1).to(flat.device)] = -torch.inf
+    least = max(1, kept_count(len(flat), 1 - floor) if floor else 1)
+    flat[kept_mask(flat, least)] = torch.inf
+    return flat

@@ -1,0 +1,95 @@
+"""Which weights stay, as a change that carries tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.errors import StageFailed
+from compress.core.masks import apply_masks, evenly, masked_parameters
+from compress.core.settings import Settings
+
+__all__ = ["Kept", "Mask"]
+
+
+class Kept(Settings):
+    """How many weights of one parameter stay."""
+
+    parameter: str
+    kept: int
+    shape: tuple[int, ...]
+
+
+class Mask(Change):
+    """These weights are zero from now on; every later training keeps them so.
+
+    Its plain data are the counts, which are all that a model without weights needs. Which weights they are, and what
+    the ones that stay become where a criterion moves them, are its tensors.
+    """
+
+    parts: tuple[Kept, ...]
+
+    @classmethod
+    def of(cls, masks: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None) -> Mask:
+        """The change that leaves what `masks` keep.
+
+        Args:
+            masks: name of a parameter -> boolean tensor of its shape, True where kept.
+            weights: what parameters become first (SparseGPT's update); the others keep their values.
+        """
+        parts = [
+            Kept(parameter=name, kept=int(mask.sum()), shape=tuple(mask.shape)) for name, mask in sorted(masks.items())
+        ]
+        tensors = {f"mask.{name}": mask for name, mask in masks.items()}
+        return cls(parts=tuple(parts)).with_tensors(
+            {**tensors, **{f"weight.{name}": weight for name, weight in (weights or {}).items()}}
+        )
+
+    def masks(self) -> dict[str, Tensor]:
+        """Name of a parameter -> which of its weights stay."""
+        return self._starting("mask.")
+
+    def weights(self) -> dict[str, Tensor]:
+        """Name of a parameter -> what it becomes."""
+        return self._starting("weight.")
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        """The masked bundle. Without tensors, on the meta device alone: masks of the same counts, spread evenly."""
+        masks = self.masks()
+        if not masks and bundle.device.type != "meta":
+            raise StageFailed(
+                "this change says how many weights stay, and no longer which",
+                advice="a saved model's masks are in its directory: open that",
+            )
+        self._put_weights(bundle)
+        new = masks or {part.parameter: evenly(part.shape, part.kept) for part in self.parts}
+        bundle.masks = {**bundle.masks, **{name: mask.to(_place(bundle)) for name, mask in new.items()}}
+        apply_masks(bundle.model, bundle.masks)
+        bundle.states = bundle.states | {"masked"}
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        kept, of = sum(part.kept for part in self.parts), sum(prod(part.shape) for part in self.parts)
+        by = {part.parameter: round(1 - part.kept / prod(part.shape), 4) for part in self.parts}
+        return {"weights": {"kept": kept, "of": of, "sparsity": by}}
+
+    def _starting(self, word: str) -> dict[str, Tensor]:
+        return {name.removeprefix(word): t for name, t in self.tensors().items() if name.startswith(word)}
+
+    @torch.no_grad()
+    def _put_weights(self, bundle: Bundle) -> None:
+        weights = self.weights()
+        for name, parameter in masked_parameters(bundle.model, weights):
+            if parameter.device.type != "meta":
+                parameter.copy_(weights[name])
+
+
+def _place(bundle: Bundle) -> torch.device:
+    """Masks are real on the CPU where the model has no weights."""
+    return torch.device("cpu") if bundle.device.type == "meta" else bundle.device
