@@ -65,6 +65,7 @@ class Context:
         earlier: stage id -> a function that loads that stage's bundle.
         best: the id and bundle of the best earlier row on *select* (a tuple), or None where there is none.
         scratch: a directory of the stage for what may be thrown away after it.
+        left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
         facts: what `note` collected; shown in the report.
         kept: what `keep` collected; each is a further row.
     """
@@ -78,6 +79,7 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     scratch: Path | None = None
+    left: Path | None = None
     part_fingerprints: Mapping[Literal["train", "select"], str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     kept: dict[str, Bundle] = field(default_factory=dict)
