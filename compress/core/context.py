@@ -63,6 +63,7 @@ class Context:
             bundle's device; `count` batches drawn by the seed and of the served lengths, or all rows in order.
         evaluate: `evaluate(bundle)` is the task's metric on *select*, higher is better.
         earlier: stage id -> a function that loads that stage's bundle.
+        places: stage id -> the directory of that stage, with what it left there.
         best: the id and bundle of the best earlier row on *select* (a tuple), or None where there is none.
         scratch: a directory of the stage for what may be thrown away after it.
         left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
@@ -75,6 +76,7 @@ class Context:
     batches: BatchSource = _no_data
     evaluate: Callable[[Bundle], float] = _no_data
     earlier: Mapping[str, Callable[[], Bundle]] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
     best: Callable[[], tuple[str, Bundle] | None] = lambda: None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0

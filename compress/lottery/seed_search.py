@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from compress.core.errors import StageFailed
+from compress.core.errors import InputError, StageFailed
 from compress.core.masks import Masks
 from compress.lottery.bench import Bench
 from compress.lottery.control import Control
@@ -18,7 +19,7 @@ from compress.lottery.rewind import Caught, Rewind
 from compress.lottery.search import Choose, State, find_ticket, to_start
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
 
-__all__ = ["RESULT", "SeedSearch"]
+__all__ = ["RESULT", "SeedSearch", "ticket_file"]
 
 RESULT = "result"
 """What the weights of the stage's result are kept as."""
@@ -62,12 +63,11 @@ class SeedSearch:
         """
         to_start(self._model, start)
         self.trained = 0
-        masks = self.ones
-        for masks in find_ticket(
+        found = find_ticket(
             self._model, self._train, rounds=self.rounds, choose=self._chosen, masks=self.ones, rewind=self._back
-        ):
-            pass
-        self._train(self._model, masks)
+        )
+        # One at a time, since they are large.
+        self._train(self._model, deque(found, maxlen=1).pop())
         self.bench.forget(self._seed)
         for control in controls:
             self._control(control, start)
@@ -155,3 +155,33 @@ class SeedSearch:
 
     def _ticket_file(self, number: int) -> Path:
         return self.tickets / self._seed / f"round-{number:02d}.safetensors"
+
+
+def ticket_file(tickets: Path, *, seed: int | None = None, number: int | None = None) -> Path:
+    """The file of a ticket that a search left below `tickets`.
+
+    Args:
+        seed: of the search; the smallest unless given.
+        number: of the round; the last unless given.
+
+    Raises:
+        InputError: there is none; the message says which there are.
+    """
+    seeds = sorted(tickets.glob("seed-*"), key=_number)
+    place = seeds[0] if seeds and seed is None else tickets / f"seed-{seed}"
+    files = sorted(place.glob("round-*.safetensors"), key=_number)
+    file = files[-1] if files and number is None else place / f"round-{number or 0:02d}.safetensors"
+    if file not in files:
+        found = (
+            f"there are seeds {', '.join(path.name.removeprefix('seed-') for path in seeds)}"
+            if seeds
+            else "it left none"
+        )
+        rounds = f", rounds 1 to {len(files)}" if files else ""
+        raise InputError(f"no such ticket was found: {found}{rounds}", given=str(file), advice="name one of them")
+    return file
+
+
+def _number(path: Path) -> int:
+    """`seed-3` -> 3, `round-07.safetensors` -> 7."""
+    return int(path.name.split(".")[0].split("-")[1])

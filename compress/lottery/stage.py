@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from compress.lottery.apply import ApplyTicket
 from compress.lottery.find import FindTicket
+from compress.lottery.subnetworks import CompareSubnetworks
 
-__all__ = ["FindTicket"]
+__all__ = ["ApplyTicket", "CompareSubnetworks", "FindTicket"]
