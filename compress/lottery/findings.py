@@ -24,11 +24,13 @@ class Judge:
         score: the metric.
         labels: (rows,).
         full: the full model's logits (rows, labels) of each seed.
+        is_share: whether the metric is the share of rows that are answered right.
     """
 
     score: Score
     labels: np.ndarray
     full: Sequence[np.ndarray]
+    is_share: bool = False
 
     def full_scores(self) -> dict[str, Any]:
         """The full model's own."""
@@ -36,7 +38,7 @@ class Judge:
 
     def against_full(self, logits: Sequence[np.ndarray]) -> dict[str, Any]:
         """A subnetwork's scores, and whether it matches the full model, both ways."""
-        found = matching(self.score, self.labels, logits, self.full)
+        found = matching(self.score, self.labels, logits, self.full, is_share=self.is_share)
         return {
             **self._spread(logits),
             "difference": found.paired.difference,
@@ -47,7 +49,7 @@ class Judge:
 
     def below(self, logits: Sequence[np.ndarray], ticket: Sequence[np.ndarray]) -> dict[str, Any]:
         """A control's scores, and how far the ticket of its size lies above it."""
-        found = paired(self.score, self.labels, ticket, logits)
+        found = paired(self.score, self.labels, ticket, logits, is_share=self.is_share)
         return {**self._spread(logits), "ticket_above": found.difference, "interval": list(found.interval)}
 
     def _spread(self, logits: Sequence[np.ndarray]) -> dict[str, Any]:

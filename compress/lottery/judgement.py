@@ -45,7 +45,14 @@ class Matching:
         return self.paired.interval[1] >= 0
 
 
-def matching(score: Score, labels: np.ndarray, ticket: Sequence[np.ndarray], full: Sequence[np.ndarray]) -> Matching:
+def matching(
+    score: Score,
+    labels: np.ndarray,
+    ticket: Sequence[np.ndarray],
+    full: Sequence[np.ndarray],
+    *,
+    is_share: bool = False,
+) -> Matching:
     """Whether the ticket does as well as the full model.
 
     The paper's rule: the mean of the ticket is not below the mean of the full model by more than one standard
@@ -56,6 +63,7 @@ def matching(score: Score, labels: np.ndarray, ticket: Sequence[np.ndarray], ful
         score: the metric.
         labels: (rows,).
         ticket, full: for each seed the logits (rows, labels); the same rows, and the same seeds in the same order.
+        is_share: whether the metric is the share of rows that are answered right.
 
     References:
         Chen et al. 2020, arXiv 2007.12223, section 3: "within one standard deviation".
@@ -63,7 +71,7 @@ def matching(score: Score, labels: np.ndarray, ticket: Sequence[np.ndarray], ful
     scores, full_scores = (tuple(score(logits, labels) for logits in runs) for runs in (ticket, full))
     deviation = float(np.std(full_scores, ddof=1)) if len(full_scores) > 1 else None
     within = None if deviation is None else bool(np.mean(scores) >= np.mean(full_scores) - deviation)
-    return Matching(scores, full_scores, deviation, within, paired(score, labels, ticket, full))
+    return Matching(scores, full_scores, deviation, within, paired(score, labels, ticket, full, is_share=is_share))
 
 
 def paired(
@@ -72,11 +80,15 @@ def paired(
     one: Sequence[np.ndarray],
     other: Sequence[np.ndarray],
     *,
+    is_share: bool = False,
     resamples: int = RESAMPLES,
 ) -> Paired:
     """The mean over the seeds of score(one) - score(other), and its percentile bootstrap interval over the examples.
 
     The examples are drawn alike for all seeds and both models. The spread between seeds is not in the interval.
+
+    Args:
+        is_share: whether the metric is the share of rows that are answered right; then the resamples take no time.
 
     References:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
@@ -87,6 +99,16 @@ def paired(
         return float(np.mean([score(a[index], chosen) - score(b[index], chosen) for a, b in zip(one, other)]))
 
     generator, rows = np.random.default_rng(0), len(labels)
-    draws = [difference(generator.integers(0, rows, rows)) for _ in range(resamples)]
+    drawn = (generator.integers(0, rows, rows) for _ in range(resamples))
+    if is_share:
+        gains = np.mean([_right(a, labels) - _right(b, labels) for a, b in zip(one, other)], axis=0)
+        draws = [float(gains[index].mean()) for index in drawn]
+    else:
+        draws = [difference(index) for index in drawn]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Paired(difference(np.arange(rows)), (float(low), float(high)))
+
+
+def _right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """1.0 for each row whose largest logit is the label's."""
+    return (logits.argmax(-1) == labels).astype(np.float64)

@@ -85,7 +85,8 @@ def judge_of(bench: Bench, full: Sequence[str]) -> Judge:
     task = bench.ctx.task
     if task is None:
         raise InputError("tickets are judged on a task, and none was given", advice="name a task in the recipe")
-    return Judge(task.score, bench.labels(), [bench.answers(name) for name in full])
+    answers = [bench.answers(name) for name in full]
+    return Judge(task.score, bench.labels(), answers, is_share=task.metric == "accuracy")
 
 
 def about(bench: Bench, judge: Judge, seeds: Sequence[int]) -> dict[str, Any]:

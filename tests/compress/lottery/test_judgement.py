@@ -61,3 +61,10 @@ def test_the_interval_is_of_the_mean_over_seeds_on_the_same_examples():
 def test_equal_answers_differ_by_nothing():
     found = paired(accuracy, LABELS, [answers(7)], [answers(7)])
     assert (found.difference, found.interval) == (0.0, (0.0, 0.0))
+
+
+def test_a_share_is_drawn_from_its_rows_and_gives_the_same_interval():
+    one, other = [answers(20), answers(10, first=50)], [answers(10), answers(10)]
+    fast, slow = (paired(accuracy, LABELS, one, other, is_share=share) for share in (True, False))
+    assert fast.difference == slow.difference
+    assert fast.interval == pytest.approx(slow.interval)
