@@ -18,7 +18,7 @@ from recipes.report.table import groups, metric
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Plot", "plots"]
+__all__ = ["ACCENT", "INK", "MARKERS", "MUTED", "SETTINGS", "Plot", "inline", "plots"]
 
 INK, MUTED, GRID, ACCENT = "#010101", "#020202", "#030303", "#040404"
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", ACCENT: "var(--accent)"}
@@ -107,7 +107,7 @@ def _plot(marks: Sequence[Mark], x_label: str, name: str, key: str, title: str) 
         out = io.StringIO()
         canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     words = "; ".join(f"{mark.label or 'another seed'}: {mark.x:.3g}, {mark.y:.3g}" for mark in marks)
-    return Plot(_inline(out.getvalue(), key, title, words), f"{title.capitalize()}. {_legend(runtimes)}")
+    return Plot(inline(out.getvalue(), key, title, words), f"{title.capitalize()}. {_legend(runtimes)}")
 
 
 def _draw(axes: Axes, mark: Mark, marker: str) -> None:
@@ -132,7 +132,7 @@ def _legend(runtimes: Sequence[str]) -> str:
     return f"{', '.join(shapes).capitalize()}. {lines}" if len(runtimes) > 1 else lines
 
 
-def _inline(svg: str, key: str, title: str, words: str) -> str:
+def inline(svg: str, key: str, title: str, words: str) -> str:
     """The SVG to stand in HTML: no prologue, no namespaces or metadata, own ids, the page's colours, a title."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -61,7 +61,7 @@ def whole(task, tmp_path_factory):
 
 
 def test_the_result_is_the_last_ticket_trained(whole):
-    result, ctx, _ = whole
+    result, *_ = whole
     total = sum(mask.numel() for mask in result.masks.values())
     assert sum(int(mask.sum()) for mask in result.masks.values()) == total // 4
     assert result.states == {"head_trained", "masked"} and not result.fresh
@@ -115,7 +115,7 @@ def test_what_the_fits_left_is_thrown_away(whole):
 @pytest.mark.parametrize("rewind", ["beginning", {"step": 3}, "learning_rate"])
 def test_an_interrupted_search_ends_as_one_that_was_not(task, tmp_path, rewind):
     settings = {"rewind": rewind, "seeds": [0], "controls": ["random_mask"]}
-    expected, ctx, watched = run(task, tmp_path / "whole", **settings)
+    expected, ctx, _ = run(task, tmp_path / "whole", **settings)
     stage, again, done = FindTicket.model_validate({**STAGE, **settings}), None, 0
     for most in (1, 1, 2, 9):
         again = context(task, tmp_path / "parts")
@@ -132,7 +132,7 @@ def test_an_interrupted_search_ends_as_one_that_was_not(task, tmp_path, rewind):
 
 
 def test_rewinding_to_a_step_begins_where_the_full_model_was_then(task, tmp_path):
-    _, ctx, watched = run(task, tmp_path, rewind={"step": 3}, seeds=[0], controls=["random_mask"])
+    *_, watched = run(task, tmp_path, rewind={"step": 3}, seeds=[0], controls=["random_mask"])
     start = state_of(bundle().model)
     caught = {name: state for name, (state, _) in watched.begun.items() if name != "seed-0/full"}
     dense = next(name for name in start if name not in watched.begun["seed-0/ticket-01"][1] and "classifier" in name)
