@@ -15,8 +15,8 @@ FACT = "lottery"
 """The fact of a row that holds a study of the lottery."""
 CAPTION = (
     "On {examples:,} examples of select, mean ± standard deviation over {seeds} seeds. Matches: within one standard "
-    "deviation of the full model (Chen et al. 2020); strictly: the 95 % paired interval of the difference, in brackets, "
-    "does not lie below 0."
+    "deviation of the full model (Chen et al. 2020); strictly: the 95 % paired interval of the difference, in "
+    "brackets, does not lie below 0."
 )
 
 
