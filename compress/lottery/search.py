@@ -141,9 +141,8 @@ def encoder_matrices(bundle: Bundle) -> tuple[str, ...]:
 
 
 def all_ones(bundle: Bundle, names: tuple[str, ...]) -> Masks:
-    """Masks that keep everything; where the bundle has a mask already, what that keeps."""
-    shapes = {name: bundle.model.get_parameter(name).shape for name in names}
-    return {name: bundle.masks.get(name, torch.ones(shape, dtype=torch.bool)).cpu() for name, shape in shapes.items()}
+    """Masks that keep everything, whatever masks the bundle has."""
+    return {name: torch.ones(bundle.model.get_parameter(name).shape, dtype=torch.bool) for name in names}
 
 
 def state_of(model: nn.Module) -> State:

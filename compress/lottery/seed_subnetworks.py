@@ -79,7 +79,7 @@ class SeedSubnetworks:
         chosen = {
             "good": good,
             "random": random_units(whole, good, torch.Generator().manual_seed(self.seed)),
-            "bad": bad_units(whole, good, gone, worth),
+            "bad": bad_units(good, gone, worth),
         }
         for kind, units in chosen.items():
             masks = unit_masks(self.bench.bundle, units)
@@ -138,7 +138,7 @@ def random_units(whole: Units, good: Units, generator: torch.Generator) -> Units
     )
 
 
-def bad_units(whole: Units, good: Units, gone: list[Units], worth: Importance) -> Units:
+def bad_units(good: Units, gone: list[Units], worth: Importance) -> Units:
     """As many heads and networks as the good one has: those that were removed first, then those worth least.
 
     Args:
