@@ -13,6 +13,7 @@ from compress.core.bundle import Bundle
 from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
 from compress.core.masks import Masks, pack, unpack
+from compress.lottery.search import encoder_matrices
 
 __all__ = ["Ticket", "read_ticket", "save_ticket"]
 
@@ -75,12 +76,13 @@ class Ticket:
         """
         advice = "a ticket fits the model that it was found in: the same checkpoint, not yet cut or trained"
         masks = self.masks_named(bundle)
-        shapes = {name: tuple(parameter.shape) for name, parameter in bundle.model.named_parameters()}
-        strange = [name for name, mask in masks.items() if shapes.get(name) != tuple(mask.shape)]
+        own = {name: tuple(bundle.model.get_parameter(name).shape) for name in encoder_matrices(bundle)}
+        theirs = {name: tuple(mask.shape) for name, mask in masks.items()}
+        strange = sorted(name for name, _ in own.items() ^ theirs.items())
         if strange:
             raise InputError(
-                f"the ticket is of another model, of type {self.architecture!r}: it has masks for {len(strange)} "
-                f"parameters that this model of type {bundle.family.model_type!r} lacks, or has in another shape",
+                f"the ticket is of another model, of type {self.architecture!r}: its matrices and those of this model of "
+                f"type {bundle.family.model_type!r} are not the same",
                 given=strange[0],
                 advice=advice,
             )
