@@ -111,6 +111,6 @@ class ApplyTicket(Stage):
     def _ticket(self, ctx: Context) -> Ticket:
         if self.ticket is not None:
             return read_ticket(Path(self.ticket))
-        if self.found_by not in ctx.places:
+        if self.found_by is None or self.found_by not in ctx.places:
             raise InputError(f"no earlier stage is called {self.found_by!r}", given=sorted(ctx.places))
         return read_ticket(ticket_file(ctx.places[self.found_by] / "tickets", seed=self.seed, number=self.round))

@@ -81,8 +81,8 @@ class Ticket:
         strange = sorted(name for name, _ in own.items() ^ theirs.items())
         if strange:
             raise InputError(
-                f"the ticket is of another model, of type {self.architecture!r}: its matrices and those of this model of "
-                f"type {bundle.family.model_type!r} are not the same",
+                f"the ticket is of another model, of type {self.architecture!r}: its matrices and those of this "
+                f"model, of type {bundle.family.model_type!r}, are not the same",
                 given=strange[0],
                 advice=advice,
             )

@@ -57,7 +57,7 @@ def _line(axes: Axes, found: dict[str, Any], name: str, place: int, scale: float
     color = ACCENT if name == "ticket" else MUTED
     low, high = ([mean + sign * width for mean, width in zip(means, spread)] for sign in (-1, 1))
     axes.fill_between(across, low, high, color=color, alpha=0.18, linewidth=0)
-    style = {"marker": MARKERS[place % len(MARKERS)], "linestyle": STYLES[place % len(STYLES)]}
+    style: dict[str, Any] = {"marker": MARKERS[place % len(MARKERS)], "linestyle": STYLES[place % len(STYLES)]}
     axes.plot(across, means, color=color, markersize=4, linewidth=1.4, label=name.replace("_", " "), **style)
 
 
