@@ -128,10 +128,13 @@ class HeldMasks(Hook):
         return {name: pack(mask) for name, mask in self.bundle.masks.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        masks = self.bundle.masks
         self.bundle.masks = {
-            name: unpack(bits, masks[name].shape).to(masks[name].device) for name, bits in state.items()
+            name: unpack(bits, self._shape(name)).to(self.bundle.device) for name, bits in state.items()
         }
+
+    def _shape(self, name: str) -> torch.Size:
+        known = self.bundle.masks.get(name)
+        return self.bundle.model.get_parameter(name).shape if known is None else known.shape
 
     @torch.no_grad()
     def _hold(self, model: nn.Module) -> None:

@@ -25,6 +25,9 @@ class Insertion(Change):
     cannot_merge: ClassVar[str | None] = None
     """Why the result is no plain model of the base's shape; None where `merge` makes it one."""
 
+    keeps_zeros: ClassVar[bool] = False
+    """Whether a weight that is zero is still zero when it is merged."""
+
     def inserted(self, bundle: Bundle) -> frozenset[str]:
         """Names of the parameters that it added, as `model.named_parameters()` gives them."""
         raise NotImplementedError

@@ -80,13 +80,14 @@ def make_fit(
             stack.enter_context(randomness_restored())
 
             def run(used: TrainPlan) -> FitResult:
+                bundle.masks = dict(masks)
                 return Run(
                     bundle, objective, used, name, hooks, rates, asked=asked,
                     task=task, splits=splits, seed=drawn if seed is None else seed, device=device, place=place,
                     checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
                 ).result()  # fmt: skip
 
-            asked = plan.over(DEFAULT_PLAN)
+            asked, masks = plan.over(DEFAULT_PLAN), dict(bundle.masks)
             start = Start(bundle.model, hooks, place.with_name(f"{place.name}.start"))
             stack.callback(start.close)
             return retried(run, asked, begun=begun_with(place, asked), start=start)

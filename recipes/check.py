@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
+from compress.core.compact import BITS, VALUES, compactable
 from compress.core.errors import InputError
+from compress.core.sketch import NO_MASKS
 from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device
 from finetune.delta.record import delta_bytes
 from recipes.flops import forward_flops
@@ -102,24 +104,30 @@ def usable_device(choice: str) -> torch.device:
     return default_device(choice)
 
 
-def weight_bytes(model: nn.Module) -> int:
-    """Bytes of `model.safetensors`: each tensor once, and the header."""
+def weight_bytes(model: nn.Module, masks: Mapping[str, Tensor] = NO_MASKS) -> int:
+    """Bytes of `model.safetensors`: each tensor once, masked ones as bits and values, and the header."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    compact = {name: masks[name] for name in compactable(model, masks)}
     seen: set[int] = set()
     total = 0
     for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        end = total + tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": _CODES.get(tensor.dtype, "F32"),
-            "shape": list(tensor.shape),
-            "data_offsets": [total, end],
-        }
-        total = end
+        for key, dtype, shape, size in _stored_as(name, tensor, compact.get(name)):
+            header[key] = {"dtype": _CODES.get(dtype, "F32"), "shape": shape, "data_offsets": [total, total + size]}
+            total += size
     text = len(json.dumps(header, separators=(",", ":")))
     return total + 8 + -(-text // 8) * 8
+
+
+def _stored_as(name: str, tensor: Tensor, mask: Tensor | None) -> list[tuple[str, torch.dtype, list[int], int]]:
+    """(key, type, shape, bytes) of what lies in the file for one tensor."""
+    if mask is None:
+        return [(name, tensor.dtype, list(tensor.shape), tensor.numel() * tensor.element_size())]
+    kept, bits = int(mask.sum()), -(-mask.numel() // 8)
+    values = (name + VALUES, tensor.dtype, [kept], kept * tensor.element_size())
+    return [(name + BITS, torch.uint8, [bits], bits), values]
 
 
 def _source_row(planned: Plan, length: int) -> Row:
@@ -186,7 +194,7 @@ def _filled(row: Row, bundle: Bundle, length: int) -> Row:
     """The row with its size and FLOPs."""
     sketch = bundle.sketch()
     size = Size(
-        bytes=weight_bytes(bundle.model) + len(bundle.config.to_json_string()),
+        bytes=weight_bytes(bundle.model, bundle.masks) + len(bundle.config.to_json_string()),
         parameters=sketch.parameters,
         embedding_parameters=sketch.embedding_parameters,
     )

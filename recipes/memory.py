@@ -84,7 +84,7 @@ def _all_names(bundle: Bundle) -> frozenset[str]:
 
 
 def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], device: torch.device) -> int:
-    """Bytes of models beside the one that is trained."""
+    """Bytes of models beside the one that is trained, and of masks."""
     stage, model = step.node.stage, step.bundle.model
     teacher = _teacher(planned, step) if _is_taught(stage) and read_once(plan) else None
     total = stored_bytes(teacher.model) if teacher else 0
@@ -92,7 +92,9 @@ def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], d
         total += 2 * stored_bytes(model)  # the model to start from, and the best so far
     if plan.patience and device.type == "cpu":
         total += sum(p.numel() * p.element_size() for name, p in model.named_parameters() if name in names)
-    return total
+    # Each mask is there as booleans and, on a CPU, as the numbers that it multiplies a trained weight by.
+    of_one = {name: 5 if device.type == "cpu" and name in names else 1 for name in step.bundle.masks}
+    return total + sum(of_one[name] * mask.numel() for name, mask in step.bundle.masks.items())
 
 
 def _is_taught(stage: Stage) -> bool:

@@ -42,7 +42,8 @@ class Bundle:
         processor: a tokenizer or an image processor.
         changes: what made this model out of the source, first change first.
         states: what is true of it (`head_trained`, `masked`, ...).
-        masks: path of a parameter -> boolean tensor of its shape, True where kept.
+        masks: path of a parameter -> boolean tensor of its shape, True where kept. What is cut is zero. Another mask is
+            another tensor: none is changed in place.
         fresh: names of parameters that the checkpoint lacked and that no training has moved yet.
         notes: what the user should know of how it was loaded (a fresh head, and why).
         tuned: what the last fine-tuning moved, where that is saved as a delta on its base; None where the model is
@@ -71,7 +72,7 @@ class Bundle:
         return next(self.model.parameters()).device
 
     def sketch(self) -> Sketch:
-        return Sketch.of(self.model, self.family, self.states)
+        return Sketch.of(self.model, self.family, self.states, self.masks)
 
     def copy(self) -> Bundle:
         """A bundle whose model can be changed without changing this one's. The processor is shared."""

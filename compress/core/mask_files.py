@@ -1,4 +1,4 @@
-"""Masks in a model's directory."""
+"""Masks in a model's directory: beside the values of the weights, or alone where those are stored otherwise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compress.core.compact import BITS, WEIGHTS
+from compress.core.errors import InputError
 from compress.core.masks import Masks, pack, unpack
 
 __all__ = ["FILE", "read_masks", "write_masks"]
@@ -26,11 +28,28 @@ def write_masks(masks: Mapping[str, Tensor], directory: Path) -> None:
 
 
 def read_masks(directory: Path, record: Mapping[str, Any], device: torch.device | str = "cpu") -> Masks:
-    """The masks of a directory whose record has their shapes under `masks`."""
+    """The masks of a directory whose record has their shapes under `masks`.
+
+    Raises:
+        InputError: the files do not hold them.
+    """
     shapes: Mapping[str, list[int]] = record.get("masks", {})
     if not shapes:
         return {}
-    from safetensors.torch import load_file
-
-    packed = load_file(directory / FILE)
+    packed = {**_bits(directory / WEIGHTS, {name + BITS: name for name in shapes}), **_bits(directory / FILE, {})}
+    if lost := sorted(set(shapes) - set(packed)):
+        raise InputError(
+            f"the directory lacks the mask of {lost[0]}", given=str(directory), advice="it was not copied as a whole"
+        )
     return {name: unpack(packed[name], shape).to(device) for name, shape in shapes.items()}
+
+
+def _bits(path: Path, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Name of a weight -> its bits, of those tensors of a file that `names` has; of all where that is empty."""
+    if not path.is_file():
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        found = [key for key in file.keys() if key in names or not names]  # noqa: SIM118
+        return {names.get(key, key): file.get_tensor(key).clone() for key in found}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,8 +16,13 @@ from compress.core.errors import StageFailed
 from compress.core.storage.linear import StoredLinear
 from compress.core.wrapped import unwrapped
 
-__all__ = ["Masks", "apply_masks", "evenly", "masked_parameters", "pack", "unpack"]
+if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
 
+__all__ = ["Masks", "apply_masks", "cut_with_masks", "evenly", "masked_parameters", "pack", "place_of_masks", "unpack"]
+
+NONE = 2.0
+"""Stands for a weight that no mask covers."""
 Masks = dict[str, Tensor]
 """Name of a parameter -> boolean tensor of its shape, True where kept."""
 
@@ -23,8 +30,8 @@ Masks = dict[str, Tensor]
 def masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[tuple[str, nn.Parameter]]:
     """(name in `masks`, the parameter), of all that hold numbers of the mask's shape.
 
-    Where an adapter stands around a linear, the weight is found behind it. One that is stored in 4 or 8 bits is passed
-    over: it cannot move, and its zeros stay zeros.
+    Where an adapter stands around a linear, the weight is found behind it. One that is stored in fewer bits is passed
+    over: it cannot move, its zeros stay zeros, and it may lie in another order than its mask.
 
     Raises:
         StageFailed: the model has no such parameter, or one of another shape.
@@ -32,11 +39,12 @@ def masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator
     for name, mask in masks.items():
         owner, _, attribute = name.rpartition(".")
         parameter = _parameter(model, owner, attribute)
-        if parameter is None or not (packed_away(model, owner) or parameter.shape == mask.shape):
+        if parameter is not None and attribute == "weight" and packed_away(model, owner):
+            continue
+        if parameter is None or parameter.shape != mask.shape:
             shape = None if parameter is None else tuple(parameter.shape)
             raise StageFailed(f"the mask of {name} has the shape {tuple(mask.shape)}, its weight {shape}", given=name)
-        if parameter.shape == mask.shape:
-            yield name, parameter
+        yield name, parameter
 
 
 @torch.no_grad()
@@ -48,6 +56,36 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     for name, parameter in masked_parameters(model, masks):
         if parameter.device.type != "meta":
             parameter.masked_fill_(~masks[name].to(parameter.device), 0)
+
+
+@torch.no_grad()
+def cut_with_masks(bundle: Bundle, cut: Callable[[nn.Module], None]) -> None:
+    """Run `cut` on the bundle's model in place, and cut its masks in the same way.
+
+    The same surgery runs on a copy of the model that holds ones and zeros for weights: what it leaves are the masks,
+    under the names that the weights have afterwards.
+    """
+    twin = _marked(bundle) if bundle.masks else None
+    cut(bundle.model)
+    if twin is not None:
+        cut(twin)
+        bundle.masks = {
+            n: p.data.bool().to(place_of_masks(bundle)) for n, p in twin.named_parameters() if float(p.max()) < NONE
+        }
+
+
+def _marked(bundle: Bundle) -> nn.Module:
+    """A copy of the model with masks in place of weights, and `NONE` where there is no mask."""
+    memo = {id(t): nn.Parameter(torch.full(t.shape, NONE)) for t in bundle.model.parameters()}
+    twin = copy.deepcopy(bundle.model, memo)
+    for name, parameter in masked_parameters(twin, bundle.masks):
+        parameter.copy_(bundle.masks[name])
+    return twin
+
+
+def place_of_masks(bundle: Bundle) -> torch.device:
+    """Where masks are: on the CPU where the model has no weights."""
+    return torch.device("cpu") if bundle.device.type == "meta" else bundle.device
 
 
 def pack(mask: Bool[Tensor, "..."]) -> UInt8[Tensor, " bytes"]:

@@ -1,7 +1,8 @@
 """Bundles on disk: a directory in Hugging Face's layout that also says how the model came to be.
 
 `config.json`, `model.safetensors`, the tokenizer, and `trimformer.json` (changes, states, shapes of the masks);
-`masks.safetensors` holds the masks as packed bits; `changed.py` lies beside where no stock class fits.
+masked weights lie in `model.safetensors` as bits and values; `masks.safetensors` holds the masks of those that are
+stored in fewer bits; `changed.py` lies beside where no stock class fits.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from compress.core.bundle import Bundle
+from compress.core.compact import compactable, write_compact
 from compress.core.history import HALF, RECORD, history, read_record
 from compress.core.loading import load_source
 from compress.core.mask_files import read_masks, write_masks
@@ -34,15 +36,18 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    difference = difference_to_stock(bundle.model, bundle.family)
+    compact = compactable(bundle.model, bundle.masks)
+    difference = difference_to_stock(bundle.model, bundle.family, compact=compact)
     with quiet():
         model: Any = bundle.model
         original = not any(difference.values())
         model.save_pretrained(directory, state_dict=file_state(model), save_original_format=original)
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
+    if compact:
+        write_compact(directory, {name: bundle.masks[name] for name in compact})
     write_config(bundle.model, directory, difference)
-    write_masks(bundle.masks, directory)
+    write_masks({name: mask for name, mask in bundle.masks.items() if name not in compact}, directory)
     record = {
         "format": 1,
         "changes": [change.data() for change in bundle.changes],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
+from compress.core.compact import saved_bytes
 from compress.core.families.family import Family, base_model
 from compress.core.storage.model import parameter_count, stored_bytes
 from compress.core.wrapped import linear_shape
@@ -14,6 +17,7 @@ from compress.core.wrapped import linear_shape
 __all__ = ["Sketch", "State"]
 
 State = Literal["head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"]
+NO_MASKS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,17 @@ class Sketch:
     """Those that are packed, two in a byte or one, count each by itself."""
     embedding_parameters: int
     bytes: int
-    """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once."""
+    """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once, a masked one
+    as its bits and the values that stay."""
 
     @classmethod
-    def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
+    def of(
+        cls,
+        model: nn.Module,
+        family: Family,
+        states: frozenset[State] = frozenset(),
+        masks: Mapping[str, Tensor] = NO_MASKS,
+    ) -> Sketch:
         config = model.config
         hidden = _field(config, family, "hidden")
         head_size = family.head_size(config)
@@ -51,7 +62,7 @@ class Sketch:
             states=states,
             parameters=parameter_count(model),
             embedding_parameters=_embedding_parameters(model, family),
-            bytes=stored_bytes(model),
+            bytes=stored_bytes(model) - saved_bytes(model, masks),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from compress.core.storage.stock import quantization_config
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
-"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value. What `changed`
-makes of a stock model."""
+"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value; `compact`:
+name in the file -> shape. What `changed` makes of a stock model and its file."""
 
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
@@ -45,8 +45,13 @@ def is_stock(model: nn.Module, family: Family) -> bool:
     return not any(difference_to_stock(model, family).values())
 
 
-def difference_to_stock(model: nn.Module, family: Family) -> Difference:
+def difference_to_stock(
+    model: nn.Module, family: Family, *, compact: Mapping[str, tuple[int, ...]] | None = None
+) -> Difference:
     """What must be resized and set in the stock model of this configuration; paths relative to the base model.
+
+    Args:
+        compact: name in the file -> shape, of the weights that lie there as bits and values.
 
     Raises:
         StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
@@ -68,6 +73,7 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
     return {
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
+        **({"compact": {name: list(shape) for name, shape in compact.items()}} if compact else {}),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change
+from compress.core.masks import cut_with_masks
 from compress.core.settings import Count
 from compress.core.surgery import keep_layers
 
@@ -19,7 +20,7 @@ class KeepLayers(Change):
     of: Count
 
     def apply(self, bundle: Bundle) -> Bundle:
-        keep_layers(bundle.model, bundle.family, self.kept)
+        cut_with_masks(bundle, lambda model: keep_layers(model, bundle.family, self.kept))
         return bundle
 
     def summary(self) -> dict[str, Any]:

@@ -26,7 +26,6 @@ UNFIT: tuple[tuple[State, str], ...] = (
     ("quantized", "its weights are quantized; distil before 'quantize'"),
     ("fake_quantized", "it holds fake quantisation; distil before it"),
     ("adapted", "it holds adapters; merge them first"),
-    ("masked", "it holds masks; make them permanent first"),
 )
 
 

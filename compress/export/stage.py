@@ -31,7 +31,6 @@ __all__ = ["Export"]
 CHECKED_BATCHES = 8
 """Of 32 rows; enough for fp32, where one wrong row is a wrong graph. int8 is checked on all rows of select."""
 UNFIT = {
-    "masked": "its pruned weights are still masked: make the cut permanent first",
     "adapted": "its adapters are not merged",
     "quantized": "its weights are already quantized for PyTorch: export the model from before that stage",
 }

@@ -7,6 +7,7 @@ from typing import Any
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.heads import keep_heads, keep_neurons
+from compress.core.masks import cut_with_masks
 
 __all__ = ["KeepHeads", "KeepNeurons"]
 
@@ -20,7 +21,7 @@ class KeepHeads(Change):
     of: tuple[int, ...]
 
     def apply(self, bundle: Bundle) -> Bundle:
-        keep_heads(bundle.model, bundle.family, self.kept)
+        cut_with_masks(bundle, lambda model: keep_heads(model, bundle.family, self.kept))
         return bundle
 
     def summary(self) -> dict[str, Any]:
@@ -34,7 +35,7 @@ class KeepNeurons(Change):
     of: tuple[int, ...]
 
     def apply(self, bundle: Bundle) -> Bundle:
-        keep_neurons(bundle.model, bundle.family, self.kept)
+        cut_with_masks(bundle, lambda model: keep_neurons(model, bundle.family, self.kept))
         return bundle
 
     def summary(self) -> dict[str, Any]:

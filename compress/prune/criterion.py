@@ -1,8 +1,9 @@
-"""What a unit is worth."""
+"""What a unit, or a weight, is worth."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,19 +11,45 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.choice import Choice
 from compress.core.context import Context
+from compress.prune.mask import Mask
+from compress.prune.matrices import Matrix, block_matrices
 from compress.prune.pattern import Pattern
+from compress.prune.weight_pattern import WeightPattern
+
+if TYPE_CHECKING:
+    from compress.prune.weights import WeightPlan
 
 __all__ = ["Criterion"]
 
 
 class Criterion(Choice):
-    """A score for each unit of each block; the units with the lowest scores are removed."""
+    """A score for each unit of each block, or for each weight; those with the lowest scores are removed."""
 
     home: ClassVar[str] = "compress.prune.criteria"
     needs_data: ClassVar[bool] = False
-    """Whether it reads *train*, with a model whose head is trained."""
+    """Whether it reads *train*."""
+    needs_head: ClassVar[bool] = True
+    """Whether, where it does, the model's head must be trained."""
     draws_random_numbers: ClassVar[bool] = False
+    units: ClassVar[bool] = True
+    """Whether it scores heads and neurons."""
+    weights: ClassVar[bool] = False
+    """Whether it scores single weights."""
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Float[Tensor, " units"]]:
         """One score for each unit of each block, comparable between blocks; higher stays. The model stays as it is."""
         raise NotImplementedError
+
+    def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:
+        """Name -> a score (out, in) for each weight; higher stays. The model stays as it is."""
+        raise NotImplementedError
+
+    def mask(self, bundle: Bundle, plan: WeightPlan, ctx: Context) -> Mask:
+        """The weights that stay by these scores. One that moves weights, or compares them otherwise, overrides it."""
+        return Mask.of(plan.masks(bundle, self.score_weights(bundle, block_matrices(bundle), ctx)))
+
+    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
+        """Why it cannot choose among such parts, or None."""
+        if isinstance(pattern, WeightPattern):
+            return None if self.weights else f"{self.name} does not score single weights ({pattern.name})"
+        return None if self.units else f"{self.name} scores single weights, not {pattern.name}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.errors import StageFailed
-from compress.core.masks import apply_masks, evenly, masked_parameters
+from compress.core.masks import apply_masks, evenly, masked_parameters, place_of_masks
 from compress.core.settings import Settings
 
 __all__ = ["Kept", "Mask"]
@@ -69,7 +69,7 @@ class Mask(Change):
             )
         self._put_weights(bundle)
         new = masks or {part.parameter: evenly(part.shape, part.kept) for part in self.parts}
-        bundle.masks = {**bundle.masks, **{name: mask.to(_place(bundle)) for name, mask in new.items()}}
+        bundle.masks = {**bundle.masks, **{name: mask.to(place_of_masks(bundle)) for name, mask in new.items()}}
         apply_masks(bundle.model, bundle.masks)
         bundle.states = bundle.states | {"masked"}
         return bundle
@@ -88,8 +88,3 @@ class Mask(Change):
         for name, parameter in masked_parameters(bundle.model, weights):
             if parameter.device.type != "meta":
                 parameter.copy_(weights[name])
-
-
-def _place(bundle: Bundle) -> torch.device:
-    """Masks are real on the CPU where the model has no weights."""
-    return torch.device("cpu") if bundle.device.type == "meta" else bundle.device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class AddZeroBiases(Insertion):
 
     Merged, the biases are the linears' own, and the model is saved as one that its stock class cannot say.
     """
+
+    keeps_zeros: ClassVar[bool] = True
 
     def apply(self, bundle: Bundle) -> Bundle:
         for linear in _linears(bundle):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
@@ -19,6 +19,8 @@ __all__ = ["InsertIa3"]
 
 class InsertIa3(PeftInsertion):
     """A vector of ones that multiplies the output of each target, or its input where it is a block's `down`."""
+
+    keeps_zeros: ClassVar[bool] = True
 
     def config(self, bundle: Bundle, linears: dict[str, nn.Module], **more: Any) -> PeftConfig:
         from peft import IA3Config

@@ -50,7 +50,7 @@ class Merge(Stage):
 
     def apply(self, bundle: Bundle, change: Change) -> Bundle:
         standing = insertions(bundle)
-        self._refuse(standing)
+        self._refuse(standing, masked=bool(bundle.masks))
         storage = stored_as(bundle)
         if storage and (standing or self.to == "dense"):
             bundle = to_dense(bundle)
@@ -78,10 +78,15 @@ class Merge(Stage):
             )
         return merged
 
-    def _refuse(self, standing: tuple[Insertion, ...]) -> None:
+    def _refuse(self, standing: tuple[Insertion, ...], *, masked: bool) -> None:
         reasons = [insertion.cannot_merge for insertion in standing if insertion.cannot_merge]
         if reasons:
             raise Refusal(
                 f"it cannot be merged: {reasons[0]}",
                 advice="keep the delta on its base (finetune.load opens it), or tune by a method that merges",
+            )
+        if masked and not all(insertion.keeps_zeros for insertion in standing):
+            raise Refusal(
+                "what would be merged fills the zeros that the base's masks hold",
+                advice="keep the delta on its base, prune after merging, or put make_permanent before the fine-tuning",
             )

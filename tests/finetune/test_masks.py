@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
+from compress.core.errors import Refusal
 from compress.core.masks import apply_masks, masked_parameters
 from compress.core.saving import load, load_source, save
 from compress.core.training import Hook
@@ -18,6 +19,7 @@ from compress.prune.mask import Mask
 from finetune.context import make_context
 from finetune.delta.opening import load_delta
 from finetune.delta.saving import save_delta
+from finetune.merge.stage import Merge
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
@@ -150,3 +152,18 @@ def test_zeros_of_a_wrapped_weight_are_found(task: TextClassification) -> None:
     apply_masks(bundle.model, bundle.masks)
     name = "bert.encoder.layer.0.attention.self.query.weight"
     assert torch.equal(linear.weight.detach() != 0, bundle.masks[name])
+
+
+@pytest.mark.parametrize(("method", "merges"), [("lora", False), ("ia3", True), ("bitfit", True)])
+def test_a_merge_that_would_fill_the_zeros_is_refused(
+    method: str, merges: bool, task: TextClassification, splits: Splits
+) -> None:
+    ctx = make_context(task, splits, seed=0, device=CPU, scratch=None)
+    train = {"max_steps": 2, "precision": "fp32"}
+    tuned = Finetune.model_validate({"method": method, "train": train}).run(masked(), ctx)
+    if merges:
+        merged = Merge().run(tuned, ctx)
+        assert zeros_hold(merged) and "masked" in merged.states
+    else:
+        with pytest.raises(Refusal, match="fills the zeros"):
+            Merge().run(tuned, ctx)

@@ -3,8 +3,10 @@ import json
 import pytest
 import torch
 
+from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.saving import save
+from compress.prune.stage import Prune
 from recipes.check import check, usable_device, weight_bytes
 from recipes.flops import forward_flops
 from recipes.plan import plan
@@ -76,6 +78,18 @@ def test_the_predicted_bytes_are_those_of_the_saved_file(tmp_path):
     bundle = tiny_bundle("bert")
     save(bundle, tmp_path)
     assert weight_bytes(bundle.model) == (tmp_path / "model.safetensors").stat().st_size
+
+
+def test_the_predicted_bytes_of_a_masked_model_are_those_of_its_compact_file(tmp_path):
+    stage = Prune.model_validate({"pattern": "elements", "sparsity": 0.8, "criterion": "magnitude", "recover": "none"})
+    bundle = tiny_bundle("bert")
+    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+    pruned = stage.run(bundle, Context())
+    save(pruned, tmp_path)
+    file = (tmp_path / "model.safetensors").stat().st_size
+    assert weight_bytes(pruned.model, pruned.masks) == file
+    assert weight_bytes(guessed.model, guessed.masks) == pytest.approx(file, abs=100)
+    assert file < 0.7 * weight_bytes(pruned.model)
 
 
 def test_check_and_a_run_find_the_same_mistakes_in_data(tmp_path):

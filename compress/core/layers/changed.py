@@ -2,7 +2,8 @@
 
 `changed.BertForSequenceClassification` is transformers' class of that name, built and then resized as the
 configuration records in `trimformer`: {"shapes": {parameter: shape}, "attributes": {path: value}}, with paths relative
-to the base model. A copy of this file lies in every directory that needs it, so it imports torch and transformers only.
+to the base model. A weight that `compact` names (name in the file: shape) lies there as bits and values. A copy of this
+file lies in every directory that needs it, so it imports torch, transformers and what these import only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file
 from torch import nn
+from transformers.utils import cached_file
 
 PREFIX = "trimformer_"
 """Before the stock `model_type`: whoever opens the directory without this file gets an error, not random weights."""
@@ -39,9 +42,41 @@ def _model(stock: Any) -> type:
         stock.__init__(self, config, *args, **kwargs)
         _resize(self, config.trimformer)
 
-    config_class = __getattr__(stock.config_class.__name__)
-    body = {"__init__": build, "__module__": __name__, "__doc__": stock.__doc__, "config_class": config_class}
+    def opened(cls: Any, place: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
+        found = config if hasattr(config, "trimformer") else cls.config_class.from_pretrained(place, **_where(kwargs))
+        shapes = found.trimformer.get("compact")
+        if place is None or kwargs.get("state_dict") is not None or not shapes:
+            return stock.from_pretrained.__func__(cls, place, *args, config=config or found, **kwargs)
+        state = _dense(cached_file(place, "model.safetensors", **_where(kwargs)), shapes)
+        return stock.from_pretrained.__func__(cls, None, *args, config=found, state_dict=state, **kwargs)
+
+    body = {
+        "__init__": build,
+        "__module__": __name__,
+        "__doc__": stock.__doc__,
+        "config_class": __getattr__(stock.config_class.__name__),
+        "from_pretrained": classmethod(opened),
+    }
     return type(stock.__name__, (stock,), body)
+
+
+def _where(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those that say where files are found."""
+    names = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+    return {name: kwargs[name] for name in names if name in kwargs}
+
+
+def _dense(path: Any, shapes: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a file, those of `shapes` dense: its values where a bit is 1, row by row, and else 0."""
+    state = dict(load_file(path))
+    for name, shape in shapes.items():
+        bits, values = state.pop(name + ".bits"), state.pop(name + ".values")
+        shifts = torch.arange(7, -1, -1, dtype=torch.uint8)
+        weight = torch.zeros(shape, dtype=values.dtype)
+        flat = (bits[:, None] >> shifts & 1).bool().reshape(-1)[: weight.numel()]
+        weight.view(-1)[flat] = values
+        state[name] = weight
+    return state
 
 
 def _resize(model: Any, record: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,18 +12,24 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.prune.criterion import Criterion
+from compress.prune.matrices import Matrix
 from compress.prune.pattern import Pattern
 
 __all__ = ["Magnitude", "unit_norms"]
 
 
 class Magnitude(Criterion):
-    """L2 norm of all weights that go with a unit, without biases; no data."""
+    """L2 norm of all weights that go with a unit, without biases, or the size of a weight; no data."""
+
+    weights: ClassVar[bool] = True
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
         size = bundle.sketch().head_size
         blocks = bundle.family.module_list(bundle.model)
         return [unit_norms(pattern.weights(block, bundle.family, head_size=size)) for block in blocks]
+
+    def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:
+        return {name: part.weight.abs() for name, part in matrices.items()}
 
 
 def unit_norms(weights: Sequence[Float[Tensor, "units _"]]) -> Float[Tensor, " units"]:

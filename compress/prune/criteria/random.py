@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.prune.criterion import Criterion
+from compress.prune.matrices import Matrix
 from compress.prune.pattern import Pattern
 
 __all__ = ["Random"]
@@ -19,7 +21,15 @@ class Random(Criterion):
     """Chance, by the seed: what any other criterion must beat."""
 
     draws_random_numbers: ClassVar[bool] = True
+    weights: ClassVar[bool] = True
 
     def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
         generator = ctx.generator()
         return [torch.rand(count, generator=generator) for count in pattern.counts(bundle.sketch())]
+
+    def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:
+        generator = ctx.generator()
+        return {
+            name: torch.rand(part.weight.shape, generator=generator).to(part.weight.device)
+            for name, part in matrices.items()
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -18,16 +18,19 @@ from compress.core.settings import Count
 from compress.core.training import Batch, Objective
 from compress.prune.criterion import Criterion
 from compress.prune.gates import inputs_seen, unit_linears
+from compress.prune.gradients import mean_over_rows, row_gradients
+from compress.prune.matrices import Matrix
 from compress.prune.pattern import Pattern
 
 __all__ = ["Taylor", "gate_importance", "importance"]
 
 
 class Taylor(Criterion):
-    """Mean over examples of |dL/dgate|, the gate a factor on a unit's output; L2-normalised in each layer.
+    """Mean over examples of |dL/dgate|, the gate a factor on a unit's output or on a weight.
 
-    The gradient is taken for each example apart and its absolute value averaged, without dropout. The normalisation
-    makes layers comparable, which counts only where they compete (`allocation: global`).
+    The gradient is taken for each example apart and its absolute value averaged, without dropout. Units' scores
+    are L2-normalised in each layer, which makes layers comparable and counts only where they compete (`allocation:
+    global`); those of weights, |w dL/dw|, are compared as they are.
 
     References:
         Michel et al. 2019, arXiv 1905.10650, eq. 2 and section 4.1; Molchanov et al. 2017, arXiv 1611.06440.
@@ -35,6 +38,7 @@ class Taylor(Criterion):
 
     needs_data: ClassVar[bool] = True
     draws_random_numbers: ClassVar[bool] = True
+    weights: ClassVar[bool] = True
 
     batches: Count = Field(64, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")
@@ -54,6 +58,10 @@ class Taylor(Criterion):
         if not rows:
             raise InputError("taylor needs rows of train, and there are none")
         return [F.normalize(total / rows, dim=0) for total in sums]
+
+    def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:
+        rows = row_gradients(bundle, matrices, ctx, batches=self.batches, batch_size=self.batch_size, word="taylor")
+        return mean_over_rows(rows, lambda name, g: (matrices[name].weight * g).abs(), word="taylor")
 
 
 def importance(bundle: Bundle, pattern: Pattern, batch: Batch, objective: Objective) -> list[Float[Tensor, " units"]]:

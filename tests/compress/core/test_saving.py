@@ -9,9 +9,12 @@ import torch
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change
-from compress.core.errors import StageFailed, UnknownName
+from compress.core.errors import InputError, StageFailed, UnknownName
+from compress.core.mask_files import read_masks
+from compress.core.masks import apply_masks
 from compress.core.saving import load, save
 from compress.core.surgery import keep_layers
+from compress.quantize.stored import StoreLinears
 from tests.tiny import tiny_bundle
 
 
@@ -43,17 +46,41 @@ def test_an_unknown_kind_of_change_is_named(tmp_path):
         load(tmp_path)
 
 
-def test_masks_are_packed_bits(tmp_path):
+def test_masks_travel_as_bits(tmp_path):
     bundle = tiny_bundle("bert")
     paths = ("bert.encoder.layer.0.output.dense.weight", "classifier.bias")
     named = dict(bundle.model.named_parameters())
     bundle.masks = {path: torch.rand(named[path].shape, generator=torch.manual_seed(0)) > 0.5 for path in paths}
+    apply_masks(bundle.model, bundle.masks)
     loaded = load(save(bundle, tmp_path))
     assert loaded.masks.keys() == bundle.masks.keys()
     for path, mask in bundle.masks.items():
         assert loaded.masks[path].dtype == torch.bool
         assert torch.equal(loaded.masks[path], mask)
-    assert (tmp_path / "masks.safetensors").stat().st_size < 32 * 48 // 8 + 400
+    bundle.masks = {}
+    assert load(save(bundle, tmp_path)).masks == {}
+
+
+def test_a_lost_mask_is_named(tmp_path):
+    bundle = tiny_bundle("bert")
+    path = "bert.encoder.layer.0.output.dense.weight"
+    bundle.masks = {path: torch.ones((32, 48), dtype=torch.bool)}
+    save(bundle, tmp_path)
+    other = save(tiny_bundle("bert"), tmp_path / "other") / "model.safetensors"
+    (tmp_path / "model.safetensors").write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match="lacks the mask of"):
+        read_masks(tmp_path, json.loads((tmp_path / "trimformer.json").read_text()))
+
+
+def test_masks_of_weights_in_few_bits_lie_in_a_file_of_their_own(tmp_path):
+    bundle = tiny_bundle("bert")
+    path = "bert.encoder.layer.0.output.dense.weight"
+    bundle.masks = {path: torch.rand((32, 48), generator=torch.manual_seed(0)) > 0.5}
+    apply_masks(bundle.model, bundle.masks)
+    StoreLinears(storage="bf16").apply(bundle)
+    bundle.model.get_submodule(path.removesuffix(".weight")).weight.data.zero_()
+    loaded = load(save(bundle, tmp_path))
+    assert torch.equal(loaded.masks[path], bundle.masks[path])
     bundle.masks = {}
     assert load(save(bundle, tmp_path)).masks == {}
     assert not (tmp_path / "masks.safetensors").exists()

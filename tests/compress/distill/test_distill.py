@@ -78,7 +78,7 @@ def test_guess_is_what_the_student_becomes(name, tmp_path):
     [
         ({}, [], "head is not trained"),
         ({}, ["head_trained", "quantized"], "quantized"),
-        ({}, ["head_trained", "masked"], "make them permanent"),
+        ({}, ["head_trained", "adapted"], "merge them first"),
         ({"student": {"layers": 9}}, ["head_trained"], "9 layers cannot be copied from a model of 4"),
         ({"student": {"layers": [3, 1]}}, ["head_trained"], "rising"),
         ({"losses": [{"hidden_states": {"layers": [[5, 0]]}}]}, ["head_trained"], "outside"),

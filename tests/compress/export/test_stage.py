@@ -49,7 +49,7 @@ def test_only_what_is_calibrated_draws_random_numbers() -> None:
     assert not Export(format="onnx").draws_random_numbers
 
 
-@pytest.mark.parametrize("state", ["masked", "adapted", "quantized"])
+@pytest.mark.parametrize("state", ["adapted", "quantized"])
 def test_models_that_would_not_survive_are_refused(state: Any) -> None:
     bundle = trained_bundle("bert")
     assert Export(format="onnx").refuses(bundle.sketch()) is None

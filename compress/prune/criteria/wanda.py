@@ -1,0 +1,71 @@
+"""Size of a weight times the size of what it meets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.settings import Count
+from compress.prune.calibration import drawn
+from compress.prune.criterion import Criterion
+from compress.prune.mask import Mask
+from compress.prune.matrices import as_stored, block_matrices
+from compress.prune.passing import solved_in_passing
+from compress.prune.pattern import Pattern
+
+if TYPE_CHECKING:
+    from compress.prune.weights import WeightPlan
+
+__all__ = ["Wanda", "wanda_scores"]
+
+
+class Wanda(Criterion):
+    """|w| times the norm of the input that it meets, compared within each output; one forward pass.
+
+    Each matrix sees the inputs that those cut before it give. Padding does not count.
+
+    References:
+        Sun et al. 2024, arXiv 2306.11695, eq. 1 and section 3.
+    """
+
+    needs_data: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = False
+    draws_random_numbers: ClassVar[bool] = True
+    units: ClassVar[bool] = False
+    weights: ClassVar[bool] = True
+
+    rows: Count = Field(128, description="rows of train, drawn by the seed and computed together")
+
+    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
+        if allocation != "uniform":
+            return f"wanda compares weights of one output; with it the allocation is 'uniform', not {allocation!r}"
+        return super().unfit(pattern, allocation)
+
+    def mask(self, bundle: Bundle, plan: WeightPlan, ctx: Context) -> Mask:
+        matrices = block_matrices(bundle)
+        before, found = plan.before(bundle, matrices), dict[str, Tensor]()
+
+        def solve(name: str, weight: Tensor, inputs: Tensor) -> Tensor:
+            scores = wanda_scores(weight, inputs.norm(dim=0))
+            alive = before.get(name, torch.ones_like(weight, dtype=torch.bool))
+            found[name] = alive & plan.pattern.mask_by_output(scores.masked_fill(~alive, -1), plan.sparsity)
+            return weight * found[name]
+
+        solved_in_passing(bundle, matrices, drawn(bundle, ctx, self.rows, word="wanda"), solve)
+        return Mask.of(as_stored(matrices, found))
+
+
+def wanda_scores(weight: Float[Tensor, "out in"], norms: Float[Tensor, " in"]) -> Float[Tensor, "out in"]:
+    """|W_ij| ||X_j||.
+
+    Args:
+        weight: of the linear.
+        norms: L2 norm over all tokens, of each input.
+    """
+    return weight.abs() * norms

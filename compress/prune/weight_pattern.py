@@ -1,0 +1,63 @@
+"""Single weights, or small groups of them, that become zero where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from compress.core.masks import Masks
+from compress.core.sketch import Sketch
+from compress.prune.keep import Allocation, keep_highest
+from compress.prune.pattern import Pattern
+
+__all__ = ["WeightPattern", "input_sizes", "output_sizes"]
+
+Scores = Mapping[str, Float[Tensor, "out in"]]
+
+
+class WeightPattern(Pattern):
+    """Weights of the blocks' matrices that are masked: the tensors keep their size, and their zeros are held.
+
+    All matrices are seen as (out, in), however their linear stores them.
+    """
+
+    def own_sparsity(self) -> float | None:
+        """The share that is cut, where the pattern says it."""
+        return None
+
+    def unit(self) -> int:
+        """How many weights stay or go together."""
+        return 1
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        """Why it does not fit the matrices of such a model, or None."""
+        return None
+
+    def masks(
+        self,
+        scores: Scores,
+        sparsity: float,
+        *,
+        allocation: Allocation = "uniform",
+        types: Mapping[str, str] | None = None,
+        within: Mapping[str, Tensor] | None = None,
+        floor: float = 0.0,
+    ) -> Masks:
+        """Masks of the matrices' shape, (out, in); the arguments are those of `keep_highest`."""
+        return keep_highest(scores, sparsity, allocation=allocation, types=types, within=within, floor=floor)
+
+    def mask_by_output(self, scores: Float[Tensor, "out in"], sparsity: float) -> Bool[Tensor, "out in"]:
+        """The mask of one matrix whose scores compare within an output (a row) alone."""
+        return self.masks({"": scores}, sparsity)[""]
+
+
+def input_sizes(sketch: Sketch) -> set[int]:
+    """Widths of what enters the linears of the blocks."""
+    return {sketch.hidden, *(heads * sketch.head_size for heads in sketch.heads), *sketch.neurons} - {0}
+
+
+def output_sizes(sketch: Sketch) -> set[int]:
+    """Widths of what leaves them; fused ones are multiples of these."""
+    return input_sizes(sketch)
