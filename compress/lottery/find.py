@@ -21,7 +21,7 @@ from compress.lottery.control import Control
 from compress.lottery.findings import overlaps
 from compress.lottery.rewind import Rewind
 from compress.lottery.rewinds.beginning import Beginning
-from compress.lottery.search import Choose, all_ones, encoder_matrices, largest_weights, state_of, to_start
+from compress.lottery.search import Choose, all_ones, largest_weights, state_of, to_start
 from compress.lottery.seed_search import RESULT, SeedSearch
 from compress.lottery.surroundings import Seeds, about, check_steps, judge_of, no_units, place_of, unfit
 from compress.lottery.units import lowest_units
@@ -110,7 +110,7 @@ class FindTicket(Stage):
 
     def _searches(self, bench: Bench, place: Path) -> list[SeedSearch]:
         bundle = bench.bundle
-        ones = all_ones(bundle, encoder_matrices(bundle))
+        ones = all_ones(bundle)
         model = base_fingerprint(bundle.model, bundle.family)
         facts = {"rate": self.rate, "rewind": self.rewind.recipe_form(), "prune": self.prune}
         return [

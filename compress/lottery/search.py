@@ -11,23 +11,20 @@ from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.families.family import has
 from compress.core.masks import Masks
-from compress.core.wrapped import unwrapped
 from compress.prune.keep import kept_mask
+from compress.prune.matrices import block_matrices
 
 __all__ = [
     "Choose",
     "State",
     "Train",
     "all_ones",
-    "encoder_matrices",
     "find_ticket",
     "keep_largest",
     "kept_after",
     "kept_share",
     "largest_weights",
-    "role_linears",
     "state_of",
     "to_start",
 ]
@@ -38,7 +35,6 @@ Train = Callable[[nn.Module, Masks], None]
 """Trains the model in place under the masks, with an optimiser and a schedule of its own each time."""
 Choose = Callable[[nn.Module, Masks, int], Masks]
 """The masks of a round, from the trained model and the masks of the round before."""
-ROLES = ("query", "key", "value", "output", "up", "gate", "down")
 
 
 def find_ticket(
@@ -122,27 +118,13 @@ def kept_share(total: int, share: float) -> int:
     return floor(total * Fraction(str(share)) + Fraction(1, 2))
 
 
-def role_linears(bundle: Bundle) -> Iterator[tuple[int, str, nn.Module, str]]:
-    """(block, role, linear, name of its weight) of attention and feed-forward networks; a fused one for each role."""
-    family, names = bundle.family, {id(p): name for name, p in bundle.model.named_parameters()}
-    for number, block in enumerate(family.module_list(bundle.model)):
-        for role in ROLES:
-            if getattr(family, role) and has(block, family.path(block, role)):
-                linear = unwrapped(family.part(block, role))
-                yield number, role, linear, names[id(linear.weight)]
-
-
-def encoder_matrices(bundle: Bundle) -> tuple[str, ...]:
-    """Names of the weights of attention and feed-forward networks of every block: no biases, norms, embeddings, head.
+def all_ones(bundle: Bundle) -> Masks:
+    """Masks that keep every weight of the blocks' matrices, whatever masks the bundle has.
 
     Chen et al. prune the pooler too; here it belongs to the head, which is never pruned.
     """
-    return tuple(dict.fromkeys(name for _, _, _, name in role_linears(bundle)))
-
-
-def all_ones(bundle: Bundle, names: tuple[str, ...]) -> Masks:
-    """Masks that keep everything, whatever masks the bundle has."""
-    return {name: torch.ones(bundle.model.get_parameter(name).shape, dtype=torch.bool) for name in names}
+    shapes = {name: bundle.model.get_parameter(name).shape for name in block_matrices(bundle)}
+    return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
 
 
 def state_of(model: nn.Module) -> State:

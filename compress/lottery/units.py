@@ -15,9 +15,10 @@ from compress.core.errors import InputError
 from compress.core.masks import Masks
 from compress.core.matrix import matrix, rows_of
 from compress.core.training import Batch, Objective
-from compress.lottery.search import Choose, all_ones, encoder_matrices, kept_after, role_linears
+from compress.lottery.search import Choose, all_ones, kept_after
 from compress.prune.criteria.taylor import gate_importance
 from compress.prune.gates import inputs_seen
+from compress.prune.matrices import block_matrices
 
 __all__ = ["Importance", "Units", "all_units", "best", "importance", "lowest_units", "unit_masks", "units_left"]
 
@@ -52,10 +53,10 @@ def unit_masks(bundle: Bundle, units: Units) -> Masks:
     """Masks that keep these units: of a head that goes the rows of query, key and value and the columns of the output;
     of a network that goes every matrix. What its last linear adds as a bias stays.
     """
-    masks = all_ones(bundle, encoder_matrices(bundle))
+    masks = all_ones(bundle)
     family, sketch = bundle.family, bundle.sketch()
     gone = [head for head in all_units(bundle).heads if head not in set(units.heads)]
-    for number, role, linear, name in role_linears(bundle):
+    for name, (linear, role, number) in _places(bundle).items():
         view, path = matrix(linear, masks[name]), family.path(family.module_list(bundle.model)[number], role)
         heads = [head for block, head in gone if block == number]
         if role == "output":
@@ -74,7 +75,7 @@ def unit_masks(bundle: Bundle, units: Units) -> Masks:
 def units_left(bundle: Bundle, masks: Masks) -> Units:
     """The units that masks of `unit_masks` keep."""
     size, heads, networks = bundle.sketch().head_size, [], []
-    for number, role, linear, name in role_linears(bundle):
+    for name, (linear, role, number) in _places(bundle).items():
         if role == "output":
             kept = matrix(linear, masks[name]).any(0).unflatten(0, (-1, size)).any(1)
             heads += [(number, head) for head in kept.nonzero().flatten().tolist()]
@@ -141,3 +142,8 @@ def _of_batch(bundle: Bundle, batch: Batch, objective: Objective) -> list[Float[
         gradients = iter(torch.autograd.grad(loss, [inputs for calls in seen for inputs in calls]))
     model.train(was_training)
     return [gate_importance(calls, [next(gradients) for _ in calls], units=n).cpu() for calls, n in zip(seen, counts)]
+
+
+def _places(bundle: Bundle) -> dict[str, tuple[nn.Module, str, int]]:
+    """Name of a weight -> its linear, role (of a fused one the first) and block."""
+    return {name: (found.linear, found.role, found.block) for name, found in block_matrices(bundle).items()}

@@ -7,8 +7,9 @@ from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
 from compress.lottery.apply import ApplyTicket
-from compress.lottery.search import all_ones, encoder_matrices, keep_largest
+from compress.lottery.search import all_ones, keep_largest
 from compress.lottery.ticket import Ticket, save_ticket
+from compress.prune.matrices import block_matrices
 from tests.tiny import tiny_bundle
 
 
@@ -20,7 +21,7 @@ def bundle(**settings):
 def place(tmp_path):
     """A stage's directory with tickets of two rounds."""
     given = bundle()
-    masks = all_ones(given, encoder_matrices(given))
+    masks = all_ones(given)
     for number, kept in ((1, 2000), (2, 1000)):
         masks = keep_largest({name: given.model.get_parameter(name) for name in masks}, masks, kept)
         ticket = Ticket.of(given, masks, model=base_fingerprint(given.model, given.family), round=number)
@@ -61,7 +62,7 @@ def test_shuffled_weights_stand_under_the_tickets_mask(place):
     stage = ApplyTicket.model_validate({"found_by": "search", "control": "shuffled_weights"})
     ticket = ApplyTicket(found_by="search").run(bundle(), Context(places={"search": place}))
     found = stage.run(bundle(), Context(places={"search": place}))
-    name = encoder_matrices(found)[0]
+    name = next(iter(block_matrices(found)))
     assert torch.equal(found.masks[name], ticket.masks[name])
     assert not torch.equal(found.model.get_parameter(name), ticket.model.get_parameter(name))
 

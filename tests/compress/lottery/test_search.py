@@ -8,7 +8,6 @@ import torch
 from compress.core.errors import InputError
 from compress.lottery.search import (
     all_ones,
-    encoder_matrices,
     find_ticket,
     keep_largest,
     kept_after,
@@ -16,6 +15,7 @@ from compress.lottery.search import (
     largest_weights,
     state_of,
 )
+from compress.prune.matrices import block_matrices
 from tests.tiny import FAMILIES, tiny_bundle
 
 # Of four blocks; ALBERT has one, and what is fused counts once.
@@ -40,7 +40,7 @@ class Moves:
 
 def searched(rate: float = 0.2, rounds: int = 4, **settings):
     bundle, train = tiny_bundle("bert", num_hidden_layers=2), Moves()
-    start, ones = state_of(bundle.model), all_ones(bundle, encoder_matrices(bundle))
+    start, ones = state_of(bundle.model), all_ones(bundle)
     found = list(find_ticket(bundle.model, train, rounds=rounds, choose=largest_weights(rate), masks=ones, **settings))
     return bundle, train, start, found
 
@@ -69,7 +69,7 @@ def test_every_round_begins_at_the_starting_weights_to_the_bit_with_the_head():
 
 def test_where_nothing_goes_back_a_round_begins_where_the_last_ended():
     bundle, train, start, _ = searched(rewind=lambda model, start: None)
-    name = encoder_matrices(bundle)[0]
+    name = next(iter(block_matrices(bundle)))
     assert torch.equal(train.begun[0][name], start[name])
     assert not any(torch.equal(begun[name], start[name]) for begun in train.begun[1:])
 
@@ -109,7 +109,7 @@ def test_counts_are_reckoned_exactly():
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_the_matrices_of_every_block_are_pruned_and_nothing_else(model_type):
     bundle = tiny_bundle(model_type)
-    names = encoder_matrices(bundle)
+    names = tuple(block_matrices(bundle))
     parameters = dict(bundle.model.named_parameters())
     assert len(names) == MATRICES.get(model_type, 24)
     assert all(parameters[name].dim() == 2 for name in names)

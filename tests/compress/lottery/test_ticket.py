@@ -6,8 +6,9 @@ from safetensors.torch import save_file
 
 from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
-from compress.lottery.search import all_ones, encoder_matrices
+from compress.lottery.search import all_ones
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
+from compress.prune.matrices import block_matrices
 from tests.tiny import tiny_bundle
 
 
@@ -18,7 +19,7 @@ def bundle():
 
 def ticket_of(bundle) -> Ticket:
     draw = torch.Generator().manual_seed(0)
-    ones = all_ones(bundle, encoder_matrices(bundle))
+    ones = all_ones(bundle)
     masks = {name: torch.rand(mask.shape, generator=draw) < 0.3 for name, mask in ones.items()}
     mark = base_fingerprint(bundle.model, bundle.family)
     return Ticket.of(bundle, masks, model=mark, round=3, rewind={"step": 4})
@@ -43,7 +44,7 @@ def test_it_fits_the_same_encoder_with_another_head(bundle):
     ticket, other = ticket_of(bundle), tiny_bundle("bert", labels=3, num_hidden_layers=2)
     other.model.bert.load_state_dict(bundle.model.bert.state_dict())
     masks = ticket.masks_for(other)
-    assert set(masks) == set(encoder_matrices(other))
+    assert set(masks) == set(block_matrices(other))
 
 
 def test_a_ticket_of_other_weights_is_refused(bundle):
