@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["RESAMPLES", "Matching", "Paired", "matching", "paired"]
+__all__ = ["RESAMPLES", "Matching", "Paired", "Score", "matching", "paired"]
 
 RESAMPLES = 1000
 Score = Callable[[np.ndarray, np.ndarray], float]
