@@ -14,7 +14,7 @@ from compress.core.families.family import Family, base_model
 from compress.core.storage.model import parameter_count, stored_bytes
 from compress.core.wrapped import linear_shape
 
-__all__ = ["Sketch", "State"]
+__all__ = ["NO_MASKS", "Sketch", "State"]
 
 State = Literal["head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"]
 NO_MASKS: Mapping[str, Tensor] = MappingProxyType({})

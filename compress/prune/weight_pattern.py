@@ -12,7 +12,7 @@ from compress.core.sketch import Sketch
 from compress.prune.keep import Allocation, keep_highest
 from compress.prune.pattern import Pattern
 
-__all__ = ["WeightPattern", "input_sizes", "output_sizes"]
+__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes"]
 
 Scores = Mapping[str, Float[Tensor, "out in"]]
 
