@@ -49,7 +49,7 @@ def test_the_report_has_the_search_and_the_ticket_that_was_put_on(made):
         0.25,
     ]
     assert row(report, "apply_ticket").facts["ticket"]["remaining"] == 0.25
-    assert "Tickets of find_ticket" in (root / "runs" / "one" / "report.md").read_text("utf-8")
+    assert "Tickets of find\\_ticket" in (root / "runs" / "one" / "report.md").read_text("utf-8")
 
 
 def test_a_ticket_of_another_run_is_named_by_its_file_and_belongs_to_the_identity(made):
