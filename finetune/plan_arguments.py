@@ -15,7 +15,7 @@ from compress.core.training import TrainPlan
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-__all__ = ["bf16_supported", "total_steps", "training_arguments", "uses_bf16"]
+__all__ = ["bf16_supported", "training_arguments", "uses_bf16"]
 
 SCHEDULES = {
     "linear": "linear",
@@ -46,7 +46,7 @@ def training_arguments(
         "per_device_train_batch_size": plan.batch_size,
         "gradient_accumulation_steps": plan.accumulation,
         "lr_scheduler_type": SCHEDULES[plan.schedule or "linear"],
-        "warmup_steps": math.ceil((plan.warmup or 0.0) * total_steps(plan, rows=rows, processes=processes)),
+        "warmup_steps": math.ceil((plan.warmup or 0.0) * plan.steps(rows=rows, processes=processes)),
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.clip,
         "bf16": uses_bf16(plan, device),
@@ -77,14 +77,6 @@ def _fixed(device: torch.device) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
     }
-
-
-def total_steps(plan: TrainPlan, *, rows: int, processes: int = 1) -> int:
-    """Optimiser steps of the whole plan."""
-    if plan.max_steps is not None:
-        return plan.max_steps
-    batches = math.ceil(rows / ((plan.batch_size or 1) * processes))
-    return math.ceil((plan.epochs or 0) * max(1, math.ceil(batches / (plan.accumulation or 1))))
 
 
 def uses_bf16(plan: TrainPlan, device: torch.device) -> bool:

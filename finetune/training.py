@@ -56,12 +56,14 @@ def make_fit(
     Args:
         task: encodes rows and scores *select* for an early stop.
         splits: the data; *evaluation* is not touched.
-        seed: of the order of the rows and of dropout.
+        seed: of the order of the rows and of dropout, where a fit is given none of its own.
         device: where the model is trained, and left.
         directory: for checkpoints; each fit has `directory/name`. None: an interrupted fit begins again.
         progress: show a bar on a terminal.
         checkpointing: how often to write a checkpoint.
     """
+
+    drawn = seed
 
     def fit(
         bundle: Bundle,
@@ -71,6 +73,7 @@ def make_fit(
         name: str = "fit",
         hooks: Sequence[Hook] = (),
         rates: Mapping[str, Rate] = NO_RATES,
+        seed: int | None = None,
     ) -> FitResult:
         with ExitStack() as stack:
             place = directory / name if directory else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -80,7 +83,7 @@ def make_fit(
                 bundle.masks = dict(masks)
                 return Run(
                     bundle, objective, used, name, hooks, rates, asked=asked,
-                    task=task, splits=splits, seed=seed, device=device, place=place,
+                    task=task, splits=splits, seed=drawn if seed is None else seed, device=device, place=place,
                     checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
                 ).result()  # fmt: skip
 

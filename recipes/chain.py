@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from recipes.store import identity
@@ -62,9 +63,11 @@ def stage_identity(
         data: part -> fingerprint.
         random: whether the seed makes a difference.
     """
+    files = [sha256(file.read_bytes()).hexdigest() for file in stage.reads()]
     return identity(
         stage=stage_settings(stage), parent=parent, named=dict(named), data=_seen(data),
         task=recipe.task.recipe_form(), seed=seed if random else None, device=device, versions=_versions(),
+        **({"files": files} if files else {}),
     )  # fmt: skip
 
 

@@ -177,6 +177,7 @@ class _Engine:
             scratch=scratch,
             progress=True,
             earlier={id: done.bundle for (id, s), done in self.done.items() if s in (None, seed) and _is_model(done)},
+            places={id: done.directory for (id, s), done in self.done.items() if s in (None, seed)},
             best=partial(self._best, start, seed),
         )
         ctx.fit = ledger.watching(ctx.fit)

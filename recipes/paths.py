@@ -13,11 +13,11 @@ from recipes.loading import Document
 __all__ = ["near_the_file"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?$")
-_FILE = re.compile(r"\.(json|jsonl|csv|tsv|parquet)(\.gz)?$", re.IGNORECASE)
+_FILE = re.compile(r"\.(json|jsonl|csv|tsv|parquet|safetensors)(\.gz)?$", re.IGNORECASE)
 
 
 def near_the_file(document: Document, file: Path) -> Document:
-    """The document with the paths of the model and of the data made absolute, where they exist beside `file`.
+    """The document with the paths of model, data and tickets made absolute, where they exist beside `file`.
 
     A path that exists neither there nor in the working directory, and cannot be a hub id, is an error.
     """
@@ -35,7 +35,21 @@ def near_the_file(document: Document, file: Path) -> Document:
             changed["task"] = {
                 name: {key: _part(key, value, (*words, key), document, file) for key, value in settings.items()}
             }
+    stages = data.get("stages")
+    if isinstance(stages, list):
+        changed["stages"] = [_stage(stage, index, document, file) for index, stage in enumerate(stages)]
     return replace(document, data=changed)
+
+
+def _stage(stage: Any, index: int, document: Document, file: Path) -> Any:
+    """The stage with the path of its ticket, where it names one."""
+    if not (isinstance(stage, dict) and len(stage) == 1):
+        return stage
+    name, settings = next(iter(stage.items()))
+    if not (isinstance(settings, dict) and isinstance(settings.get("ticket"), str)):
+        return stage
+    words = ("stages", index, name, "ticket")
+    return {name: {**settings, "ticket": _resolved(settings["ticket"], words, document, file)}}
 
 
 def _part(key: str, value: Any, words: tuple[Any, ...], document: Document, file: Path) -> Any:

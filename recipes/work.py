@@ -139,6 +139,8 @@ def carry_out(
     scratch.mkdir(exist_ok=True)
     ledger = Ledger()
     ctx = context(scratch, ledger)
+    ctx.left = partial / "left"
+    ctx.left.mkdir(exist_ok=True)
     before, count, tuned = parent.sketch(), len(parent.changes), parent.tuned
     started = time.perf_counter()
     with peak_memory(device) as peak, energy() as used:
@@ -161,6 +163,8 @@ def carry_out(
             outcome.tuned = None  # it stands on the tuned model, and is no delta itself
         about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
         about["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
+    # Copied, since what an interruption spares must still be there when the stage is run again.
+    shutil.copytree(partial / "left", result, dirs_exist_ok=True)
     folder.finish(result, about)
     return Done(folder, about, reused=False)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,13 @@ class TaskView(Protocol):
 
     @property
     def regression(self) -> bool: ...
+
+    @property
+    def metric(self) -> str: ...
+
+    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """The metric of answers (rows, labels); higher is better."""
+        ...
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of a batch: cross entropy over (batch, labels), or the mean square for regression."""
@@ -55,8 +63,10 @@ class Context:
             bundle's device; `count` batches drawn by the seed and of the served lengths, or all rows in order.
         evaluate: `evaluate(bundle)` is the task's metric on *select*, higher is better.
         earlier: stage id -> a function that loads that stage's bundle.
+        places: stage id -> the directory of that stage, with what it left there.
         best: the id and bundle of the best earlier row on *select* (a tuple), or None where there is none.
         scratch: a directory of the stage for what may be thrown away after it.
+        left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
         facts: what `note` collected; shown in the report.
         kept: what `keep` collected; each is a further row.
     """
@@ -66,10 +76,12 @@ class Context:
     batches: BatchSource = _no_data
     evaluate: Callable[[Bundle], float] = _no_data
     earlier: Mapping[str, Callable[[], Bundle]] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
     best: Callable[[], tuple[str, Bundle] | None] = lambda: None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     scratch: Path | None = None
+    left: Path | None = None
     part_fingerprints: Mapping[Literal["train", "select"], str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     kept: dict[str, Bundle] = field(default_factory=dict)

@@ -45,6 +45,16 @@ class Sketch:
     """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once, a masked one
     as its bits and the values that stay."""
 
+    @property
+    def block_heads(self) -> tuple[int, ...]:
+        """Those of `heads` that are of the blocks of the family's first stack."""
+        return self.heads[: self.layers]
+
+    @property
+    def block_neurons(self) -> tuple[int, ...]:
+        """Those of `neurons` that are of the blocks of the family's first stack."""
+        return self.neurons[: self.layers]
+
     @classmethod
     def of(
         cls,

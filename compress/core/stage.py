@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -58,6 +59,10 @@ class Stage(Choice):
     def named_stages(self) -> dict[str, str]:
         """Field -> stage id, for every field that names an earlier stage besides `start` (`teacher`)."""
         return {}
+
+    def reads(self) -> tuple[Path, ...]:
+        """Files that decide its result besides model and data; their contents belong to its identity."""
+        return ()
 
     def plan(self) -> TrainPlan | None:
         """The complete plan of its main training, or None where it does not train; for the prediction of cost."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -69,6 +70,13 @@ class TrainPlan(Settings):
                 "training_argument", "{what}; {advice}", {"what": error.what, "advice": error.advice or ""}
             ) from error
         return arguments
+
+    def steps(self, *, rows: int, processes: int = 1) -> int:
+        """Optimiser steps of the whole plan, on so many rows of train."""
+        if self.max_steps is not None:
+            return self.max_steps
+        batches = ceil(rows / ((self.batch_size or 1) * processes))
+        return ceil((self.epochs or 0) * max(1, ceil(batches / (self.accumulation or 1))))
 
     def over(self, default: TrainPlan) -> TrainPlan:
         """This plan, with what it leaves out taken from `default`."""
@@ -175,10 +183,12 @@ class Fit(Protocol):
         name: str = "fit",
         hooks: Sequence[Hook] = (),
         rates: Mapping[str, Rate] = NO_RATES,
+        seed: int | None = None,
     ) -> FitResult:
         """Train `bundle.model` in place on the *train* part; `name` tells the fits of one stage apart, for resume.
 
-        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's.
+        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's. `seed` is of the
+        order of the rows and of dropout; the run's unless given.
 
         Parameters with `requires_grad=False` stay as they are, to the bit. Masks of the bundle are held.
         """

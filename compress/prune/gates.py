@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from compress.core.training import Batch, Objective
     from compress.prune.pattern import Pattern
 
-__all__ = ["after", "before", "gate_slopes", "inputs_gated", "inputs_seen", "leaf", "masked", "unit_slopes"]
+__all__ = [
+    "after",
+    "before",
+    "gate_slopes",
+    "inputs_gated",
+    "inputs_seen",
+    "leaf",
+    "masked",
+    "slopes_at",
+    "unit_slopes",
+]
 
 
 @contextmanager
@@ -41,20 +51,35 @@ def gate_slopes(
     Raises:
         Refusal: the family's blocks do not compute (rows, tokens, width), one row per example.
     """
+    units = pattern.gate_units(bundle.sketch())
+    return pattern.grouped(slopes_at(bundle, pattern.gated(bundle), units, batch, objective))
+
+
+def slopes_at(
+    bundle: Bundle,
+    gates: AbstractContextManager[list[list[Tensor]]],
+    units: Sequence[int],
+    batch: Batch,
+    objective: Objective,
+) -> list[Float[Tensor, "batch units"]]:
+    """dL(row)/dgate, as `gate_slopes` gives it, for gates that are nobody's pattern.
+
+    Args:
+        gates: collects what passes each of them, as `inputs_seen` does.
+        units: how many units share the last dimension of what passes each.
+    """
     was_training = bundle.model.training
     bundle.model.eval()
     rows = len(batch["labels"])
-    with torch.enable_grad(), pattern.gated(bundle) as seen:
+    with torch.enable_grad(), gates as seen:
         # The objective is the mean over rows, and a row's loss depends on its own gates alone.
         loss = objective(bundle.model, batch) * rows
         gradients = iter(torch.autograd.grad(loss, [passed for calls in seen for passed in calls]))
     bundle.model.train(was_training)
     _check_rows(seen, rows, bundle.family.model_type)
-    units = pattern.gate_units(bundle.sketch())
     found = [unit_slopes(calls, [next(gradients) for _ in calls], units=n) for calls, n in zip(seen, units)]
     unused = torch.zeros(rows, 1)
-    whole = [slope.cpu() if calls else unused.expand(rows, n) for slope, calls, n in zip(found, seen, units)]
-    return pattern.grouped(whole)
+    return [slope.cpu() if calls else unused.expand(rows, n) for slope, calls, n in zip(found, seen, units)]
 
 
 def unit_slopes(

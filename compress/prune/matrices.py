@@ -38,7 +38,7 @@ class Matrix:
 
 
 def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
-    """Name of a weight -> its matrix, of every linear of the blocks that has a role there, first block first.
+    """Name of a weight -> its matrix, of every linear that has a role in a block of the first stack, first block first.
 
     Embeddings, biases, norms, the pooler and the head are none: Chen et al. 2020 (arXiv 2007.12223) leave them too,
     except for the pooler.

@@ -20,7 +20,7 @@ Scores = Mapping[str, Float[Tensor, "out in"]]
 class WeightPattern(Pattern):
     """Weights of the blocks' matrices that are masked: the tensors keep their size, and their zeros are held.
 
-    All matrices are seen as (out, in), however their linear stores them.
+    Of two stacks, the encoder's blocks. All matrices are seen as (out, in), however their linear stores them.
     """
 
     def own_sparsity(self) -> float | None:
@@ -55,7 +55,7 @@ class WeightPattern(Pattern):
 
 def input_sizes(sketch: Sketch) -> set[int]:
     """Widths of what enters the linears of the blocks."""
-    return {sketch.hidden, *(heads * sketch.head_size for heads in sketch.heads), *sketch.neurons} - {0}
+    return {sketch.hidden, *(heads * sketch.head_size for heads in sketch.block_heads), *sketch.block_neurons} - {0}
 
 
 def output_sizes(sketch: Sketch) -> set[int]:

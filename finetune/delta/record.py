@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from compress.core.errors import InputError
-from compress.core.families.family import Family
+from compress.core.fingerprint import base_fingerprint
 from compress.core.settings import Settings
 
 __all__ = ["CONFIG", "TENSORS", "Base", "DeltaRecord", "base_fingerprint", "delta_bytes", "is_delta", "read_record"]
@@ -70,22 +68,6 @@ def read_record(directory: Path | str) -> DeltaRecord:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"the record of the delta cannot be read: {place}: {first['msg']}", where=str(path)) from error
-
-
-def base_fingerprint(model: nn.Module, family: Family) -> str:
-    """`sha256:...` over the tensors of the base model, its head and pooler left out.
-
-    A head may be drawn anew whenever the base is opened, and a delta brings its own.
-    """
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    tensors: dict[str, Tensor] = dict(model.state_dict())
-    whole = hashlib.sha256()
-    for name in sorted(tensors):
-        if name.startswith(prefix) and not set(name.split(".")) & set(family.head_modules):
-            value = tensors[name].detach().cpu().contiguous()
-            whole.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\n".encode())
-            whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return f"sha256:{whole.hexdigest()}"
 
 
 def delta_bytes(model: nn.Module, names: Iterable[str]) -> int:

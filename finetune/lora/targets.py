@@ -55,9 +55,9 @@ def narrowest(sketch: Sketch, targets: tuple[str, ...]) -> int:
     """The smallest width, as far as a sketch knows it, of the linears in these roles; of names it knows `hidden`."""
     widths = [sketch.hidden]
     if {ALL, *ATTENTION} & set(targets):
-        widths += [heads * sketch.head_size for heads in sketch.heads[: sketch.layers]]
+        widths += [heads * sketch.head_size for heads in sketch.block_heads]
     if {ALL, *FEED_FORWARD} & set(targets):
-        widths += sketch.neurons[: sketch.layers]
+        widths += sketch.block_neurons
     return min(widths)
 
 

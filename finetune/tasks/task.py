@@ -120,6 +120,10 @@ class Task(Choice):
         """The width of the model's output: 1 for a regression."""
         return len(self.label_names)
 
+    def train_rows(self) -> int:
+        """How many rows are trained on."""
+        return len(self.load(0).train)
+
     def check(self) -> None:
         """Raise `InputError` where the data cannot be used."""
         self.load(0)

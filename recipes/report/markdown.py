@@ -5,6 +5,7 @@ from __future__ import annotations
 from recipes.record import Report
 from recipes.report.cells import Cell
 from recipes.report.headline import budget_value, headline
+from recipes.report.lottery import lottery_tables
 from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.table import Column, Table, metric, table
 
@@ -15,7 +16,7 @@ def page(report: Report) -> str:
     """A heading, the headline, the table, the budget, notes and failures."""
     whole = table(report)
     parts = [f"# {_plain(report.name)}", _plain(headline(report)), _table(whole), _plain(whole.caption)]
-    parts += [_neighbours(report), _budget(report), _notes(report, whole), _failures(report)]
+    parts += [_neighbours(report), _lottery(report), _budget(report), _notes(report, whole), _failures(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -55,6 +56,14 @@ def _budget(report: Report) -> str:
 def _neighbours(report: Report) -> str:
     lines = [f"- {_plain(pair.words())}" for pair in neighbours(report)]
     return f"## Neighbours\n\n{CAPTION}\n\n" + "\n".join(lines) if lines else ""
+
+
+def _lottery(report: Report) -> str:
+    parts = []
+    for name, found in lottery_tables(report):
+        notes = [f"- {_plain(what)}: {_plain(words)}" for what, words in found.footnotes]
+        parts += [f"## Tickets of {_plain(name)}", _table(found), _plain(found.caption), "\n".join(notes)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _notes(report: Report, whole: Table) -> str:

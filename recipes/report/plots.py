@@ -18,7 +18,7 @@ from recipes.report.table import groups, metric
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ACCENT", "INK", "MUTED", "SETTINGS", "Plot", "inline", "plots"]
+__all__ = ["ACCENT", "INK", "MARKERS", "MUTED", "SETTINGS", "Plot", "inline", "plots"]
 
 INK, MUTED, GRID, ACCENT = "#010101", "#020202", "#030303", "#040404"
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", ACCENT: "var(--accent)"}

@@ -12,6 +12,7 @@ from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
 from recipes.report.curves import curves
 from recipes.report.facts import Pair, cost_pairs, flat, quality_pairs, size_pairs
 from recipes.report.heat import heat_maps
+from recipes.report.lottery import FACT
 from recipes.report.pictures import Picture, pictures
 from recipes.report.points import describe, points, speed_at
 from recipes.report.table import groups
@@ -147,7 +148,7 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
 
 def _facts(row: Row) -> list[Pair]:
     """What the stage noted, less what stands elsewhere on the page."""
-    elsewhere = {"settings", *(Cost.model_fields if row.cost else ())}
+    elsewhere = {"settings", FACT, *(Cost.model_fields if row.cost else ())}
     return flat({name: fact for name, fact in row.facts.items() if name not in elsewhere})
 
 

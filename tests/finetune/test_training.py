@@ -13,7 +13,7 @@ from compress.core.errors import InputError, NonFiniteLoss
 from compress.core.training import DEFAULT_PLAN, Hook, TrainPlan
 from finetune.context import select_score
 from finetune.fit_hooks import CHECK_EVERY, Seen
-from finetune.plan_arguments import total_steps, training_arguments, uses_bf16
+from finetune.plan_arguments import training_arguments, uses_bf16
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from finetune.training import make_fit
@@ -183,7 +183,7 @@ def test_training_arguments_reach_the_trainer() -> None:
     plan = TrainPlan(arguments={"adam_beta2": 0.5}, warmup=0.1, epochs=2).over(DEFAULT_PLAN)
     found = training_arguments(plan, rows=100, seed=3, device=CPU, output=Path("unused"))
     assert (found.adam_beta2, found.seed, found.learning_rate, found.warmup_steps) == (0.5, 3, 5e-5, 1)
-    assert total_steps(plan, rows=100) == 8
+    assert plan.steps(rows=100) == 8
     with pytest.raises(InputError, match="cannot be used"):
         bad = plan.model_copy(update={"arguments": (("optim", "no-such"),)})
         training_arguments(bad, rows=100, seed=3, device=CPU, output=Path("unused"))

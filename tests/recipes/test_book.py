@@ -10,7 +10,7 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
+NAMES = ("bert/lottery", "bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -29,6 +29,7 @@ TRAINING = (
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
 EXPORTS = {
+    "bert/lottery": (),
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
     "export/int8": (0, 1, 2, 3),
@@ -37,6 +38,7 @@ EXPORTS = {
 }
 NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
 """Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
+LOTTERY = ((0, "finetune"), (1, "find_ticket"), (3, "finetune"), (4, "compare_subnetworks"))
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
     "bert/sst2-production": (
@@ -45,6 +47,13 @@ TWINS: dict[str, tuple[str, ...]] = {
         *TRAINING,
         *PRUNING,
         "budget=null",
+    ),
+    "bert/lottery": (
+        *MADE,
+        *(f"stages.{index}.{stage}.train.max_steps=2" for index, stage in LOTTERY),
+        "stages.1.find_ticket.rounds=2",
+        "stages.4.compare_subnetworks.batches=1",
+        "measure=[{latency: {}}]",
     ),
     "export/int8": OWN_COLUMNS,
     "tune/compare": (

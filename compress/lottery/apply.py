@@ -1,0 +1,116 @@
+"""A ticket that was found elsewhere is put on a fresh model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.settings import Count, Name
+from compress.core.sketch import Sketch, State
+from compress.core.stage import Stage
+from compress.lottery.change import KeepShare
+from compress.lottery.control import Control
+from compress.lottery.search import state_of, to_start
+from compress.lottery.seed_search import ticket_file
+from compress.lottery.surroundings import unfit
+from compress.lottery.ticket import Ticket, read_ticket
+from compress.prune.mask import Mask
+
+__all__ = ["ApplyTicket"]
+
+Seed = Annotated[int, Field(strict=True, ge=0)]
+
+
+class ApplyTicket(Stage):
+    """Only the weights that a ticket keeps stay; a `finetune` behind it trains them on its own task.
+
+    The ticket is a file that `find_ticket` left, also in another run and on another task (transfer), or one that an
+    earlier stage of this recipe found. It fits the model that it was found in, the same checkpoint with any head. With
+    `control` a subnetwork of the ticket's size is put on instead, which the ticket must beat.
+
+    A search that rewinds to a step leaves the mask; the weights of that step are not in the file, and the ticket begins
+    with those of the model here.
+
+    References:
+        Chen et al. 2020, arXiv 2007.12223, section 5.
+    """
+
+    ticket: str | None = Field(None, description="the file of a ticket; relative to the recipe")
+    found_by: Name | None = Field(None, description="id of the find_ticket stage of this recipe that found it")
+    round: Count | None = Field(None, description="with found_by: whose ticket; the last unless given")
+    seed: Seed | None = Field(None, description="with found_by: of which search; the smallest unless given")
+    control: Control | None = Field(None, description="put this on instead, at the ticket's size")
+
+    @model_validator(mode="after")
+    def _one_ticket(self) -> ApplyTicket:
+        if (self.ticket is None) == (self.found_by is None):
+            raise ValueError("name the ticket either by its file, 'ticket', or by the stage that found it, 'found_by'")
+        if self.ticket is not None and (self.round is not None or self.seed is not None):
+            raise ValueError("'round' and 'seed' choose among the tickets of 'found_by'; a file is one ticket")
+        return self
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.control is not None
+
+    @property
+    def needs_data(self) -> bool:
+        return False
+
+    def named_stages(self) -> dict[str, str]:
+        return {"found_by": self.found_by} if self.found_by else {}
+
+    def reads(self) -> tuple[Path, ...]:
+        return (Path(self.ticket),) if self.ticket else ()
+
+    def adds(self) -> frozenset[State]:
+        return frozenset({"masked"})
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        why = unfit(sketch, "apply_ticket")
+        if why or self.ticket is None:
+            return why
+        try:
+            ticket = read_ticket(Path(self.ticket))
+        except InputError as error:
+            return str(error)
+        if ticket.architecture != sketch.family.model_type:
+            return f"the ticket is of a model of type {ticket.architecture!r}, this one is {sketch.family.model_type!r}"
+        return None
+
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.ticket is not None:
+            read_ticket(Path(self.ticket)).masks_for(bundle)
+
+    def guess(self, sketch: Sketch) -> Change:
+        return KeepShare(remaining=read_ticket(Path(self.ticket)).remaining if self.ticket else 1.0)
+
+    def uncertainty(self, sketch: Sketch) -> str | None:
+        return "how many weights stay is the ticket's, which is not found yet" if self.found_by else None
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        ticket = self._ticket(ctx)
+        masks = ticket.masks_for(bundle)
+        ctx.note(ticket={**ticket.facts, "kept": ticket.kept, "weights": ticket.size, "remaining": ticket.remaining})
+        return Mask.of(self.control.masks(masks, ctx.generator()) if self.control else masks)
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        change = self.decide(bundle, ctx)
+        if self.control and isinstance(change, Mask):
+            names = tuple(change.masks())
+            begun = self.control.start(bundle, state_of(bundle.model), names, ctx.generator())
+            to_start(bundle.model, begun)
+        return self.apply(bundle, change)
+
+    def _ticket(self, ctx: Context) -> Ticket:
+        if self.ticket is not None:
+            return read_ticket(Path(self.ticket))
+        if self.found_by is None or self.found_by not in ctx.places:
+            raise InputError(f"no earlier stage is called {self.found_by!r}", given=sorted(ctx.places))
+        return read_ticket(ticket_file(ctx.places[self.found_by] / "tickets", seed=self.seed, number=self.round))

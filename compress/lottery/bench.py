@@ -1,0 +1,108 @@
+"""The bench on which subnetworks are trained and asked, one after the other; what it has done it does not do again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.masks import Masks, apply_masks
+from compress.core.training import Hook, TrainPlan
+from compress.lottery.search import State
+
+__all__ = ["Bench"]
+
+NOT_INPUTS = ("labels", "row_id")
+BATCH_SIZE = 64
+
+
+@dataclass
+class Bench:
+    """Trains the model of one bundle again and again, and keeps what each training led to.
+
+    Attributes:
+        bundle: whose model is trained, in place.
+        ctx: trains it, and gives the rows of *select*.
+        plan: of every training.
+        directory: keeps the answers (and weights that are asked for) by name, until the stage is done.
+    """
+
+    bundle: Bundle
+    ctx: Context
+    plan: TrainPlan
+    directory: Path
+
+    def has(self, name: str) -> bool:
+        """Whether what `name` stands for was asked already."""
+        return self._file(name).is_file()
+
+    def train(self, name: str, masks: Masks, *, seed: int, hooks: Sequence[Hook] = ()) -> None:
+        """Train the model from the weights that it has, under `masks`, and keep its answers.
+
+        What an earlier run has trained to the end is put back and not trained again.
+        """
+        self.put_on(masks)
+        self.ctx.fit(self.bundle, self.ctx.task_objective(), self.plan, name=name, hooks=hooks, seed=seed)
+        self.ask(name)
+
+    def put_on(self, masks: Masks) -> None:
+        """The masks become the bundle's, and what they cut becomes zero; one that cuts nothing is left out."""
+        self.bundle.masks = {path: mask.to(self.bundle.device) for path, mask in masks.items() if not mask.all()}
+        apply_masks(self.bundle.model, self.bundle.masks)
+
+    def ask(self, name: str) -> None:
+        """Keep the model's answers on *select* as `name`."""
+        if not self.has(name):
+            self.keep(name, {"logits": torch.from_numpy(self.logits())})
+
+    def answers(self, name: str) -> np.ndarray:
+        """(rows, labels): what was kept as `name`."""
+        return self.kept(name)["logits"].numpy()
+
+    def keep(self, name: str, tensors: State) -> None:
+        """Write tensors as `name`, all or nothing."""
+        from safetensors.torch import save_file
+
+        file = self._file(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.partial")
+        save_file({key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}, beside)
+        beside.replace(file)
+
+    def kept(self, name: str) -> State:
+        """The tensors that were written as `name`."""
+        from safetensors.torch import load_file
+
+        return load_file(self._file(name))
+
+    def forget(self, name: str) -> None:
+        """Remove the weights that the training `name` left for an interrupted run; its answers stay."""
+        if self.ctx.scratch is not None:
+            shutil.rmtree(self.ctx.scratch / name, ignore_errors=True)
+
+    def logits(self) -> np.ndarray:
+        """(rows, labels): what the model answers to *select*, in its order."""
+        model = self.bundle.model
+        was_training = model.training
+        model.eval()
+        found = []
+        with torch.inference_mode():
+            for batch in self.ctx.batches(self.bundle, part="select", batch_size=BATCH_SIZE):
+                inputs = {key: value for key, value in batch.items() if key not in NOT_INPUTS}
+                found.append(model(**inputs).logits.float().cpu().numpy())
+        model.train(was_training)
+        return np.concatenate(found)
+
+    def labels(self) -> np.ndarray:
+        """(rows,): the labels of *select*."""
+        batches = self.ctx.batches(self.bundle, part="select", batch_size=BATCH_SIZE)
+        return np.concatenate([batch["labels"].cpu().numpy() for batch in batches])
+
+    def _file(self, name: str) -> Path:
+        return self.directory / f"{name}.safetensors"

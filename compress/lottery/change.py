@@ -1,0 +1,28 @@
+"""A ticket's size, for a model without weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.masks import evenly
+from compress.lottery.search import kept_share
+from compress.prune.mask import Mask
+from compress.prune.matrices import block_matrices
+
+__all__ = ["KeepShare"]
+
+
+class KeepShare(Change):
+    """This share of the encoder's matrices stays; which weights these are, only the search says."""
+
+    remaining: float
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        weights = {name: bundle.model.get_parameter(name) for name in block_matrices(bundle)}
+        masks = {name: evenly(w.shape, kept_share(w.numel(), self.remaining)) for name, w in weights.items()}
+        return Mask.of(masks).apply(bundle)
+
+    def summary(self) -> dict[str, Any]:
+        return {"remaining": self.remaining}

@@ -1,0 +1,24 @@
+"""Any weights instead of the ticket's."""
+
+from __future__ import annotations
+
+import torch
+
+from compress.core.masks import Masks
+from compress.lottery.control import Control
+from compress.prune.keep import kept_mask
+
+__all__ = ["RandomMask"]
+
+
+class RandomMask(Control):
+    """As many weights as the ticket keeps, drawn from all matrices alike; they begin as the ticket's do.
+
+    Chen et al. 2020, arXiv 2007.12223, section 4.
+    """
+
+    def masks(self, ticket: Masks, generator: torch.Generator) -> Masks:
+        sizes = [mask.numel() for mask in ticket.values()]
+        drawn = torch.rand(sum(sizes), generator=generator, dtype=torch.float64)
+        kept = kept_mask(drawn, sum(int(mask.sum()) for mask in ticket.values())).split(sizes)
+        return {name: part.reshape(mask.shape) for part, (name, mask) in zip(kept, ticket.items())}

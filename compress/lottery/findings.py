@@ -1,0 +1,96 @@
+"""What a search found, as plain data for the report: scores at every size, who matches, what tickets share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from compress.core.masks import Masks
+from compress.lottery.judgement import Score, matching, paired
+from compress.lottery.overlap import by_chance, overlap, overlap_by_parameter
+
+__all__ = ["Judge", "overlaps"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Turns logits into plain data.
+
+    Attributes:
+        score: the metric.
+        labels: (rows,).
+        full: the full model's logits (rows, labels) of each seed.
+        is_share: whether the metric is the share of rows that are answered right.
+    """
+
+    score: Score
+    labels: np.ndarray
+    full: Sequence[np.ndarray]
+    is_share: bool = False
+
+    def full_scores(self) -> dict[str, Any]:
+        """The full model's own."""
+        return self._spread(self.full)
+
+    def against_full(self, logits: Sequence[np.ndarray]) -> dict[str, Any]:
+        """A subnetwork's scores, and whether it matches the full model, both ways."""
+        found = matching(self.score, self.labels, logits, self.full, is_share=self.is_share)
+        return {
+            **self._spread(logits),
+            "difference": found.paired.difference,
+            "interval": list(found.paired.interval),
+            "within_one_deviation": found.within_one_deviation,
+            "strictly": found.strictly,
+        }
+
+    def below(self, logits: Sequence[np.ndarray], ticket: Sequence[np.ndarray]) -> dict[str, Any]:
+        """A control's scores, and how far the ticket of its size lies above it."""
+        found = paired(self.score, self.labels, ticket, logits, is_share=self.is_share)
+        return {**self._spread(logits), "ticket_above": found.difference, "interval": list(found.interval)}
+
+    def _spread(self, logits: Sequence[np.ndarray]) -> dict[str, Any]:
+        scores = [float(self.score(one, self.labels)) for one in logits]
+        deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+        return {"scores": scores, "mean": float(np.mean(scores)), "deviation": deviation}
+
+
+def overlaps(seeds: Sequence[int], rounds: Iterable[int], ticket: Callable[[int, int], Masks]) -> list[dict[str, Any]]:
+    """For each round what the tickets of two seeds have in common, the mean over all pairs, beside chance.
+
+    Args:
+        seeds: of the searches; with one there is nothing to compare.
+        rounds: which rounds.
+        ticket: (seed, round) -> the masks; asked again rather than held, since they are large.
+    """
+    return [_overlap([ticket(seed, number) for seed in seeds], number) for number in rounds] if len(seeds) > 1 else []
+
+
+def _overlap(masks: Sequence[Masks], number: int) -> dict[str, Any]:
+    pairs = list(combinations(masks, 2))
+    whole = [overlap(one, other) for one, other in pairs]
+    kept = sum(int(mask.sum()) for mask in masks[0].values()) / sum(mask.numel() for mask in masks[0].values())
+    chance = by_chance(kept)
+    return {
+        "round": number,
+        "kept": float(np.mean([each.kept for each in whole])),
+        "removed": float(np.mean([each.removed for each in whole])),
+        "chance_kept": chance.kept,
+        "chance_removed": chance.removed,
+        "parameters": _by_parameter(pairs),
+    }
+
+
+def _by_parameter(pairs: Sequence[tuple[Masks, Masks]]) -> Mapping[str, list[float]]:
+    """Name -> overlap of the kept, and of the removed."""
+    found = [overlap_by_parameter(one, other) for one, other in pairs]
+    return {
+        name: [
+            float(np.mean([each[name].kept for each in found])),
+            float(np.mean([each[name].removed for each in found])),
+        ]
+        for name in found[0]
+    }

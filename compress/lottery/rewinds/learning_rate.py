@@ -1,0 +1,18 @@
+"""The learning rate alone goes back."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from compress.lottery.rewind import Rewind
+
+__all__ = ["LearningRate"]
+
+
+class LearningRate(Rewind):
+    """The weights stay as they are trained; only the schedule begins again.  Renda et al. 2020, arXiv 2003.02389.
+
+    Controls begin at the full model's trained weights.
+    """
+
+    goes_back: ClassVar[bool] = False

@@ -1,0 +1,115 @@
+"""A study: is the good subnetwork better than a random and a bad one of its size, when cut and when trained again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.context import Context
+from compress.core.fingerprint import base_fingerprint
+from compress.core.settings import Count
+from compress.core.sketch import Sketch, State
+from compress.core.stage import Stage
+from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.lottery.bench import Bench
+from compress.lottery.change import KeepShare
+from compress.lottery.findings import overlaps
+from compress.lottery.search import state_of, to_start
+from compress.lottery.seed_search import RESULT
+from compress.lottery.seed_subnetworks import KINDS, SeedSubnetworks
+from compress.lottery.surroundings import Seeds, about, judge_of, no_units, place_of, unfit
+from compress.prune.mask import Mask
+
+__all__ = ["CompareSubnetworks"]
+
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+
+class CompareSubnetworks(Stage):
+    """The good, a random and a bad subnetwork of heads and feed-forward networks, each cut and each trained again.
+
+    The full model is trained; then its heads and networks worth least are removed step by step, their importance
+    measured anew each time, without training. The good subnetwork is the smallest that keeps the share `keeps` of the
+    full model's metric. The random one has as many heads and networks, drawn; the bad one has those that went first.
+    Each is measured as it was cut out of the trained model, and again when it is trained alone from where the full
+    model began. A network that goes leaves the bias of its last linear, and its residual.
+
+    Repeated for each of `seeds`, and judged on *select*. The result is the good subnetwork of the first seed, trained;
+    all of them lie in the stage's directory below `tickets/`.
+
+    References:
+        Prasanna et al. 2020, arXiv 2005.00561; Michel et al. 2019, arXiv 1905.10650.
+    """
+
+    keeps: Share = Field(0.9, description="share of the full model's metric that the good one keeps when only cut")
+    heads: Share = Field(0.1, description="share of all heads that goes in each step")
+    networks: Count = Field(1, description="how many feed-forward networks go in each step")
+    batches: Count = Field(64, description="batches of train that importance is taken from, in each step")
+    seeds: Seeds = Field((0, 1, 2), description="the study is repeated for each")
+    train: TrainPlan = Field(TrainPlan(), description="how long and how fast, each time")
+
+    def plan(self) -> TrainPlan:
+        return self.train.over(DEFAULT_PLAN)
+
+    def adds(self) -> frozenset[State]:
+        return frozenset({"head_trained", "masked"})
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        return unfit(sketch, self.name) or no_units(sketch, self.name)
+
+    def guess(self, sketch: Sketch) -> Change:
+        return KeepShare(remaining=1.0)
+
+    def uncertainty(self, sketch: Sketch) -> str | None:
+        return f"how many heads and networks keep {self.keeps:.0%} of the metric, only the search says"
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        with place_of(ctx) as place:
+            bench = Bench(bundle, ctx, self.plan(), place / "bench")
+            start, studies = state_of(bundle.model), self._studies(bench, place)
+            for study in studies:
+                study.run(start)
+            ctx.note(lottery=self._found(studies, bench))
+            to_start(bundle.model, bench.kept(RESULT))
+            masks = studies[0].ticket("good").masks_named(bundle)
+        bundle.masks, bundle.fresh = {}, frozenset()
+        return self.apply(bundle, Mask.of(masks))
+
+    def _studies(self, bench: Bench, place: Path) -> list[SeedSubnetworks]:
+        bundle, ctx = bench.bundle, bench.ctx
+        tickets = ctx.left / "tickets" if ctx.left else place / "tickets"
+        model = base_fingerprint(bundle.model, bundle.family)
+        step = max(1, round(self.heads * sum(bundle.sketch().block_heads)))
+        return [
+            SeedSubnetworks(
+                bench, seed, self.keeps, step, self.networks, self.batches, tickets, model, keep=seed == self.seeds[0]
+            )
+            for seed in self.seeds
+        ]
+
+    def _found(self, studies: list[SeedSubnetworks], bench: Bench) -> dict[str, Any]:
+        """The facts of the report."""
+        judge = judge_of(bench, [study.name("full") for study in studies])
+        found: dict[str, Any] = {}
+        for kind in KINDS:
+            units, tickets = [study.units(kind) for study in studies], [study.ticket(kind) for study in studies]
+            found[kind] = {
+                "heads": [len(each.heads) for each in units],
+                "networks": [len(each.networks) for each in units],
+                "remaining": [ticket.remaining for ticket in tickets],
+            }
+            for state in ("cut", "trained"):
+                answers = [bench.answers(study.name(f"{kind}-{state}")) for study in studies]
+                found[kind][state] = judge.against_full(answers)
+        by_seed = {study.seed: study for study in studies}
+        return {
+            **about(bench, judge, self.seeds),
+            "keeps": self.keeps,
+            "weights": studies[0].ticket("good").size,
+            "subnetworks": found,
+            "overlap": overlaps(self.seeds, (1,), lambda seed, _: by_seed[seed].ticket("good").masks),
+        }

@@ -1,0 +1,140 @@
+"""Whole attention heads and feed-forward networks, as masks of the weights that they consist of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.masks import Masks
+from compress.core.matrix import matrix, rows_of
+from compress.core.training import Batch, Objective
+from compress.lottery.search import Choose, all_ones, kept_after
+from compress.prune.criteria.taylor import sum_of_sizes
+from compress.prune.gates import inputs_seen, slopes_at
+from compress.prune.matrices import block_matrices
+from compress.prune.over_rows import mean_over_rows
+
+__all__ = ["Importance", "Units", "all_units", "best", "importance", "lowest_units", "unit_masks", "units_left"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """What stays: the (block, head) pairs, and the blocks whose feed-forward network stays; both ascending."""
+
+    heads: tuple[tuple[int, int], ...]
+    networks: tuple[int, ...]
+
+    def count(self) -> int:
+        return len(self.heads) + len(self.networks)
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What each unit is worth; higher stays."""
+
+    heads: dict[tuple[int, int], float]
+    networks: dict[int, float]
+
+
+def all_units(bundle: Bundle) -> Units:
+    """Every head and every feed-forward network."""
+    sketch = bundle.sketch()
+    heads = tuple((block, head) for block, count in enumerate(sketch.block_heads) for head in range(count))
+    return Units(heads, tuple(range(len(sketch.block_neurons))))
+
+
+def unit_masks(bundle: Bundle, units: Units) -> Masks:
+    """Masks that keep these units: of a head that goes the rows of query, key and value and the columns of the output;
+    of a network that goes every matrix. What its last linear adds as a bias stays.
+    """
+    masks = all_ones(bundle)
+    family, sketch = bundle.family, bundle.sketch()
+    gone = [head for head in all_units(bundle).heads if head not in set(units.heads)]
+    for name, (linear, role, number) in _places(bundle).items():
+        view, path = matrix(linear, masks[name]), family.path(family.module_list(bundle.model)[number], role)
+        heads = [head for block, head in gone if block == number]
+        if role == "output":
+            view[:, rows_of(heads, size=sketch.head_size, of=sketch.block_heads[number])] = False
+        elif role in ("query", "key", "value"):
+            stacked, interleaved = family.stacked.get(path, 1), family.interleaved.get(path, 1)
+            rows = rows_of(
+                heads, size=sketch.head_size, of=sketch.block_heads[number], stacked=stacked, interleaved=interleaved
+            )
+            view[rows] = False
+        elif number not in units.networks:
+            view[:] = False
+    return masks
+
+
+def units_left(bundle: Bundle, masks: Masks) -> Units:
+    """The units that masks of `unit_masks` keep."""
+    size, heads, networks = bundle.sketch().head_size, [], []
+    for name, (linear, role, number) in _places(bundle).items():
+        if role == "output":
+            kept = matrix(linear, masks[name]).any(0).unflatten(0, (-1, size)).any(1)
+            heads += [(number, head) for head in kept.nonzero().flatten().tolist()]
+        elif role == "down" and bool(masks[name].any()):
+            networks.append(number)
+    return Units(tuple(heads), tuple(networks))
+
+
+def importance(bundle: Bundle, ctx: Context, *, batches: int, batch_size: int = 32) -> Importance:
+    """Mean over examples of |dL/dgate|, the gate a factor on what a head or all neurons of a network give; no dropout.
+
+    Those of heads are L2-normalised in each layer, as Michel et al. do. A unit that a mask has cut is worth nothing.
+
+    References:
+        Michel et al. 2019, arXiv 1905.10650, eq. 2; Prasanna et al. 2020, arXiv 2005.00561, section 3.
+
+    Raises:
+        InputError: there are no rows of *train*.
+    """
+
+    def totals(batch: Batch) -> list[Tensor]:
+        return _of_batch(bundle, batch, ctx.task_objective())
+
+    word, blocks = "the importance of heads and networks", len(bundle.sketch().block_heads)
+    means = mean_over_rows(bundle, ctx, totals, batches=batches, batch_size=batch_size, word=word)
+    heads = [F.normalize(mean, dim=0) for mean in means[:blocks]]
+    networks = [float(mean) for mean in means[blocks:]]
+    return Importance(
+        {(block, head): float(value) for block, values in enumerate(heads) for head, value in enumerate(values)},
+        dict(enumerate(networks)),
+    )
+
+
+def lowest_units(bundle: Bundle, ctx: Context, *, rate: float, batches: int) -> Choose:
+    """Each round the share `rate` of the heads, and of the networks, goes, those worth least; one of each stays."""
+
+    def choose(model: nn.Module, masks: Masks, number: int) -> Masks:
+        left, worth, whole = units_left(bundle, masks), importance(bundle, ctx, batches=batches), all_units(bundle)
+        heads = max(1, kept_after(len(whole.heads), rate, number))
+        networks = max(1, kept_after(len(whole.networks), rate, number))
+        return unit_masks(bundle, best(left, worth, heads=heads, networks=networks))
+
+    return choose
+
+
+def best(units: Units, worth: Importance, *, heads: int, networks: int) -> Units:
+    """So many of `units`, those that are worth most; of equals the first."""
+    by_head = sorted(units.heads, key=lambda head: -worth.heads[head])
+    by_network = sorted(units.networks, key=lambda block: -worth.networks[block])
+    return Units(tuple(sorted(by_head[:heads])), tuple(sorted(by_network[:networks])))
+
+
+def _of_batch(bundle: Bundle, batch: Batch, objective: Objective) -> list[Float[Tensor, " units"]]:
+    """Sum over the batch's rows of |dL(row)/dgate|: the heads of each block, then the network of each block."""
+    sketch, family, model = bundle.sketch(), bundle.family, bundle.model
+    linears = [*family.block_parts(model, "output"), *family.block_parts(model, "down")]
+    counts = (*sketch.block_heads, *(1 for _ in sketch.block_neurons))
+    return [sum_of_sizes(each) for each in slopes_at(bundle, inputs_seen(linears), counts, batch, objective)]
+
+
+def _places(bundle: Bundle) -> dict[str, tuple[nn.Module, str, int]]:
+    """Name of a weight -> its linear, role (of a fused one the first) and block."""
+    return {name: (found.linear, found.role, found.block) for name, found in block_matrices(bundle).items()}

@@ -1,0 +1,79 @@
+"""A search, a control and a transfer as a run of the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from compress.core.errors import InputError
+from recipes.check import check
+from recipes.engine import run
+from recipes.recipe import Recipe
+from tests.recipes.engine.tiny_run import recipe_data
+
+TRAIN = {"max_steps": 6, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
+SEARCH = {"find_ticket": {"start": "source", "rounds": 2, "rate": 0.5, "seeds": [0], "train": TRAIN}}
+CONTROL = {"apply_ticket": {"start": "source", "found_by": "find_ticket", "control": "random_mask"}}
+STAGES = [{"finetune": {"train": TRAIN}}, SEARCH, CONTROL, {"finetune": {"id": "again", "train": TRAIN}}]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("lottery")
+    data = recipe_data(root, STAGES)
+    return root, data, run(Recipe.parse(data), out=root / "runs" / "one", device="cpu")
+
+
+def row(report, id):
+    return next(row for row in report.rows if row.id == id)
+
+
+def test_the_tickets_lie_in_the_stages_directory_and_do_not_count_as_the_model(made):
+    root, _, report = made
+    assert not report.failed
+    directory = root / "runs" / "one" / row(report, "find_ticket").path
+    assert len(list((directory / "tickets").rglob("round-*.safetensors"))) == 2
+    assert not list((root / "runs" / "one" / "stages").glob(".*.partial"))
+
+
+def test_a_masked_model_is_trained_and_measured_with_its_zeros(made):
+    _, _, report = made
+    dense, ticket, control = (row(report, id).size for id in ("finetune", "find_ticket", "again"))
+    cut = [dense.nonzero_parameters - size.nonzero_parameters for size in (ticket, control)]
+    assert cut[0] == pytest.approx(cut[1], rel=0.001) and cut[0] > 0.7 * 4 * 2 * (4 * 32 * 32 + 2 * 32 * 48) / 2
+
+
+def test_the_report_has_the_search_and_the_ticket_that_was_put_on(made):
+    root, _, report = made
+    assert [point["remaining"] for point in row(report, "find_ticket").facts["lottery"]["lines"]["ticket"]] == [
+        0.5,
+        0.25,
+    ]
+    assert row(report, "apply_ticket").facts["ticket"]["remaining"] == 0.25
+    assert "Tickets of find\\_ticket" in (root / "runs" / "one" / "report.md").read_text("utf-8")
+
+
+def test_a_ticket_of_another_run_is_named_by_its_file_and_belongs_to_the_identity(made):
+    root, data, report = made
+    file = next((root / "runs" / "one" / row(report, "find_ticket").path / "tickets").rglob("round-01.safetensors"))
+    copy = root / "ticket.safetensors"
+    copy.write_bytes(file.read_bytes())
+    other = {**data, "stages": [{"apply_ticket": {"ticket": str(copy)}}, {"finetune": {"train": TRAIN}}]}
+    first = run(Recipe.parse(other), out=root / "runs" / "two", device="cpu")
+    assert not first.failed and row(first, "apply_ticket").facts["ticket"]["round"] == 1
+    copy.write_bytes(file.with_name("round-02.safetensors").read_bytes())
+    second = run(Recipe.parse(other), out=root / "runs" / "two", device="cpu")
+    assert row(second, "apply_ticket").facts["ticket"]["round"] == 2
+    assert row(second, "finetune").size.nonzero_parameters < row(first, "finetune").size.nonzero_parameters
+
+
+def test_a_check_predicts_without_training(made):
+    _, data, _ = made
+    assert [row.id for row in check(Recipe.parse(data)).rows][-3:] == ["find_ticket", "apply_ticket", "again"]
+
+
+def test_a_file_that_is_no_ticket_is_refused_before_any_work(made, tmp_path):
+    _, data, _ = made
+    (tmp_path / "none.safetensors").write_bytes(b"")
+    stages = [{"apply_ticket": {"ticket": str(tmp_path / "none.safetensors")}}]
+    with pytest.raises(InputError, match="damaged"):
+        check(Recipe.parse({**data, "stages": stages}))
