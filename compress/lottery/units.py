@@ -42,7 +42,7 @@ class Importance:
 
 
 def all_units(bundle: Bundle) -> Units:
-    """Every head and every feed-forward network."""
+    """Every head and every feed-forward network of the blocks; of two stacks, the encoder's."""
     sketch = bundle.sketch()
     heads = tuple((block, head) for block, count in enumerate(sketch.block_heads) for head in range(count))
     return Units(heads, tuple(range(len(sketch.block_neurons))))

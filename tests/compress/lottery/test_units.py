@@ -22,8 +22,9 @@ def test_masked_units_give_nothing_in_every_family(model_type):
     bundle = tiny_bundle(model_type)
     whole = all_units(bundle)
     left = Units(tuple(head for head in whole.heads if head[1] != 1), whole.networks[1:])
-    inputs, counts = tiny_inputs(bundle), bundle.sketch().neurons
-    heads = [[0, 2, 3]] * len(bundle.sketch().heads)
+    inputs, sketch = tiny_inputs(bundle), bundle.sketch()
+    counts, blocks = sketch.neurons, len(sketch.block_heads)
+    heads = [[0, 2, 3] if number < blocks else list(range(count)) for number, count in enumerate(sketch.heads)]
     neurons = [[] if block == 0 else list(range(count)) for block, count in enumerate(counts)]
     with torch.no_grad(), masked(bundle, Heads(), heads), masked(bundle, Neurons(), neurons):
         expected = bundle.model(**inputs).logits
