@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
 from compress.core.masks import Masks
-from compress.prune.keep import kept_mask
 from compress.prune.matrices import block_matrices
+from compress.prune.selection import kept_together
 
 __all__ = [
     "Choose",
@@ -93,7 +93,7 @@ def keep_largest(weights: Mapping[str, Tensor], masks: Masks, count: int) -> Mas
         raise InputError(f"{count} weights cannot stay where {left} are left", given=count)
     # What is removed already lies below every magnitude.
     flat = [_magnitudes(weights[name], mask) for name, mask in masks.items()]
-    parts = kept_mask(torch.cat(flat), count).split([len(part) for part in flat])
+    parts = kept_together(flat, count)
     return {name: part.reshape(mask.shape).to(mask.device) for part, (name, mask) in zip(parts, masks.items())}
 
 

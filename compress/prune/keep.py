@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from compress.core.errors import InputError, StageFailed
 from compress.core.masks import Masks
-from compress.prune.selection import kept_count
+from compress.prune.selection import kept_count, kept_mask, kept_together
 
-__all__ = ["Allocation", "keep_highest", "kept_mask"]
+__all__ = ["Allocation", "keep_highest"]
 
 Allocation = Literal["uniform", "per_type", "global"]
 
@@ -45,17 +45,6 @@ def keep_highest(
     return {name: mask for group in groups for name, mask in _of_group(group, sparsity, within or {}, floor).items()}
 
 
-def kept_mask(scores: Float[Tensor, " n"], count: int) -> Bool[Tensor, " n"]:
-    """True for the `count` highest scores, exactly; of equals the first."""
-    if count <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    threshold = scores.kthvalue(len(scores) - count + 1).values
-    mask = scores > threshold
-    equal = (scores == threshold).nonzero()[: count - int(mask.sum()), 0]
-    mask[equal] = True
-    return mask
-
-
 def _groups(scores: Mapping[str, Tensor], allocation: Allocation, types: Mapping[str, str]) -> list[dict[str, Tensor]]:
     groups: dict[str, dict[str, Tensor]] = {}
     for name, score in scores.items():
@@ -68,17 +57,17 @@ def _groups(scores: Mapping[str, Tensor], allocation: Allocation, types: Mapping
 
 def _of_group(scores: Mapping[str, Tensor], sparsity: float, within: Mapping[str, Tensor], floor: float) -> Masks:
     flat = [_flat(score, within.get(name), floor) for name, score in scores.items()]
-    together = torch.cat(flat)
-    count, least = kept_count(len(together), sparsity), int((together == torch.inf).sum())
+    size, least = sum(map(len, flat)), sum(int((each == torch.inf).sum()) for each in flat)
+    count = kept_count(size, sparsity)
     if count < least:
         raise InputError(
-            f"sparsity {sparsity} leaves {count} of {len(together)} weights, and {least} must stay so that no matrix "
+            f"sparsity {sparsity} leaves {count} of {size} weights, and {least} must stay so that no matrix "
             "is left empty",
             advice="choose a smaller sparsity",
         )
-    if count > int((together > -torch.inf).sum()):
+    if count > sum(int((each > -torch.inf).sum()) for each in flat):
         raise InputError(f"more weights are cut already than sparsity {sparsity} asks for", given=sparsity)
-    kept = kept_mask(together, count).split([len(score) for score in flat])
+    kept = kept_together(flat, count)
     return {name: mask.reshape(score.shape) for mask, (name, score) in zip(kept, scores.items(), strict=True)}
 
 

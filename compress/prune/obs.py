@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from compress.core.errors import StageFailed
-from compress.prune.keep import kept_mask
-from compress.prune.selection import kept_count
+from compress.prune.selection import kept_count, kept_mask
 
 __all__ = ["Solver", "inverse_factor"]
 

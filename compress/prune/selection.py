@@ -1,4 +1,4 @@
-"""From scores to the units that stay."""
+"""From scores to what stays: counts, and who competes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from math import floor
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["best_of_all", "best_of_each", "best_of_kinds", "kept_count", "spread", "spread_over_kinds", "together"]
+__all__ = [
+    "best_of_all",
+    "best_of_each",
+    "best_of_kinds",
+    "kept_count",
+    "kept_mask",
+    "kept_together",
+    "spread",
+    "spread_over_kinds",
+    "together",
+]
 
 Kept = tuple[tuple[int, ...], ...]
 
@@ -28,22 +38,31 @@ def kept_count(units: int, sparsity: float) -> int:
     return floor(units * (1 - Fraction(str(sparsity))) + Fraction(1, 2))
 
 
+def kept_mask(scores: Float[Tensor, " n"], count: int) -> Bool[Tensor, " n"]:
+    """True for the `count` highest scores, exactly; of equals the first."""
+    if count <= 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = scores.kthvalue(len(scores) - count + 1).values
+    mask = scores > threshold
+    equal = (scores == threshold).nonzero()[: count - int(mask.sum()), 0]
+    mask[equal] = True
+    return mask
+
+
+def kept_together(scores: Sequence[Float[Tensor, " _"]], count: int) -> list[Bool[Tensor, " _"]]:
+    """`kept_mask` of all of these scores in one row, cut to their lengths again."""
+    return list(kept_mask(torch.cat(list(scores)), count).split(list(map(len, scores))))
+
+
 def best_of_each(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
     """In each block the same share of its units stays, those with the highest scores; of equals the first."""
-    return tuple(_best(score, kept_count(len(score), sparsity)) for score in scores)
+    return tuple(_places(kept_mask(score, kept_count(len(score), sparsity))) for score in scores)
 
 
 def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
     """Of all blocks' units together the best stay, and the best one of each block whatever its score."""
-    total = kept_count(sum(map(len, scores)), sparsity)
-    flat = torch.cat([score.double() for score in scores])
-    starts = [sum(map(len, scores[:block])) for block in range(len(scores))]
-    for start, score in zip(starts, scores):
-        flat[start + _best(score, 1)[0]] = torch.inf
-    chosen = set(_best(flat, total))
-    return tuple(
-        tuple(unit for unit in range(len(score)) if start + unit in chosen) for start, score in zip(starts, scores)
-    )
+    own = [score.double().masked_fill(kept_mask(score, 1), torch.inf) for score in scores]
+    return tuple(map(_places, kept_together(own, kept_count(sum(map(len, scores)), sparsity))))
 
 
 def best_of_kinds(scores: Sequence[Float[Tensor, " units"]], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
@@ -71,9 +90,8 @@ def _by_kind(groups: Sequence[Any], kinds: Sequence[Hashable], choose: Callable[
     return tuple(kept[number] for number in range(len(groups)))
 
 
-def _best(score: Float[Tensor, " units"], count: int) -> tuple[int, ...]:
-    order = torch.sort(score, descending=True, stable=True).indices[:count]
-    return tuple(sorted(order.tolist()))
+def _places(mask: Bool[Tensor, " units"]) -> tuple[int, ...]:
+    return tuple(mask.nonzero().flatten().tolist())
 
 
 def together(scores: Sequence[Float[Tensor, " units"]], ties: Sequence[int]) -> list[Float[Tensor, " units"]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
-from compress.core.errors import InputError
+from compress.core.errors import InputError, StageFailed
 from compress.core.settings import Fraction
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
@@ -31,6 +31,7 @@ __all__ = ["MakePermanent", "Prune"]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 SAME = 1e-4
 """Shares nearer than this are the same."""
+MASKED_BYTES = "no matter of the parameters, but of the bytes: some have lost more weights than others to the masks"
 UNFIT: tuple[tuple[State, str], ...] = (
     ("quantized", "its weights are quantized; prune before 'quantize'"),
     ("fake_quantized", "it holds fake quantisation; prune before it"),
@@ -129,14 +130,17 @@ class Prune(Stage):
         return self.pattern.change(tuple(tuple(range(kept_count(n, self.sparsity))) for n in counts), counts)
 
     def uncertainty(self, sketch: Sketch) -> str | None:
-        if isinstance(self.pattern, WeightPattern) or not self._competing(sketch):
+        if isinstance(self.pattern, WeightPattern):
             return None
+        masked = "masked" in sketch.states
+        if not self._competing(sketch):
+            return f"which {self.pattern.part} stay is {MASKED_BYTES}" if masked else None
         stay = [
             f"{total} {self.pattern.part} stay in all{where}, between 1 and {min(max(counts), total - len(counts) + 1)}"
             " in a layer"
             for where, counts, total in self._totals(sketch)
         ]
-        return f"{'; '.join(stay)}; the size does not depend on which"
+        return f"{'; '.join(stay)}; {f'which is {MASKED_BYTES}' if masked else 'the size does not depend on which'}"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         if isinstance(self.pattern, WeightPattern):
@@ -144,6 +148,8 @@ class Prune(Stage):
         sketch = bundle.sketch()
         scores = self.criterion.score(bundle, self.pattern, ctx)
         ctx.note(importance={self.pattern.part: [_rounded(score) for score in scores]})
+        if not all(bool(torch.isfinite(score).all()) for score in scores):
+            raise StageFailed(f"a score of the {self.pattern.part} is not finite", given=self.criterion.name)
         scores = together(scores, self.pattern.ties(sketch))
         for score, units in zip(scores, self.pattern.fixed(sketch)):
             score[list(units)] = torch.inf

@@ -6,7 +6,7 @@ import torch
 
 from compress.core.masks import Masks
 from compress.lottery.control import Control
-from compress.prune.keep import kept_mask
+from compress.prune.selection import kept_mask
 
 __all__ = ["RandomMask"]
 

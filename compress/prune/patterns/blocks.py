@@ -14,8 +14,8 @@ from compress.core.errors import InputError
 from compress.core.masks import Masks
 from compress.core.settings import Count
 from compress.core.sketch import Sketch
-from compress.prune.keep import keep_highest, kept_mask
-from compress.prune.selection import kept_count
+from compress.prune.keep import keep_highest
+from compress.prune.selection import kept_count, kept_mask
 from compress.prune.weight_pattern import Scores, WeightPattern, input_sizes, output_sizes
 
 __all__ = ["Blocks", "block_means", "spread_out"]

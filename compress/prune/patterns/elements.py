@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from compress.prune.keep import kept_mask
-from compress.prune.selection import kept_count
+from compress.prune.selection import kept_count, kept_mask
 from compress.prune.weight_pattern import WeightPattern
 
 __all__ = ["Elements"]

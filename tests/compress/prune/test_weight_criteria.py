@@ -12,14 +12,13 @@ from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.sparsegpt import SparseGPT
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.criteria.wanda import Wanda, wanda_scores
-from compress.prune.keep import kept_mask
 from compress.prune.matrices import block_matrices
 from compress.prune.obs import Solver, inverse_factor
 from compress.prune.passing import solved_in_passing
 from compress.prune.patterns.blocks import Blocks
 from compress.prune.patterns.elements import Elements
 from compress.prune.patterns.n_m import NM
-from compress.prune.selection import kept_count
+from compress.prune.selection import kept_count, kept_mask
 from compress.prune.stage import Prune
 from tests.compress.distill.stub import ROWS, StubTask, encode, stub_context, trained
 from tests.tiny import FAMILIES, IMAGE_FAMILIES

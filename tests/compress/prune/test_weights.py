@@ -206,7 +206,7 @@ def test_only_what_needs_a_trained_head_asks_for_one():
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "deberta", "modernbert", "t5", "bart", "mpnet", "vit"])
-def test_a_later_cut_cuts_the_masks_too(name):
+def test_a_later_cut_cuts_the_masks_too(name, tmp_path):
     bundle = prune(sparsity=0.7).run(trained(name), Context())
     meta = bundle.copy()
     meta.model.to("meta")
@@ -219,6 +219,15 @@ def test_a_later_cut_cuts_the_masks_too(name):
         assert bundle.masks.keys() == block_matrices(bundle).keys() and zeros_hold(bundle)
         for path, parameter in masked_parameters(bundle.model, bundle.masks):
             assert torch.equal(bundle.masks[path], parameter != 0) and torch.equal(meta.masks[path], bundle.masks[path])
+    loaded = load(save(bundle, tmp_path))
+    assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch() == bundle.sketch()
+
+
+def test_a_cut_of_a_masked_model_says_that_its_bytes_are_a_guess():
+    bundle, uniform, whole = trained(), prune(Neurons()), prune(Neurons(), allocation="global")
+    assert uniform.uncertainty(bundle.sketch()) is None and "bytes" not in whole.uncertainty(bundle.sketch())
+    masked = prune(sparsity=0.7).run(bundle, Context()).sketch()
+    assert all("but of the bytes" in stage.uncertainty(masked) for stage in (uniform, whole))
 
 
 def test_fewer_layers_keep_their_masks():
