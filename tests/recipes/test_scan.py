@@ -82,6 +82,8 @@ def test_the_command_writes_a_scan_and_goes_on_where_it_was(tmp_path):
         (["--criterion", "tailor"], "did you mean 'taylor'"),
         (["--pattern", "heads", "--sparsities", "0.9"], "leaves none of the 4 heads of a layer"),
         (["--pattern", "heads", "--criterion", "similarity"], "heads have none of their own"),
+        (["--pattern", "elements"], "switches whole units off"),
+        (["--pattern", "heads", "--criterion", "wanda"], "scores single weights, not heads"),
     ],
 )
 def test_mistakes_are_named(tmp_path, options, message):
