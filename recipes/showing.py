@@ -51,7 +51,7 @@ def show_entry(entry: Entry, console: Console) -> None:
 
 def example(member: type[Choice]) -> Any:
     """The shortest form of `member` in a recipe, with a value for each setting that has no default."""
-    needed = {name: _value(member.model_fields[name].annotation) for name in member.required()}
+    needed = {name: _value(member.model_fields[name].annotation) for name in (*member.required(), *member.shown)}
     return {member.name: needed} if needed else member.name
 
 

@@ -42,6 +42,8 @@ class Choice(Settings):
     """The package that holds the members, one file each."""
     name: ClassVar[str] = ""
     """The member's name in a recipe; the class's name in snake_case unless given."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Settings that an example needs beside those without a default, where one of several must be given."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

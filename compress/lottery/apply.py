@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,8 @@ class ApplyTicket(Stage):
     References:
         Chen et al. 2020, arXiv 2007.12223, section 5.
     """
+
+    shown: ClassVar[tuple[str, ...]] = ("ticket",)
 
     ticket: str | None = Field(None, description="the file of a ticket; relative to the recipe")
     found_by: Name | None = Field(None, description="id of the find_ticket stage of this recipe that found it")
