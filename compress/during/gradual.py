@@ -47,7 +47,9 @@ class Gradual(During):
     from_: Fraction = Field(0.0, alias="from", description="share at the start")
     schedule: Schedule = Field(Cubic(), description="how fast the share grows")
     start: Fraction = Field(0.1, description="share of the training's steps before the first cut")
-    end: Annotated[float, Field(gt=0, le=1)] = Field(0.7, description="share of the steps when the last share is reached")
+    end: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.7, description="share of the steps when the last share is reached"
+    )
     every: Count = Field(10, description="steps from one cut to the next")
     pattern: Pattern = Field(Elements(), description="elements, blocks or n_m")
     criterion: Criterion = Field(Magnitude(), description="what a weight is worth: magnitude, movement or random")
@@ -120,7 +122,9 @@ class Gradual(During):
     def _unfit_pattern(self) -> str | None:
         """Why these units cannot be masked little by little, or None."""
         if not isinstance(self.pattern, WeightPattern):
-            return f"{self.pattern.name} are cut out for good, by the stage `prune`; inside a training weights are masked"
+            return (
+                f"{self.pattern.name} are cut out for good, by the stage `prune`; inside a training weights are masked"
+            )
         own = self.pattern.own_sparsity()
         if own is not None and abs(own - self.to) > SAME:
             return f"the pattern itself cuts {own:g} of the weights; leave 'to' out"
