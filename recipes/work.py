@@ -162,7 +162,7 @@ def carry_out(
             outcome.tuned = None  # it stands on the tuned model, and is no delta itself
         about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
         made = outcome.changes[count:]
-        about["cut"] = stage.cut(before, Several(steps=made)) if made else {}
+        about["cut"] = stage.cut(before, made[0] if len(made) == 1 else Several(steps=made)) if made else {}
     folder.finish(result, about)
     return Done(folder, about, reused=False)
 

@@ -226,7 +226,7 @@ def test_what_cannot_work_is_found_in_the_recipe(settings, message):
 
 def test_movement_outside_a_training_says_where_it_belongs():
     for pattern in ("elements", "heads"):
-        with pytest.raises(ValidationError, match="during: {gradual: "):
+        with pytest.raises(ValidationError, match=r"during: \{gradual: "):
             Prune.model_validate({"pattern": pattern, "sparsity": 0.5, "criterion": "movement"})
 
 
