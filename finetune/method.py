@@ -28,6 +28,11 @@ class Method(Choice):
     whole: ClassVar[bool] = False
     """Whether every weight may move, so that the result is saved whole and not as a delta on its base."""
 
+    @property
+    def freezes(self) -> bool:
+        """Whether some of what it trains stands still for a part of the training."""
+        return False
+
     def plan(self) -> TrainPlan:
         """The complete plan for a recipe that gives none; `default_plan` unless the settings matter."""
         return self.default_plan

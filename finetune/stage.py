@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compress.core.bundle import Bundle, Tuned
 from compress.core.change import Change, Nothing, Several
 from compress.core.context import Context
+from compress.core.during import During, going_on
 from compress.core.settings import Positive
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
@@ -40,6 +41,14 @@ class Finetune(Stage):
     learning_rates: tuple[Positive, ...] = Field(
         (), description="rates to try; the one that is best on select is kept, the first of equals"
     )
+    during: During | None = Field(None, description="what goes on inside the training: `{gradual: {to: 0.9}}`")
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Finetune:
+        why = self._unfit_during(self.during) if self.during else None
+        if why:
+            raise ValueError(why)
+        return self
 
     @property
     def draws_random_numbers(self) -> Literal[True]:
@@ -66,22 +75,22 @@ class Finetune(Stage):
                 "leave out `base`, or take another method"
             )
         unfit = None if self.base == "fp32" else self._storage().refuses(sketch)
-        return unfit or self.method.refuses(self._stored(sketch))
+        of_during = self.during.refuses(sketch) if self.during else None
+        return unfit or of_during or self.method.refuses(self._stored(sketch))
 
     def adds(self) -> frozenset[State]:
         stored: frozenset[State] = frozenset({"quantized"}) if self.base != "fp32" else frozenset()
         return frozenset[State]({"head_trained"}) | self.method.adds() | stored
 
     def guess(self, sketch: Sketch) -> Change:
-        change = self.method.change(self._stored(sketch))
-        if self.base == "fp32":
-            return change
-        return self._storage() if isinstance(change, Nothing) else Several(steps=(self._storage(), change))
+        change = self._structure(sketch)
+        return Several(steps=(change, self.during.guess())) if self.during else change
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
-        return self.guess(bundle.sketch())
+        return self._structure(bundle.sketch())
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        ctx = going_on(ctx, self.during)
         fingerprint = "" if self.method.whole else base_fingerprint(bundle.model, bundle.family)
         base_changes = len(bundle.changes)
         bundle = self._prepared(bundle, ctx)
@@ -97,6 +106,20 @@ class Finetune(Stage):
         bundle.tuned = None if self.method.whole else Tuned(self.method.name, kept, base_changes, fingerprint)
         ctx.note(**facts(result), delta_bytes=delta_bytes(bundle.model, kept), select=ctx.evaluate(bundle))
         return bundle
+
+    def _structure(self, sketch: Sketch) -> Change:
+        """What is changed before the training."""
+        change = self.method.change(self._stored(sketch))
+        if self.base == "fp32":
+            return change
+        return self._storage() if isinstance(change, Nothing) else Several(steps=(self._storage(), change))
+
+    def _unfit_during(self, during: During) -> str | None:
+        if not self.method.whole:
+            return f"{during.name} works on all weights, and {self.method.name} trains few; take `method: full`"
+        if self.method.freezes:
+            return f"{during.name} works on all weights at once; leave out `unfreezing`"
+        return during.unfit(self.plan())
 
     def _storage(self) -> StoreLinears:
         return StoreLinears.model_validate({"storage": self.base})

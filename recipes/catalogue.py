@@ -16,7 +16,7 @@ from recipes.loading import book
 
 __all__ = ["FAMILIES", "RECIPES", "Entry", "entries", "find_entries", "import_stages", "kinds", "sets"]
 
-_IRREGULAR = {"criterion": "criteria"}
+_IRREGULAR = {"criterion": "criteria", "during": "during"}
 FAMILIES, RECIPES = "families", "recipes"
 
 
@@ -46,7 +46,7 @@ def import_stages() -> None:
 def sets() -> dict[str, type[Choice]]:
     """Kind (`criteria`) -> set of choices, sorted by kind."""
     import_stages()
-    for module in ("finetune.tasks.task", "finetune.tasks.source", "recipes.measure.probe"):
+    for module in ("compress.prune.schedule", "finetune.tasks.task", "finetune.tasks.source", "recipes.measure.probe"):
         importlib.import_module(module)
     return dict(sorted((_plural(found), found) for found in Choice.__subclasses__()))
 

@@ -94,7 +94,9 @@ def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], d
         total += sum(p.numel() * p.element_size() for name, p in model.named_parameters() if name in names)
     # Each mask is there as booleans and, on a CPU, as the numbers that it multiplies a trained weight by.
     of_one = {name: 5 if device.type == "cpu" and name in names else 1 for name in step.bundle.masks}
-    return total + sum(of_one[name] * mask.numel() for name, mask in step.bundle.masks.items())
+    during = getattr(stage, "during", None)
+    more = during.bytes_per_weight() if during else 0
+    return total + sum((of_one[name] + more) * mask.numel() for name, mask in step.bundle.masks.items())
 
 
 def _is_taught(stage: Stage) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.core.artifact import Artifact
 from compress.core.bundle import Bundle
+from compress.core.change import Several
 from compress.core.stage import Stage
 from finetune.delta.record import is_delta
 from finetune.delta.saving import move_base
@@ -162,7 +163,8 @@ def carry_out(
         if outcome.tuned is tuned:
             outcome.tuned = None  # it stands on the tuned model, and is no delta itself
         about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
-        about["cut"] = stage.cut(before, outcome.changes[-1]) if len(outcome.changes) > count else {}
+        made = outcome.changes[count:]
+        about["cut"] = stage.cut(before, made[0] if len(made) == 1 else Several(steps=made)) if made else {}
     # Copied, since what an interruption spares must still be there when the stage is run again.
     shutil.copytree(partial / "left", result, dirs_exist_ok=True)
     folder.finish(result, about)

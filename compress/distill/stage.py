@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compress.core.bundle import Bundle
-from compress.core.change import Change
+from compress.core.change import Change, Several
 from compress.core.context import Context
+from compress.core.during import During, going_on
 from compress.core.errors import InputError
 from compress.core.kept_layers import KeepLayers
 from compress.core.settings import Count, Name, Settings
@@ -54,6 +55,14 @@ class Distill(Stage):
     student: Student = Field(Student(), description="what the student is made of")
     losses: tuple[Loss, ...] = Field((SoftTargets(), HiddenStates()), min_length=1, description="terms of the sum")
     train: TrainPlan = Field(TrainPlan(), description="how long and how fast")
+    during: During | None = Field(None, description="what goes on inside the training: `{gradual: {to: 0.9}}`")
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Distill:
+        why = self.during.unfit(self.plan()) if self.during else None
+        if why:
+            raise ValueError(why)
+        return self
 
     @property
     def draws_random_numbers(self) -> bool:
@@ -83,15 +92,17 @@ class Distill(Stage):
             return str(error)
         if sketch.family.needs_first_layer and kept[0] != 0:
             return f"the first layer of this family must stay: {sketch.family.needs_first_layer}"
-        return None
+        return self.during.refuses(sketch) if self.during else None
 
-    def guess(self, sketch: Sketch) -> KeepLayers:
-        return KeepLayers(kept=kept_layers(self.student.layers, sketch.layers), of=sketch.layers)
+    def guess(self, sketch: Sketch) -> Change:
+        layers = self._layers(sketch)
+        return Several(steps=(layers, self.during.guess())) if self.during else layers
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
-        return self.guess(bundle.sketch())
+        return self._layers(bundle.sketch())
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        ctx = going_on(ctx, self.during)
         needed = any(loss.needs_teacher for loss in self.losses)
         teacher = self._teacher(bundle, ctx) if needed else None
         student = self.apply(bundle, self.decide(bundle, ctx))
@@ -101,6 +112,9 @@ class Distill(Stage):
         facts = train(student, objective, ctx, plan, name="distill")
         ctx.note(**({"teacher": self.teacher or "the model that came in"} if needed else {}), **facts)
         return student
+
+    def _layers(self, sketch: Sketch) -> KeepLayers:
+        return KeepLayers(kept=kept_layers(self.student.layers, sketch.layers), of=sketch.layers)
 
     def _teacher(self, bundle: Bundle, ctx: Context) -> Bundle:
         if self.teacher is None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.choice import Choice
 from compress.core.context import Context
+from compress.prune.gradual import Narrowing, Way
 from compress.prune.mask import Mask
 from compress.prune.matrices import Matrix, block_matrices
 from compress.prune.pattern import Pattern
@@ -19,7 +21,9 @@ from compress.prune.weight_pattern import WeightPattern
 if TYPE_CHECKING:
     from compress.prune.weights import WeightPlan
 
-__all__ = ["Criterion"]
+__all__ = ["Criterion", "Share"]
+
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
 class Criterion(Choice):
@@ -53,3 +57,17 @@ class Criterion(Choice):
         if isinstance(pattern, WeightPattern):
             return None if self.weights else f"{self.name} does not score single weights ({pattern.name})"
         return None if self.units else f"{self.name} scores single weights, not {pattern.name}"
+
+    def unfit_in_training(self, pattern: Pattern) -> str | None:
+        """Why it cannot choose again and again while a model is trained, or None."""
+        if self.needs_data:
+            return f"{self.name} reads data for its scores; in a training take magnitude, movement or random"
+        return self.unfit(pattern, "uniform")
+
+    def bytes_per_weight(self) -> int:
+        """What it holds for each weight while a model is trained."""
+        return 0
+
+    def narrowing(self, bundle: Bundle, way: Way, ctx: Context) -> Narrowing:
+        """What cuts more and more weights of the bundle by these scores, inside a training."""
+        return Narrowing(bundle, way, self, ctx)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from compress.core.bundle import Bundle
@@ -13,32 +13,25 @@ from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.errors import InputError, StageFailed
 from compress.core.settings import Fraction
-from compress.core.sketch import Sketch, State
+from compress.core.sketch import Sketch
 from compress.core.stage import Stage
 from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
 from compress.prune.criteria.taylor import Taylor
-from compress.prune.criterion import Criterion
+from compress.prune.criterion import Criterion, Share
 from compress.prune.keep import Allocation
 from compress.prune.pattern import Pattern
 from compress.prune.permanent import MakePermanent
 from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds, together
-from compress.prune.weight_pattern import WeightPattern
+from compress.prune.unfit import unfit
+from compress.prune.weight_pattern import WeightPattern, own_sparsity
 from compress.prune.weights import WeightPlan
 
 __all__ = ["MakePermanent", "Prune"]
 
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 SAME = 1e-4
 """Shares nearer than this are the same."""
 MASKED_BYTES = "no matter of the parameters, but of the bytes: some have lost more weights than others to the masks"
-UNFIT: tuple[tuple[State, str], ...] = (
-    ("quantized", "its weights are quantized; prune before 'quantize'"),
-    ("fake_quantized", "it holds fake quantisation; prune before it"),
-    ("adapted", "it holds adapters; merge them first"),
-    ("shared", "its blocks share weights; prune before 'share'"),
-    ("factorized", "its linears are factorized; prune before 'factorize'"),
-)
 
 
 class Prune(Stage):
@@ -68,7 +61,7 @@ class Prune(Stage):
     def _own_sparsity(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "pattern" not in value:
             return value
-        own = _own_sparsity(value["pattern"])
+        own = own_sparsity(value["pattern"])
         return value if own is None or "sparsity" in value else {**value, "sparsity": own}
 
     @model_validator(mode="after")
@@ -76,7 +69,7 @@ class Prune(Stage):
         why = self.criterion.unfit(self.pattern, self.allocation)
         if why:
             raise ValueError(why)
-        own = _own_sparsity(self.pattern)
+        own = own_sparsity(self.pattern)
         if own is not None and abs(own - self.sparsity) > SAME:
             raise ValueError(f"the pattern itself cuts {own:g} of the weights; leave 'sparsity' out")
         if self.floor > 1 - self.sparsity:
@@ -95,9 +88,9 @@ class Prune(Stage):
         return self.recover.plan() if self.recover else None
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"prune cannot cut this model: {unfit[0]}"
+        why = unfit(sketch)
+        if why:
+            return f"prune cannot cut this model: {why}"
         if isinstance(self.pattern, WeightPattern):
             return self._untrained(sketch) or self.pattern.refuses(sketch)
         try:
@@ -205,20 +198,6 @@ class Prune(Stage):
             what = self.pattern.units or part
             return f"{share} leaves none of the {min(counts)} {what} {self.pattern.of}; choose a smaller one"
         return None
-
-
-def _own_sparsity(pattern: Any) -> float | None:
-    """The share that a pattern of weights cuts by itself, from its value or its form in a recipe."""
-    if isinstance(pattern, Pattern):
-        return pattern.own_sparsity() if isinstance(pattern, WeightPattern) else None
-    name = next(iter(pattern), None) if isinstance(pattern, dict) and len(pattern) == 1 else pattern
-    member = Pattern.members().get(name) if isinstance(name, str) else None
-    if member is None or not issubclass(member, WeightPattern):
-        return None
-    try:
-        return _own_sparsity(Pattern.parse(pattern))
-    except ValidationError:
-        return None  # the field itself says what is wrong with it
 
 
 def _rounded(score: Tensor) -> list[Any]:

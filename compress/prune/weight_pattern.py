@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from jaxtyping import Bool, Float
+from pydantic import ValidationError
 from torch import Tensor
 
 from compress.core.masks import Masks
@@ -12,7 +14,7 @@ from compress.core.sketch import Sketch
 from compress.prune.keep import Allocation, keep_highest
 from compress.prune.pattern import Pattern
 
-__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes"]
+__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes", "own_sparsity"]
 
 Scores = Mapping[str, Float[Tensor, "out in"]]
 
@@ -30,6 +32,18 @@ class WeightPattern(Pattern):
     def unit(self) -> int:
         """How many weights stay or go together."""
         return 1
+
+    def towards(self, sparsity: float) -> WeightPattern | None:
+        """The pattern that cuts so much on the way to this one; None where that is nothing."""
+        return self if sparsity > 0 else None
+
+    def left(self, mask: Bool[Tensor, "out in"]) -> int:
+        """How many units a mask leaves, whole or in part."""
+        return int(mask.sum())
+
+    def by_unit(self, scores: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
+        """Each weight's score, as that of what it stays or goes together with."""
+        return scores
 
     def refuses(self, sketch: Sketch) -> str | None:
         """Why it does not fit the matrices of such a model, or None."""
@@ -61,3 +75,17 @@ def input_sizes(sketch: Sketch) -> set[int]:
 def output_sizes(sketch: Sketch) -> set[int]:
     """Widths of what leaves them; fused ones are multiples of these."""
     return input_sizes(sketch)
+
+
+def own_sparsity(pattern: Any) -> float | None:
+    """The share that a pattern of weights cuts by itself, from its value or its form in a recipe."""
+    if isinstance(pattern, Pattern):
+        return pattern.own_sparsity() if isinstance(pattern, WeightPattern) else None
+    name = next(iter(pattern), None) if isinstance(pattern, dict) and len(pattern) == 1 else pattern
+    member = Pattern.members().get(name) if isinstance(name, str) else None
+    if member is None or not issubclass(member, WeightPattern):
+        return None
+    try:
+        return own_sparsity(Pattern.parse(pattern))
+    except ValidationError:
+        return None  # the field itself says what is wrong with it

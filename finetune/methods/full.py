@@ -36,6 +36,10 @@ class Full(Method):
     unfreezing: Count | None = Field(None, description="groups that join at each epoch, top first; ULMFiT: 1")
     layer_decay: Decay | None = Field(None, description="factor of the learning rate from one layer to the next below")
 
+    @property
+    def freezes(self) -> bool:
+        return self.unfreezing is not None
+
     def plan(self) -> TrainPlan:
         return UNFREEZING_PLAN.over(self.default_plan) if self.unfreezing else self.default_plan
 

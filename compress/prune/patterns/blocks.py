@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from pydantic import Field
 from torch import Tensor
 
@@ -55,6 +55,12 @@ class Blocks(WeightPattern):
         count = kept_count(small.shape[1], sparsity)
         return spread_out(torch.stack([kept_mask(row, count) for row in small]), self.rows, self.columns)
 
+    def left(self, mask: Bool[Tensor, "out in"]) -> int:
+        return int(self._alive(mask).sum())
+
+    def by_unit(self, scores: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
+        return spread_out(block_means(scores, self.rows, self.columns), self.rows, self.columns)
+
     def _alive(self, mask: Tensor) -> Tensor:
         return block_means(mask.float(), self.rows, self.columns) > 0
 
@@ -70,6 +76,6 @@ def block_means(scores: Float[Tensor, "out in"], rows: int, columns: int) -> Flo
     return scores.float().unflatten(1, (-1, columns)).unflatten(0, (-1, rows)).mean((1, 3))
 
 
-def spread_out(mask: Bool[Tensor, "down across"], rows: int, columns: int) -> Bool[Tensor, "out in"]:
-    """The mask of the weights, from one of their blocks."""
+def spread_out(mask: Shaped[Tensor, "down across"], rows: int, columns: int) -> Shaped[Tensor, "out in"]:
+    """The mask (or scores) of the weights, from one of their blocks."""
     return mask.repeat_interleave(rows, 0).repeat_interleave(columns, 1)

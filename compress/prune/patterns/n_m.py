@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, ClassVar
 
 import torch
@@ -39,6 +40,11 @@ class NM(WeightPattern):
 
     def own_sparsity(self) -> float:
         return round(1 - self.n / self.m, 6)
+
+    def towards(self, sparsity: float) -> NM | None:
+        """As many of m as the sparsity leaves, to the next whole number, and n at least."""
+        n = max(self.n, ceil(round(self.m * (1 - sparsity), 6)))
+        return NM(n=n, m=self.m) if n < self.m else None
 
     def refuses(self, sketch: Sketch) -> str | None:
         odd = sorted(size for size in input_sizes(sketch) if size % self.m)

@@ -1,0 +1,64 @@
+"""What goes on inside a training, beside what it minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change, Nothing
+from compress.core.choice import Choice
+from compress.core.context import Context
+from compress.core.sketch import Sketch
+from compress.core.training import FitResult, Hook, TrainPlan
+
+__all__ = ["During", "DuringHook", "going_on"]
+
+
+class DuringHook(Hook):
+    """A hook that leaves something in the bundle when the training is over."""
+
+    def finish(self) -> dict[str, Any]:
+        """Put what became of the bundle into it, in place; what the report says of it."""
+        raise NotImplementedError
+
+
+class During(Choice):
+    """What a training does to a model besides moving its weights: a stage that trains takes it as `during:`."""
+
+    home: ClassVar[str] = "compress.during"
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        """Why it cannot go on while such a model is trained, or None."""
+        return None
+
+    def unfit(self, plan: TrainPlan) -> str | None:
+        """Why it cannot go on in a training by such a plan, or None."""
+        return None
+
+    def guess(self) -> Change:
+        """A change of the same size as it will make, without data."""
+        return Nothing()
+
+    def bytes_per_weight(self) -> int:
+        """What it holds for each weight that is masked in the end, besides the mask, while the model is trained."""
+        return 0
+
+    def hook(self, bundle: Bundle, ctx: Context) -> DuringHook:
+        """What acts inside one fit of `bundle`."""
+        raise NotImplementedError
+
+
+def going_on(ctx: Context, during: During | None) -> Context:
+    """The context in whose fits `during` goes on; the same context where it is None."""
+    if during is None:
+        return ctx
+
+    def fit(bundle: Bundle, *args: Any, hooks: Sequence[Hook] = (), **settings: Any) -> FitResult:
+        hook = during.hook(bundle, ctx)
+        result = ctx.fit(bundle, *args, hooks=(*hooks, hook), **settings)
+        ctx.note(**{during.name: hook.finish()})
+        return result
+
+    return replace(ctx, fit=fit)

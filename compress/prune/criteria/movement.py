@@ -1,0 +1,60 @@
+"""How far a weight moves away from zero while the model is trained."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.settings import Positive
+from compress.prune.criterion import Criterion, Share
+from compress.prune.gradual import Narrowing, Way
+from compress.prune.movement import Learned, Soft
+from compress.prune.pattern import Pattern
+
+__all__ = ["Movement"]
+
+
+class Movement(Criterion):
+    """Scores that are learned in training: what moves away from zero stays, however small it is.
+
+    hard: the highest sums of -dL/dW' W stay. soft: the scores have a learning rate and a penalty, and what lies under
+    a threshold is cut sooner than the schedule asks. Either way the last sparsity is exact. It works inside a training
+    alone, under `during: gradual`.
+
+    References:
+        Sanh, Wolf and Rush 2020, arXiv 2005.07683, sections 4 and 5; the defaults are of the authors' code.
+    """
+
+    units: ClassVar[bool] = False
+
+    soft: bool = Field(False, description="whether a threshold and a penalty choose, not the order of the scores alone")
+    threshold: Share = Field(0.1, description="of sigmoid(score), at the end of the way; soft")
+    penalty: Positive = Field(400.0, description="lambda, of the mean of sigmoid(score); soft")
+    learning_rate: Positive = Field(1e-2, description="of the scores; soft")
+
+    @model_validator(mode="after")
+    def _of_soft(self) -> Movement:
+        given = sorted(self.model_fields_set & {"threshold", "penalty", "learning_rate"})
+        if given and not self.soft:
+            raise ValueError(f"{', '.join(given)} belongs to soft movement; add `soft: true`, or leave it out")
+        return self
+
+    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
+        return (
+            "movement learns its scores in a training; write it into one: "
+            "`during: {gradual: {to: 0.9, criterion: movement}}` of finetune or distill"
+        )
+
+    def unfit_in_training(self, pattern: Pattern) -> str | None:
+        return None
+
+    def bytes_per_weight(self) -> int:
+        """The score, the mask as a number, the weight while it is masked; the score's two moments."""
+        return 20 if self.soft else 12
+
+    def narrowing(self, bundle: Bundle, way: Way, ctx: Context) -> Narrowing:
+        soft = Soft(self.threshold, self.penalty, self.learning_rate) if self.soft else None
+        return Learned(bundle, way, self, ctx, soft=soft)
