@@ -113,7 +113,9 @@ class Run:
         bar: bool,
     ):
         self.batches = Batches(bundle, task, splits.train)
-        self.args = training_arguments(plan, rows=len(self.batches), seed=seed, device=device, output=place)
+        self.args = training_arguments(
+            plan, bundle.family, rows=len(self.batches), seed=seed, device=device, output=place
+        )
         # Under a launcher each process has a device of its own, which the arguments know.
         self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
         self.place, self.checkpointing, self.bar = place, checkpointing, bar
@@ -222,7 +224,7 @@ class Run:
         )
         early = {"select_by_epoch": self.early.scores, "best_epoch": self.early.best_epoch} if self.early else {}
         return {
-            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device) else "fp32",
+            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device, self.bundle.family) else "fp32",
             "tokens": self.seen.tokens,
             "training_flops": flops,
             "loss_curve": self.seen.curve(),

@@ -74,7 +74,7 @@ def prediction(stage: Finetune, shape: str, device: torch.device) -> dict[str, A
     names = stage.moves(bundle)
     if names is None:
         names = frozenset(name for name, _ in bundle.model.named_parameters())
-    memory = TrainingMemory(bundle.model, names, stage.plan().over(DEFAULT_PLAN), LENGTH, device)
+    memory = TrainingMemory(bundle.model, bundle.family, names, stage.plan().over(DEFAULT_PLAN), LENGTH, device)
     found = memory.at()
     return {"predicted": found.training, "parts": found.parts(), "trained": memory.trained_parameters}
 
