@@ -42,7 +42,9 @@ def task(directory: Path) -> TextClassification:
 
 def model(shape: str) -> Bundle:
     sizes: dict[str, Any] = SHAPES[shape]
-    return tiny_bundle("bert", vocab_size=30_522, num_attention_heads=12, max_position_embeddings=512, **sizes)
+    bundle = tiny_bundle("bert", vocab_size=30_522, num_attention_heads=12, max_position_embeddings=512, **sizes)
+    bundle.processor.model_max_length = 512
+    return bundle
 
 
 def warmed_up(ctx: Context) -> None:
