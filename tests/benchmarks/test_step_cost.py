@@ -1,4 +1,4 @@
-"""What a training step of every method costs, beside one of full fine-tuning; in CPU time, so that a busy machine may do.
+"""What a training step of every method costs beside one of full fine-tuning, in CPU time: a busy machine may do.
 
 `pytest -n 0 -s -m benchmark tests/benchmarks/test_step_cost.py` prints the table.
 """
