@@ -1,6 +1,6 @@
 """Linears and tables of words kept as the product of two smaller matrices.
 
-A copy of this file lies in every directory whose model has them, so it imports torch and transformers only.
+A copy of this file lies in every directory that `changed` opens, so it imports torch only.
 """
 
 from __future__ import annotations
@@ -9,11 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["FactorizedEmbedding", "FactorizedOutput", "LowRankLinear", "factorize_table", "install"]
+__all__ = [
+    "FactorizedEmbedding",
+    "FactorizedOutput",
+    "LowRankLinear",
+    "factor_ranks",
+    "factorize_table",
+    "forget_projections",
+    "install",
+]
+
+PROJECTION = ".projection.weight"
 
 
 class LowRankLinear(nn.Module):
@@ -31,8 +40,8 @@ class LowRankLinear(nn.Module):
 
     @classmethod
     def like(cls, linear: Any, rank: int) -> LowRankLinear:
-        """One of the shape, type and device of `linear`, an `nn.Linear` or a Conv1D, with its own bias."""
-        transposed = isinstance(linear, transformers.pytorch_utils.Conv1D)
+        """One of the shape, type and device of `linear`, an `nn.Linear` or a Conv1D, that uses its bias."""
+        transposed = hasattr(linear, "nf")
         shape = linear.weight.shape
         inputs, outputs = shape if transposed else shape[::-1]
         with torch.device(linear.weight.device):
@@ -78,6 +87,10 @@ class FactorizedEmbedding(nn.Embedding):
         self.embedding_dim = width
         self.embed_scale: Any = getattr(table, "embed_scale", 1.0)
 
+    @property
+    def rank(self) -> int:
+        return self.projection.in_features
+
     def forward(self, input: Tensor) -> Tensor:
         output: Tensor = self.projection(super().forward(input))
         return output if self.embed_scale == 1.0 else output * self.embed_scale
@@ -87,10 +100,10 @@ class FactorizedOutput(nn.Linear):
     """The output layer over the same words: its weight (tokens, rank) and its projection are the table's own."""
 
     def __init__(self, linear: Any, table: FactorizedEmbedding):
-        super().__init__(*table.weight.shape[::-1], bias=False, device="meta")
+        words, rank = table.weight.shape
+        super().__init__(rank, words, bias=False, device="meta")
         self.weight, self.bias = table.weight, linear.bias
-        with torch.device("meta"):
-            self.projection = nn.Linear(*table.projection.weight.shape[::-1], bias=False)
+        self.projection = nn.Linear(rank, table.projection.out_features, bias=False, device="meta")
         self.projection.weight = table.projection.weight
 
     def forward(self, input: Tensor) -> Tensor:
@@ -113,6 +126,16 @@ def install(model: Any, linears: Mapping[str, int], tables: Mapping[str, int]) -
         factorize_table(model, base.get_submodule(path), rank)
 
 
+def factor_ranks(base: nn.Module) -> tuple[dict[str, int], dict[str, int]]:
+    """Path -> rank of the factorized linears of a base model, and of its factorized tables; of tied ones the first."""
+    linears = {path: module.rank for path, module in base.named_modules() if isinstance(module, LowRankLinear)}
+    tables: dict[int, tuple[str, int]] = {}
+    for path, module in base.named_modules():
+        if isinstance(module, FactorizedEmbedding):
+            tables.setdefault(id(module.weight), (path, module.rank))
+    return linears, dict(tables.values())
+
+
 def factorize_table(model: Any, table: nn.Embedding, rank: int) -> FactorizedEmbedding:
     """Put a factorized table where `model` has `table`, and the like in every layer that is tied to it, in place.
 
@@ -133,10 +156,17 @@ def factorize_table(model: Any, table: nn.Embedding, rank: int) -> FactorizedEmb
         setattr(model.get_submodule(owner), name, made[id(module)])
     first = next(path for path, module in tied if module is table)
     others = [path for path, module in tied if module is not table]
-    ties = {f"{path}.projection.weight": f"{first}.projection.weight" for path in others}
+    ties = {path + PROJECTION: first + PROJECTION for path in others}
     model._tied_weights_keys = {**(model._tied_weights_keys or {}), **ties}
     model.all_tied_weights_keys = model.get_expanded_tied_weights_keys(all_submodels=True)
     return new
+
+
+def forget_projections(model: Any) -> None:
+    """Let transformers no longer tie what `factorize_table` tied: the tables are plain again."""
+    known = (model._tied_weights_keys or {}).items()
+    model._tied_weights_keys = {path: source for path, source in known if not path.endswith(PROJECTION)}
+    model.all_tied_weights_keys = model.get_expanded_tied_weights_keys(all_submodels=True)
 
 
 def _tied(module: Any, table: FactorizedEmbedding) -> nn.Module:
