@@ -21,8 +21,8 @@ from compress.core.storage.stock import quantization_config
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
-"""`linears` and `tables`: path -> rank of what is kept as two factors; `shapes`: parameter -> shape, also of biases that
-the stock linears lack; `attributes`: path -> value. What `changed` makes of a stock model."""
+"""`linears` and `tables`: path -> rank of what is kept as two factors; `shapes`: parameter -> shape, also of biases
+that the stock linears lack; `attributes`: path -> value. What `changed` makes of a stock model."""
 
 LAYERS = Path(__file__).parent / "layers"
 CODE = ("changed.py", "low_rank.py")

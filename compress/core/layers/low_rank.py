@@ -26,7 +26,7 @@ PROJECTION = ".projection.weight"
 
 
 class LowRankLinear(nn.Module):
-    """y = expand(reduce(x)): a linear whose weight (out, in) is expand.weight (out, rank) times reduce.weight (rank, in).
+    """expand(reduce(x)): a linear whose weight (out, in) is expand.weight (out, rank) times reduce.weight (rank, in).
 
     Attributes:
         transposed: the linear that it replaced stored (in, out), as transformers' Conv1D does.
@@ -142,11 +142,7 @@ def factorize_table(model: Any, table: nn.Embedding, rank: int) -> FactorizedEmb
     The ties of the projections are added to those that transformers knows of the model, so that they are saved once
     and tied again when the model is opened.
     """
-    tied = [
-        (path, module)
-        for path, module in model.named_modules(remove_duplicate=False)
-        if getattr(module, "weight", None) is table.weight
-    ]
+    tied = _users(model, table)
     new = FactorizedEmbedding(table, rank).train(table.training)
     made: dict[int, nn.Module] = {id(table): new}
     for path, module in tied:
@@ -167,6 +163,16 @@ def forget_projections(model: Any) -> None:
     known = (model._tied_weights_keys or {}).items()
     model._tied_weights_keys = {path: source for path, source in known if not path.endswith(PROJECTION)}
     model.all_tied_weights_keys = model.get_expanded_tied_weights_keys(all_submodels=True)
+
+
+def _users(model: Any, table: nn.Module) -> list[tuple[str, Any]]:
+    """(path, module) of the table, and of what is tied to it, or will be: `from_pretrained` ties when all is loaded."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    same = {f"{path}.weight" for path, module in modules.items() if getattr(module, "weight", None) is table.weight}
+    links = list((getattr(model, "all_tied_weights_keys", None) or {}).items())
+    for target, source in links + links[::-1]:
+        same |= {target, source} if {target, source} & same else set()
+    return [(path, module) for path, module in modules.items() if f"{path}.weight" in same]
 
 
 def _tied(module: Any, table: FactorizedEmbedding) -> nn.Module:
