@@ -36,7 +36,7 @@ class Fitted:
         """For the report: `spectra` of every matrix, and which stay as they are because factors would be larger."""
         left = [place.path for place, rank in zip(self.places, self.ranks) if not saves(place, rank)]
         drawn = [_facts(*found) for found in zip(self.places, self.factors, self.ranks)]
-        return {"spectra": drawn, **({"left_alone_as_factors_are_no_smaller": left} if left else {})}
+        return {"spectra": drawn, **({"left_alone": left} if left else {})}
 
 
 def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Rank, ctx: Context) -> Fitted:
