@@ -1,4 +1,4 @@
-"""Singular values of the matrices that a stage factorized, and the rank of each. From numbers alone, so safe to embed."""
+"""Singular values of what a stage factorized, and the rank of each. Built from numbers alone, so safe to embed."""
 
 from __future__ import annotations
 
@@ -58,10 +58,7 @@ def _picture(role: str, listed: Sequence[Matrix]) -> Picture:
     words = f"singular values of {role}: " + "; ".join(f"{_name(one)} {_share(one)}" for one in listed)
     width = LEFT + BAR + RIGHT
     size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-    svg = (
-        f'<svg class="cuts spectra" role="img" {size}>'
-        f"<title>{escape(words)}</title>{''.join(inside)}</svg>"
-    )
+    svg = f'<svg class="cuts spectra" role="img" {size}><title>{escape(words)}</title>{"".join(inside)}</svg>'
     caption = f"singular values of {role}, each layer a line and each a share of its first; dots and bars are the ranks"
     return Picture(caption, svg)
 
