@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -49,12 +50,11 @@ def linear_places(model: nn.Module, family: Family) -> tuple[Place, ...]:
     found: dict[int, Place] = {}
     for number, block in enumerate(family.module_list(model) if family.blocks else ()):
         for path, roles in _paths(block, family):
-            linear = block.get_submodule(path)
-            weight = unwrapped(linear).weight
-            if id(weight) not in found:
+            linear: Any = unwrapped(block.get_submodule(path))
+            if id(linear.weight) not in found:
                 rank = linear.rank if isinstance(linear, LowRankLinear) else None
                 place = Place(f"{family.blocks}.{number}.{path}", roles, number, *linear_shape(linear), rank)
-                found[id(weight)] = place
+                found[id(linear.weight)] = place
     return tuple(found.values())
 
 

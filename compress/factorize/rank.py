@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
@@ -13,7 +14,7 @@ from torch import Tensor
 from compress.core.choice import Choice
 from compress.core.places import Place
 
-__all__ = ["Rank", "cost", "saves"]
+__all__ = ["Rank", "cost", "flat_spectra", "saves"]
 
 
 class Rank(Choice):
@@ -32,9 +33,14 @@ class Rank(Choice):
 
         Args:
             places: the matrices.
-            spectra: their singular values, descending. Equal ones give the largest ranks that any could.
+            spectra: their singular values, descending. Of all that there could be, equal ones ask for most parameters.
         """
         raise NotImplementedError
+
+    def most(self, places: Sequence[Place]) -> int:
+        """Parameters that the matrices have together afterwards, at most."""
+        ranks = self.ranks(places, flat_spectra(places))
+        return sum(min(cost(place, rank), place.size) for place, rank in zip(places, ranks))
 
     @classmethod
     def parse(cls, value: Any) -> Any:
@@ -46,6 +52,11 @@ class Rank(Choice):
         if not cls.is_set():
             return found
         return {"anyOf": [{"type": "integer", "minimum": 1, "description": "that rank for all"}, *found["anyOf"]]}
+
+
+def flat_spectra(places: Sequence[Place]) -> list[Float[Tensor, " k"]]:
+    """Equal singular values, which stand for those that are not known."""
+    return [torch.ones(min(place.shape)) for place in places]
 
 
 def cost(place: Place, rank: int) -> int:

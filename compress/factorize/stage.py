@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import BeforeValidator, Field, model_validator
 
 from compress.core.bundle import Bundle
@@ -21,7 +20,7 @@ from compress.factorize.decomposition import Decomposition, What
 from compress.factorize.decompositions.svd import Svd
 from compress.factorize.dense import MergeFactors
 from compress.factorize.fitting import Fitted, fitted, put_fitted
-from compress.factorize.rank import Rank, cost, saves
+from compress.factorize.rank import Rank, flat_spectra, saves
 
 __all__ = ["Factorize", "MergeFactors"]
 
@@ -90,16 +89,14 @@ class Factorize(Stage):
 
     def guess(self, sketch: Sketch) -> Change:
         places = self._places(sketch)
-        return self._change(places, self.rank.ranks(places, _flat(places)))
+        return self._change(places, self.rank.ranks(places, flat_spectra(places)))
 
     def uncertainty(self, sketch: Sketch) -> str | None:
         if self.rank.from_shapes:
             return None
         places = self._places(sketch)
-        most = sum(min(cost(p, rank), p.size) for p, rank in zip(places, self.rank.ranks(places, _flat(places))))
-        return (
-            f"the singular values decide the ranks: of {sum(p.size for p in places):,} parameters at most {most:,} stay"
-        )
+        whole, most = sum(place.size for place in places), self.rank.most(places)
+        return f"the singular values decide the ranks: of {whole:,} parameters at most {most:,} stay"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         return self._decided(self._fitted(bundle, ctx))
@@ -150,16 +147,11 @@ class Factorize(Stage):
         places = self._places(sketch)
         if not self.rank.from_shapes:
             return None
-        ranks = self.rank.ranks(places, _flat(places))
+        ranks = self.rank.ranks(places, flat_spectra(places))
         if any(saves(place, rank) for place, rank in zip(places, ranks)):
             return None
         most = max((place.size - 1) // sum(place.shape) for place in places)
         return f"factors of rank {min(ranks)} are no smaller than the matrices themselves; choose at most {most}"
-
-
-def _flat(places: Sequence[Place]) -> list[torch.Tensor]:
-    """Spectra without data: no other asks for larger ranks."""
-    return [torch.ones(min(place.shape)) for place in places]
 
 
 def _wrong_roles(roles: Sequence[str], sketch: Sketch) -> str | None:

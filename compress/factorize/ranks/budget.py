@@ -36,6 +36,9 @@ class Budget(Rank):
         whole = sum(place.size for place in places)
         return int(Fraction(str(self.parameters)) * (whole if self.parameters < 1 else 1))
 
+    def most(self, places: Sequence[Place]) -> int:
+        return self.total(places)
+
     def refuses(self, places: Sequence[Place]) -> str | None:
         whole, least = sum(p.size for p in places), sum(cost(p, 1) for p in places)
         total = self.total(places)

@@ -172,7 +172,9 @@ def test_ranks_that_the_spectra_decide(rank):
     guessed = stage.guess(sketch).apply(bundle.copy()).sketch().parameters
     ctx = stub_context()
     found = stage.run(bundle, ctx).sketch()
-    assert found.parameters <= guessed
+    # A budget is spent up to one outer product.
+    assert found.parameters <= guessed + (80 if isinstance(rank, Budget) else 0)
+    assert sum(p.size if p.rank is None else p.rank * sum(p.shape) for p in found.linears) <= rank.most(sketch.linears)
     if isinstance(rank, Budget):
         spent = sum(p.size if p.rank is None else p.rank * sum(p.shape) for p in found.linears)
         assert spent <= rank.total(sketch.linears) < spent + 200
