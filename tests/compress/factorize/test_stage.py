@@ -232,13 +232,13 @@ def test_layers_can_go_afterwards(tmp_path):
 
 def test_stages_that_need_plain_linears_say_what_to_do():
     from finetune.methods.houlsby import Houlsby
-    from finetune.methods.lora import LoRA
+    from finetune.methods.lora import Lora
 
     bundle = factorize().run(trained(), stub_context())
     sketch = bundle.sketch()
     pruning = Prune.model_validate({"pattern": "heads", "sparsity": 0.5, "recover": "none"})
     assert "prune before 'factorize'" in pruning.refuses(sketch)
-    assert "merge_factors" in LoRA().refuses(sketch) and LoRA().refuses(trained().sketch()) is None
+    assert "merge_factors" in Lora().refuses(sketch) and Lora().refuses(trained().sketch()) is None
     assert Houlsby(width=8).refuses(sketch) is None
     assert "merge_factors" in StoreLinears(storage="nf4").refuses(sketch)
     with pytest.raises(Refusal, match="merge_factors"):
