@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from compress.core.families.family import Family, base_model
+from compress.core.places import Place, linear_places, word_place
 from compress.core.storage.model import parameter_count, stored_bytes
 from compress.core.wrapped import linear_shape
 
@@ -35,6 +36,10 @@ class Sketch:
     embedding_parameters: int
     bytes: int
     """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once."""
+    linears: tuple[Place, ...] = ()
+    """Those of the blocks that have a role."""
+    words: Place | None = None
+    """The table of words."""
 
     @classmethod
     def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
@@ -52,6 +57,8 @@ class Sketch:
             parameters=parameter_count(model),
             embedding_parameters=_embedding_parameters(model, family),
             bytes=stored_bytes(model),
+            linears=linear_places(model, family),
+            words=word_place(model, family),
         )
 
 

@@ -14,15 +14,19 @@ from torch import nn
 
 from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
+from compress.core.layers.low_rank import factor_ranks, install
 from compress.core.storage.model import stored_linears
 from compress.core.storage.stock import quantization_config
 
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, dict[str, Any]]
-"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value. What `changed`
-makes of a stock model."""
+"""`linears` and `tables`: path -> rank of what is kept as two factors; `shapes`: parameter -> shape, also of biases
+that the stock linears lack; `attributes`: path -> value. What `changed` makes of a stock model."""
 
+LAYERS = Path(__file__).parent / "layers"
+CODE = ("changed.py", "low_rank.py")
+"""What opens a directory that stock code cannot, and what it imports beside it."""
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
 
@@ -51,9 +55,12 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
     Raises:
         StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
     """
-    with torch.device("meta"):
-        plain = base_model(stock_class(model)(stock_config(model)))
     base = base_model(model)
+    linears, tables = factor_ranks(base)
+    with torch.device("meta"):
+        whole = stock_class(model)(stock_config(model))
+    install(whole, linears, tables)
+    plain = base_model(whole)
     ours, theirs = _shapes(base), _shapes(plain)
     odd = sorted((ours.keys() ^ theirs.keys()) - _added_biases(ours, plain))
     if odd:
@@ -66,6 +73,8 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
     ]
     values = {path: attrgetter(path)(base) for path in paths if has(base, path)}
     return {
+        "linears": linears,
+        "tables": tables,
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
     }
@@ -82,12 +91,12 @@ def write_config(model: nn.Module, directory: Path, difference: Difference) -> N
     config = stock_config(model)
     config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     quantized = quantization_config(model)
-    (directory / "changed.py").unlink(missing_ok=True)
+    for name in CODE:
+        (directory / name).unlink(missing_ok=True)
     if any(difference.values()):
         config = _changed_config(model, config, difference)
-        from compress.core.layers import changed
-
-        shutil.copyfile(changed.__file__, directory / "changed.py")
+        for name in CODE:
+            shutil.copyfile(LAYERS / name, directory / name)
     if quantized:
         config.quantization_config = quantized
     config.save_pretrained(directory)

@@ -29,6 +29,19 @@ class PeftMethod(Method):
     def adds(self) -> frozenset[State]:
         return frozenset({"adapted"})
 
+    def refuses(self, sketch: Sketch) -> str | None:
+        return _factorized(self.name, sketch)
+
+
+def _factorized(name: str, sketch: Sketch) -> str | None:
+    """Why what goes around linears cannot go into such a model, or None."""
+    if all(place.rank is None for place in sketch.linears):
+        return None
+    return (
+        f"{name} goes around plain linears, and those of this model are kept as two factors; put `merge_factors` "
+        "before this stage, tune before 'factorize', or take a method that moves what is there (full, bitfit, head)"
+    )
+
 
 def lora_targets(targets: tuple[str, ...] | None, sketch: Sketch) -> tuple[str, ...]:
     """What is given; else query and value, or on a base of few bits all linears of the blocks, as QLoRA needs."""

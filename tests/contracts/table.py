@@ -13,10 +13,12 @@ from pathlib import Path
 
 import torch
 
+from compress.core.bundle import Bundle
 from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
+from compress.factorize.stage import Factorize
 from tests.contracts.cuts import some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
@@ -59,11 +61,31 @@ def heads(family: Family) -> Cell:
     return _kind(model, family), remark
 
 
+def linears(family: Family) -> Cell:
+    return _factorized(family, "linears", 6)
+
+
+def embeddings(family: Family) -> Cell:
+    return _factorized(family, "embeddings", 6)
+
+
+def _factorized(family: Family, what: str, rank: int) -> Cell:
+    stage = Factorize.model_validate({"what": what, "rank": rank, "recover": "none"})
+    bundle = Bundle(_fresh(family), None)
+    sketch = bundle.sketch()
+    refused = stage.refuses(sketch)
+    if refused:
+        return "no", refused
+    return _kind(stage.apply(bundle, stage.guess(sketch)).model, family), ""
+
+
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,
     "neurons": neurons,
     "heads": heads,
+    "factors of linears": linears,
+    "of words": embeddings,
 }
 
 

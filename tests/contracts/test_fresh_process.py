@@ -9,7 +9,9 @@ import sys
 
 import torch
 
+from compress.core.context import Context
 from compress.core.saving import save
+from compress.factorize.stage import Factorize
 from tests.contracts.test_saving import auto, cut
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
@@ -45,15 +47,34 @@ print("opened", len(json.load(open(sys.argv[1]))))
 """
 
 
-def test_cut_heads_open_with_transformers_alone(tmp_path):
+FACTORIZED = ("bert", "gpt2", "t5", "bart", "modernbert", "vit")
+
+
+def factorized(name):
+    """Tied tables, linears that are stored (in, out), fused ones."""
+    bundle = tiny_bundle(name)
+    for what, rank in (("linears", {"ratio": 0.5}), ("embeddings", 6)):
+        stage = Factorize.model_validate({"what": what, "rank": rank, "recover": "none"})
+        if not stage.refuses(bundle.sketch()):
+            bundle = stage.run(bundle, Context())
+    return bundle
+
+
+def cut_heads(name):
+    bundle = tiny_bundle(name)
+    cut(bundle, "heads")
+    return bundle
+
+
+def test_changed_models_open_with_transformers_alone(tmp_path):
     jobs = []
-    for name in supporting("heads"):
-        bundle = tiny_bundle(name)
-        cut(bundle, "heads")
+    cases = [(cut_heads, name) for name in supporting("heads")] + [(factorized, name) for name in FACTORIZED]
+    for number, (made, name) in enumerate(cases):
+        bundle = made(name)
         jobs.append(
             {
                 "auto": auto(name).__name__,
-                "directory": str(save(bundle, tmp_path / name)),
+                "directory": str(save(bundle, tmp_path / f"{number}-{name}")),
                 "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
                 "logits": logits(bundle).tolist(),
                 "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],

@@ -10,7 +10,7 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
+NAMES = ("bert/low-rank", "bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -29,6 +29,7 @@ TRAINING = (
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
 EXPORTS = {
+    "bert/low-rank": (6,),
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
     "export/int8": (0, 1, 2, 3),
@@ -37,6 +38,7 @@ EXPORTS = {
 }
 NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
 """Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
+FACTORS = ((3, "activations"), (4, "fisher"), (5, "activations"))
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
     "bert/sst2-production": (
@@ -45,6 +47,14 @@ TWINS: dict[str, tuple[str, ...]] = {
         *TRAINING,
         *PRUNING,
         "budget=null",
+    ),
+    "bert/low-rank": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        "stages.1.factorize.rank=6",
+        *(f"stages.{index}.factorize.recover.max_steps=2" for index in range(1, 6)),
+        *(f"stages.{index}.factorize.by={{{by}: {{batches: 2}}}}" for index, by in FACTORS),
     ),
     "export/int8": OWN_COLUMNS,
     "tune/compare": (

@@ -1,8 +1,9 @@
 """Models whose parts have sizes that no stock configuration can say.
 
-`changed.BertForSequenceClassification` is transformers' class of that name, built and then resized as the
-configuration records in `trimformer`: {"shapes": {parameter: shape}, "attributes": {path: value}}, with paths relative
-to the base model. A copy of this file lies in every directory that needs it, so it imports torch and transformers only.
+`changed.BertForSequenceClassification` is transformers' class of that name, built and then changed as the
+configuration records in `trimformer`: {"linears": {path: rank}, "tables": {path: rank}, "shapes": {parameter: shape},
+"attributes": {path: value}}, in this order, with paths relative to the base model. A copy of this file, and of what it
+imports beside it, lies in every directory that needs it, so it imports torch and transformers only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
+
+from .low_rank import FactorizedEmbedding, install
 
 PREFIX = "trimformer_"
 """Before the stock `model_type`: whoever opens the directory without this file gets an error, not random weights."""
@@ -37,14 +40,16 @@ def _config(stock: Any) -> type:
 def _model(stock: Any) -> type:
     def build(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         stock.__init__(self, config, *args, **kwargs)
-        _resize(self, config.trimformer)
+        _change(self, config.trimformer)
 
     config_class = __getattr__(stock.config_class.__name__)
     body = {"__init__": build, "__module__": __name__, "__doc__": stock.__doc__, "config_class": config_class}
     return type(stock.__name__, (stock,), body)
 
 
-def _resize(model: Any, record: dict[str, Any]) -> None:
+def _change(model: Any, record: dict[str, Any]) -> None:
+    # Directories of an older version say nothing of factors.
+    install(model, record.get("linears", {}), record.get("tables", {}))
     base = getattr(model, model.base_model_prefix, model)
     for path, shape in record["shapes"].items():
         owner, _, name = path.rpartition(".")
@@ -64,6 +69,8 @@ def _count(module: nn.Module) -> None:
     """Let a module's own numbers agree with its weight."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, FactorizedEmbedding):
+        module.num_embeddings = module.weight.shape[0]
     elif isinstance(module, nn.Embedding):
         module.num_embeddings, module.embedding_dim = module.weight.shape
     elif isinstance(module, transformers.pytorch_utils.Conv1D):
