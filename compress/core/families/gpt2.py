@@ -11,11 +11,13 @@ GPT2 = Family(
     output="attn.c_proj",
     up="mlp.c_fc",
     down="mlp.c_proj",
+    attention=("ln_1", "attn"),
     stacked={"attn.c_attn": 3},
     head_attributes={"attn.num_heads": "heads", "attn.split_size": "width"},
     embeddings="wte",
     leading_tokens=0,
     word_embedding="wte",
     position_embedding="wpe",
+    refusals={"blocks": "it is a decoder, and what sharing costs is known of encoders alone (ALBERT)"},
     config={"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"},
 )

@@ -1,8 +1,9 @@
-"""Models whose parts have sizes that no stock configuration can say.
+"""Models whose parts have sizes, or share tensors, as no stock configuration can say.
 
-`changed.BertForSequenceClassification` is transformers' class of that name, built and then resized as the
-configuration records in `trimformer`: {"shapes": {parameter: shape}, "attributes": {path: value}}, with paths relative
-to the base model. A copy of this file lies in every directory that needs it, so it imports torch and transformers only.
+`changed.BertForSequenceClassification` is transformers' class of that name, built and then resized and tied as the
+configuration records in `trimformer`: {"shapes": {parameter: shape}, "attributes": {path: value}, "shared": [{"blocks":
+path, "groups": [[number, ...], ...], "parameters": [path in a block, ...]}, ...]}, with paths relative to the base
+model. Blocks of a group use the same tensors; the file of the weights has those of the first. A copy of this file lies in every directory that needs it, so it imports torch and transformers only.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def _model(stock: Any) -> type:
     def build(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         stock.__init__(self, config, *args, **kwargs)
         _resize(self, config.trimformer)
+        _share(self, config.trimformer.get("shared", ()))
 
     config_class = __getattr__(stock.config_class.__name__)
     body = {"__init__": build, "__module__": __name__, "__doc__": stock.__doc__, "config_class": config_class}
@@ -58,6 +60,25 @@ def _resize(model: Any, record: dict[str, Any]) -> None:
         owner, _, name = path.rpartition(".")
         setattr(base.get_submodule(owner), name, value)
     model.tie_weights()
+
+
+def _share(model: Any, record: Any) -> None:
+    base = getattr(model, model.base_model_prefix, model)
+    prefix = "" if base is model else f"{model.base_model_prefix}."
+    tied: dict[str, str] = {}
+    for part in record:
+        for first, *others in part["groups"]:
+            for path in part["parameters"]:
+                source = f"{part['blocks']}.{first}.{path}"
+                for number in others:
+                    target = f"{part['blocks']}.{number}.{path}"
+                    owner, _, name = target.rpartition(".")
+                    setattr(base.get_submodule(owner), name, base.get_parameter(source))
+                    tied[prefix + target] = prefix + source
+    # The first is what transformers asks when it saves and ties anew, the second while it loads; vision models, whose
+    # configuration speaks of no tied embeddings, would take nothing from the first.
+    model._tied_weights_keys = {**(model._tied_weights_keys or {}), **tied}
+    model.all_tied_weights_keys = {**model.all_tied_weights_keys, **tied}
 
 
 def _count(module: nn.Module) -> None:
