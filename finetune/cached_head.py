@@ -20,7 +20,7 @@ from finetune.flops import grid
 from finetune.predict import evaluated
 from finetune.tasks.task import model_inputs
 
-__all__ = ["CachedHead"]
+__all__ = ["BATCH_SIZE", "TOLERANCE", "CachedHead", "last_places"]
 
 BATCH_SIZE = 64
 TOLERANCE = 1e-3
@@ -120,7 +120,7 @@ class HeadReader:
                 handle.remove()
         vectors = seen[0]
         if vectors.dim() == 3:
-            vectors = vectors[torch.arange(len(vectors), device=vectors.device), _last(inputs)]
+            vectors = vectors[torch.arange(len(vectors), device=vectors.device), last_places(inputs)]
         return vectors.clone(), logits
 
     def answer(self, model: nn.Module, vectors: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class HeadReader:
         return base.pooler(sequence)
 
 
-def _last(inputs: dict[str, Tensor]) -> Tensor:
+def last_places(inputs: dict[str, Tensor]) -> Tensor:
     """The place of each row's last token that is no padding."""
     mask = inputs["attention_mask"]
     return (torch.arange(mask.shape[1], device=mask.device) * mask).argmax(1)

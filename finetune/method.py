@@ -36,6 +36,9 @@ class Method(Choice):
         """What the method adds to the model before training, on the meta device too; nothing unless overridden."""
         return Nothing()
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        """Raise `InputError` where such a model, as changed, cannot be tuned on the task's rows; before any work."""
+
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
         """The bundle with what the method adds to it and no Change can say; itself unless overridden."""
         return bundle

@@ -54,6 +54,9 @@ class Finetune(Stage):
     def moves(self, bundle: Bundle) -> frozenset[str] | None:
         return None if self.method.whole else self.method.trainable(bundle)
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        self.method.check_task(bundle, task)
+
     def refuses(self, sketch: Sketch) -> str | None:
         if sketch.states & {"adapted", "quantized"}:
             return "the model is tuned already, and what was put into it is not merged; put `merge` before this stage"

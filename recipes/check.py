@@ -12,7 +12,7 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.training import DEFAULT_PLAN, default_device
+from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device
 from finetune.delta.record import delta_bytes
 from recipes.flops import forward_flops
 from recipes.memory import memory_facts, training_memory
@@ -68,23 +68,27 @@ def check_measure(recipe: Recipe, source: Bundle) -> None:
 
 
 def check_training(planned: Plan, device: torch.device) -> None:
-    """Raise `InputError` where a stage cannot train as it asks to on `device`."""
+    """Raise `InputError` where a stage cannot train as it asks to, on the task's rows and on `device`."""
     errors: list[InputError] = []
     for step in planned.steps:
-        train = step.node.stage.plan()
-        # Only these can be wrong, and to try them brings in transformers' Trainer.
-        if train is None or not (train.arguments or train.precision == "bf16"):
-            continue
-        from finetune.plan_arguments import training_arguments
-
         try:
-            training_arguments(train.over(DEFAULT_PLAN), rows=1, seed=0, device=device, output=Path("unused"))
+            step.node.stage.check_task(step.bundle, planned.recipe.task)
+            _check_plan(step.node.stage.plan(), device)
         except InputError as error:
             place = planned.recipe.where(*step.node.words)
             error.where = f"{place}: {error.where}" if error.where else place
             errors.append(error)
     if errors:
         raise in_one(errors)
+
+
+def _check_plan(train: TrainPlan | None, device: torch.device) -> None:
+    # Only these can be wrong, and to try them brings in transformers' Trainer.
+    if train is None or not (train.arguments or train.precision == "bf16"):
+        return
+    from finetune.plan_arguments import training_arguments
+
+    training_arguments(train.over(DEFAULT_PLAN), rows=1, seed=0, device=device, output=Path("unused"))
 
 
 def usable_device(choice: str) -> torch.device:

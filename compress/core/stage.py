@@ -67,6 +67,13 @@ class Stage(Choice):
         """Names of the parameters that its training moves in the model as it has changed it; None: it may move all."""
         return None
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        """Raise `InputError` where the stage cannot work with such a model on the task; the model has no weights yet.
+
+        Args:
+            bundle: the model as the stage's guess has changed it.
+        """
+
     def packages(self) -> tuple[tuple[str, str], ...]:
         """(package, extra) pairs that must be installed."""
         return ()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from compress.core.bundle import Bundle
+from compress.core.change import Change, Nothing
 from compress.core.context import Context
+from compress.core.sketch import Sketch, State
 from compress.core.training import DEFAULT_PLAN, FitResult, TrainPlan
 from finetune.cached_head import CachedHead
 from finetune.method import Method
+from finetune.mix.cached import CachedMix
+from finetune.mix.insert import InsertLayerMix, mix_of
 from finetune.parts import head_names
 
 __all__ = ["Head"]
@@ -21,18 +27,45 @@ class Head(Method):
     part of the head. The baseline that methods of few parameters must beat: BERT-large reaches 68.2 on GLUE so, and
     80.6 when all of it is tuned (Guo et al. 2021, arXiv 2012.07463, table 1).
 
+    With `features: mix` the head reads gamma * sum softmax(s)_j h_j over all layers instead of the last one, from the
+    embeddings up; s and gamma are trained with it and start at their mean: Peters et al. 2018, arXiv 1802.05365,
+    equation 1. The model keeps that sum, so it is saved as a delta and cannot be merged.
+
     The default rate is Adam's own (Kingma and Ba 2015, arXiv 1412.6980); the epochs are many because they are cheap.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=20, learning_rate=1e-3).over(DEFAULT_PLAN)
 
+    features: Literal["last", "mix"] = Field(
+        "last", description="what the head reads: the last layer, or a learned mix of all layers"
+    )
+
+    def change(self, sketch: Sketch) -> Change:
+        return InsertLayerMix(layers=sketch.layers) if self.features == "mix" else Nothing()
+
     def trainable(self, bundle: Bundle) -> frozenset[str]:
-        return head_names(bundle)
+        inserted = InsertLayerMix(layers=1).inserted(bundle) if self.features == "mix" else frozenset()
+        return head_names(bundle) | inserted
 
     def fit(self, bundle: Bundle, ctx: Context, plan: TrainPlan, name: str) -> FitResult:
-        objective = CachedHead(bundle.to(ctx.device), self.trainable(bundle), ctx)
+        cached = CachedMix if self.features == "mix" else CachedHead
+        objective = cached(bundle.to(ctx.device), self.trainable(bundle), ctx)
         ctx.note(cached_rows=len(objective), cached_bytes=objective.bytes, cache_seconds=objective.seconds)
         return ctx.fit(bundle, objective, plan, name=name)
 
+    def finish(self, bundle: Bundle, ctx: Context) -> Bundle:
+        if self.features == "mix":
+            mix = mix_of(bundle.model)
+            shares = [round(share, 4) for share in mix.shares.detach().tolist()]
+            ctx.note(layer_shares=shares, layer_scale=float(mix.gamma.detach()))
+        return bundle
+
+    def adds(self) -> frozenset[State]:
+        return frozenset[State]({"adapted"}) if self.features == "mix" else frozenset()
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        return InsertLayerMix(layers=1).refuses(sketch) if self.features == "mix" else None
+
     def cached_bytes(self, bundle: Bundle, *, rows: int) -> int:
-        return 4 * rows * bundle.sketch().hidden
+        sketch = bundle.sketch()
+        return 4 * rows * sketch.hidden * (sketch.layers + 1 if self.features == "mix" else 1)

@@ -38,8 +38,11 @@ class PTuning(PromptMethod):
     def change(self, sketch: Sketch) -> InsertPrompt:
         return InsertPrompt(length=self.length, encoder=self.encoder)
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        check_room(bundle, task, self.length)
+
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
-        check_room(bundle, ctx, self.length)
+        check_room(bundle, ctx.task, self.length)
         draw_encoder(bundle, ctx)
         return bundle
 

@@ -28,7 +28,8 @@ class Prefix(PromptMethod):
     there. T5 and BART get them in the encoder. ALBERT has one physical block, and so one prefix, read at every layer.
 
     The paper's rates are 5e-3 to 1e-2, its lengths 20 to 128 and its epochs 60 to 100, which are cut to 8. The start is
-    that of the authors' code, standard normal. The head learns at 1e-3: a fresh pooler does not bear the prefix's rate.
+    that of the authors' code, standard normal. The head learns at 1e-3: at such rates the tanh of a
+    fresh pooler may saturate.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=8, learning_rate=7e-3, weight_decay=0.0).over(DEFAULT_PLAN)

@@ -48,7 +48,10 @@ class Prompt(PromptMethod):
             return f"a {sketch.family.model_type} model has no words for a prompt to begin with; take 'init: random'"
         return super().refuses(sketch)
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        check_room(bundle, task, self.length)
+
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
-        check_room(bundle, ctx, self.length)
+        check_room(bundle, ctx.task, self.length)
         start_prompt(bundle, ctx, self.init)
         return bundle

@@ -13,7 +13,7 @@ from finetune.parts import head_names
 __all__ = ["HEAD_RATE", "PromptMethod"]
 
 HEAD_RATE = 1e-3
-"""The head learns no faster: prompts need rates at which a pooler's tanh saturates. Adam's own default."""
+"""The head learns no faster: at the rates of prompts the tanh of a fresh pooler may saturate. Adam's own default."""
 
 
 class PromptMethod(Method):

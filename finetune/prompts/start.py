@@ -53,9 +53,9 @@ def draw_encoder(bundle: Bundle, ctx: Context) -> None:
         encoder.load_state_dict(PromptEncoder(encoder.kind, prompt.table.shape[1]).state_dict())
 
 
-def check_room(bundle: Bundle, ctx: Context, length: int) -> None:
-    """Raise `InputError` where the longest row and the prompt need more positions than the model has."""
-    limit, asked = positions(bundle), getattr(ctx.task, "max_length", None)
+def check_room(bundle: Bundle, task: object, length: int) -> None:
+    """Raise `InputError` where the task's longest row and the prompt need more positions than the model has."""
+    limit, asked = positions(bundle), getattr(task, "max_length", None)
     if limit is None or asked is None:
         return
     longest = min(asked, getattr(bundle.processor, "model_max_length", asked))

@@ -107,6 +107,13 @@ def test_training_that_cannot_be_is_found_before_any_work(tmp_path, monkeypatch,
     assert "stages.1.finetune" in str(found.value)
 
 
+@pytest.mark.parametrize("method", ["prompt", "p_tuning"])
+def test_a_prompt_that_has_no_room_is_found_before_any_work(tmp_path, method):
+    stages = [{"finetune": {"method": {method: {"length": 60}}}}]
+    with pytest.raises(InputError, match="need more positions than the model has"):
+        check(Recipe.load(recipe_file(tmp_path, stages=stages)))
+
+
 def test_a_gpu_that_is_not_there_is_one_message(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="no GPU"):

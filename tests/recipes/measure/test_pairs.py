@@ -40,7 +40,7 @@ def test_each_row_is_compared_with_the_next_worse() -> None:
 
 def test_several_seeds_are_averaged_on_the_same_examples() -> None:
     seeds = {"one": [answers(150), answers(160)], "other": [answers(152), answers(158)]}
-    (pair,) = neighbours(task("matthews"), seeds, LABELS)
+    (pair,) = neighbours(task("matthews"), seeds, LABELS, resamples=200)
     assert pair.seeds == 2 and pair.interval[0] <= 0 <= pair.interval[1] and pair.p_value > 0.05
     score = METRICS["matthews"]
     means = {name: np.mean([score(logits, LABELS) for logits in found]) for name, found in seeds.items()}
