@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family
 
-__all__ = ["What", "is_shared", "share_blocks", "shared_parts", "shared_twice", "untie_blocks"]
+__all__ = ["What", "is_shared", "mean_of", "share_blocks", "shared_parts", "shared_twice", "untie_blocks"]
 
 What = Literal["all", "attention", "ffn"]
 Groups = Sequence[Sequence[int]]
@@ -41,7 +41,7 @@ def share_blocks(model: nn.Module, family: Family, *, what: What, groups: Groups
             if len({tuple(parameter.shape) for parameter in owners.values()}) > 1:
                 raise _unequal(path, owners, family)
             used = [owners[number] for number in source if number in owners] or list(owners.values())[:1]
-            _put(blocks, owners, path, nn.Parameter(_mean(used), used[0].requires_grad))
+            _put(blocks, owners, path, nn.Parameter(mean_of(used), used[0].requires_grad))
 
 
 def untie_blocks(model: nn.Module, family: Family) -> None:
@@ -106,8 +106,8 @@ def _paths(blocks: Sequence[nn.Module], family: Family, what: What) -> Iterator[
             yield path
 
 
-def _mean(tensors: Sequence[Tensor]) -> Tensor:
-    """In float64, so that the mean of equal tensors is that tensor to the bit."""
+def mean_of(tensors: Sequence[Tensor]) -> Tensor:
+    """The mean, taken in float64, so that the mean of equal tensors is that tensor to the bit."""
     total = torch.stack([tensor.detach().double() for tensor in tensors]).mean(0)
     return total.to(tensors[0].dtype)
 

@@ -18,6 +18,5 @@ GPT2 = Family(
     leading_tokens=0,
     word_embedding="wte",
     position_embedding="wpe",
-    refusals={"blocks": "it is a decoder, and what sharing costs is known of encoders alone (ALBERT)"},
     config={"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"},
 )

@@ -3,7 +3,8 @@
 `changed.BertForSequenceClassification` is transformers' class of that name, built and then resized and tied as the
 configuration records in `trimformer`: {"shapes": {parameter: shape}, "attributes": {path: value}, "shared": [{"blocks":
 path, "groups": [[number, ...], ...], "parameters": [path in a block, ...]}, ...]}, with paths relative to the base
-model. Blocks of a group use the same tensors; the file of the weights has those of the first. A copy of this file lies in every directory that needs it, so it imports torch and transformers only.
+model. Blocks of a group use the same tensors; the file of the weights has those of the first. A copy of this file lies
+in every directory that needs it, so it imports torch and transformers only.
 """
 
 from __future__ import annotations
