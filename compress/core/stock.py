@@ -21,8 +21,8 @@ from compress.core.storage.stock import quantization_config
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
 Difference = dict[str, Any]
-"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value; `shared`: which
-blocks use the same tensors. What `changed` makes of a stock model."""
+"""`shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value; `shared`: what
+`shared_parts` says. What `changed` makes of a stock model."""
 
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 

@@ -102,10 +102,9 @@ class Share(Stage):
             odd = _odd_group(counts, groups)
             if odd:
                 found = ", ".join(str(counts[number]) for number in odd)
-                return (
-                    f"share cannot tie blocks of different shapes: the layers {odd[0]} to {odd[-1]} have {found} {part}; "
-                    "prune with 'allocation: uniform', choose other groups, or share another part"
-                )
+                where = f"the layers {odd[0]} to {odd[-1]} have {found} {part}"
+                advice = "prune with 'allocation: uniform', choose other groups, or share another part"
+                return f"share cannot tie blocks of different shapes: {where}; {advice}"
         return None
 
 

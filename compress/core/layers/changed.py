@@ -42,9 +42,14 @@ def _model(stock: Any) -> type:
         _resize(self, config.trimformer)
         _share(self, config.trimformer.get("shared", ()))
 
+    def adjust_bias(self: Any, tied: Any, source: Any) -> None:
+        # After a tie transformers cuts the bias to the first size of the weight, which here is that of the input.
+        if not isinstance(tied, transformers.pytorch_utils.Conv1D):
+            stock._adjust_bias(self, tied, source)
+
     config_class = __getattr__(stock.config_class.__name__)
-    body = {"__init__": build, "__module__": __name__, "__doc__": stock.__doc__, "config_class": config_class}
-    return type(stock.__name__, (stock,), body)
+    body = {"__init__": build, "_adjust_bias": adjust_bias, "config_class": config_class}
+    return type(stock.__name__, (stock,), {**body, "__module__": __name__, "__doc__": stock.__doc__})
 
 
 def _resize(model: Any, record: dict[str, Any]) -> None:
