@@ -1,4 +1,4 @@
-"""Blocks use the same tensors, as ALBERT's do, and the model recovers; and the way back."""
+"""Blocks use the same tensors, as ALBERT's do, and the model recovers; and the way back. Converting is beside it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from compress.core.stage import Stage
 from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
 from compress.share.change import ShareBlocks, UntieBlocks
+from compress.share.convert import Convert
 from compress.share.groups import Groups, even_groups
 from compress.share.source import Source
 from compress.share.sources.mean import Mean
 
-__all__ = ["Share", "Untie"]
+__all__ = ["Convert", "Share", "Untie"]
 
 UNFIT: tuple[tuple[State, str], ...] = (
     ("quantized", "its weights are quantized; share before that, or `merge` first"),

@@ -22,6 +22,8 @@ class Conversion:
     """Module outside of the blocks there -> here; what a model lacks is passed over."""
     tables: tuple[str, ...]
     """The embeddings whose rows are summed."""
+    positions: str
+    """Which of them is that of the positions."""
     norm: str
     """The norm of their sum."""
     mapping: str
@@ -30,6 +32,16 @@ class Conversion:
     """The field of the configuration here that says how many blocks there are, each run for as many layers."""
     width: str
     """The field of the configuration here that says how wide the tables are."""
+    length: str
+    """The field of the configuration here that says how many positions there are."""
+    head: Mapping[str, str] = field(default_factory=dict)
+    """Module of a task's head there -> module of the base model here; the rest of the head keeps its names, or those
+    of `head_names`."""
+    head_names: Mapping[str, str] = field(default_factory=dict)
+    """Module of a task's head there -> module of the head here."""
+    first_position: str | None = None
+    """The field of the configuration there of the last number before the first position; the rows up to it are left
+    out, and texts must be padded on the right. None where positions are counted from 0."""
     config: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Field of the configuration here -> those there of which it is the first that is given. Fields of equal names go
     over as they are."""
