@@ -66,8 +66,8 @@ class ConvertTo(Change):
         counted_from_text = family_of(self.to).made_from[bundle.family.model_type].first_position is not None
         if counted_from_text and getattr(bundle.processor, "padding_side", "right") == "left":
             raise Refusal(
-                f"a {bundle.family.model_type} model counts positions from the first token that is no padding, {self.to} "
-                "from the first of all, and this tokenizer pads on the left",
+                f"a {bundle.family.model_type} model counts positions from the first token that is no padding, "
+                f"{self.to} from the first of all, and this tokenizer pads on the left",
                 advice="let the tokenizer pad on the right: padding_side in tokenizer_config.json",
             )
 
