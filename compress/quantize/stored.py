@@ -23,6 +23,7 @@ UNFIT = {
     "make it dense first, or start from the model before that",
     "fake_quantized": "it holds fake quantisation, which these bits would round once more",
     "adapted": "modules stand around its linears; merge them first",
+    "shared": "its blocks share tensors, which would be stored once for each block; put `untie` before this stage",
 }
 
 
