@@ -10,6 +10,7 @@ import sys
 import torch
 
 from compress.core.saving import save
+from compress.core.sharing import share_blocks
 from tests.contracts.test_saving import auto, cut
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
@@ -27,6 +28,7 @@ for job in json.load(open(sys.argv[1])):
         difference = (model.eval()(**inputs).logits - torch.tensor(job["logits"])).abs().max().item()
     assert difference < 1e-5, (job, difference)
     assert type(model).__name__ == job["architecture"]
+    assert sum(p.numel() for p in model.parameters()) == job["parameters"], job["directory"]
     base, report = transformers.AutoModel.from_pretrained(job["directory"], **options)
     assert not report["missing_keys"] or all("pooler" in key for key in report["missing_keys"]), report
     mine = dict(model.base_model.named_parameters())
@@ -45,21 +47,29 @@ print("opened", len(json.load(open(sys.argv[1]))))
 """
 
 
-def test_cut_heads_open_with_transformers_alone(tmp_path):
+def job(bundle, name, directory):
+    return {
+        "auto": auto(name).__name__,
+        "directory": str(save(bundle, directory)),
+        "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
+        "logits": logits(bundle).tolist(),
+        "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],
+        "architecture": type(bundle.model).__name__,
+        "parameters": bundle.sketch().parameters,
+    }
+
+
+def test_what_no_configuration_can_say_opens_with_transformers_alone(tmp_path):
     jobs = []
     for name in supporting("heads"):
         bundle = tiny_bundle(name)
         cut(bundle, "heads")
-        jobs.append(
-            {
-                "auto": auto(name).__name__,
-                "directory": str(save(bundle, tmp_path / name)),
-                "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
-                "logits": logits(bundle).tolist(),
-                "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],
-                "architecture": type(bundle.model).__name__,
-            }
-        )
+        jobs.append(job(bundle, name, tmp_path / name))
+    for number, name in enumerate(supporting("blocks")):
+        bundle = tiny_bundle(name)
+        what = ("all", "attention", "ffn")[number % 3]
+        share_blocks(bundle.model, bundle.family, what=what, groups=((0, 1), (2, 3)), sources=((0, 1), (3,)))
+        jobs.append(job(bundle, name, tmp_path / f"shared-{name}"))
     assert torch.tensor(jobs[0]["logits"]).shape == (5, 2)
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     (tmp_path / "script.py").write_text(SCRIPT)

@@ -10,7 +10,7 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
+NAMES = ("bert/sst2-production", "bert/to-albert", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -31,6 +31,7 @@ PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.
 EXPORTS = {
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
+    "bert/to-albert": (2,),
     "export/int8": (0, 1, 2, 3),
     "tune/compare": (),
     "tune/small-gpu": (2,),
@@ -45,6 +46,14 @@ TWINS: dict[str, tuple[str, ...]] = {
         *TRAINING,
         *PRUNING,
         "budget=null",
+    ),
+    "bert/to-albert": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.convert.width=16" for index in (1, 3)),
+        *(f"stages.{index}.convert.recover.max_steps=2" for index in (1, 3)),
+        "stages.4.share.recover.max_steps=2",
     ),
     "export/int8": OWN_COLUMNS,
     "tune/compare": (
