@@ -43,9 +43,7 @@ def shared(name="bert", **settings):
 def test_every_family_but_albert_has_blocks_to_share():
     assert set(FAMILIES) - set(NAMES) == {"albert"}
     with pytest.raises(Refusal, match="one block runs for all layers already"):
-        share_blocks(
-            tiny_bundle("albert").model, family_of("albert"), what="all", groups=((0,),), sources=((0,),)
-        )
+        share_blocks(tiny_bundle("albert").model, family_of("albert"), what="all", groups=((0,),), sources=((0,),))
     assert "one block runs" in Share(recover=None).refuses(tiny_bundle("albert").sketch())
 
 
@@ -58,7 +56,9 @@ def test_it_answers_as_copies_do_and_comes_back_from_disk_and_from_sharing(name,
     expected = logits(bundle)
     torch.testing.assert_close(expected, logits(shared_copies(plain, PAIRS, what)), atol=1e-6, rtol=0)
     assert (expected - logits(plain)).abs().max() > 1e-3
-    assert all(part["groups"] == [[0, 1], [2, 3]] for part in shared_parts(bundle.model, bundle.family))
+    groups = [part["groups"] for part in shared_parts(bundle.model, bundle.family)]
+    # ModernBERT's first block lacks a norm, so the second has it for itself.
+    assert groups[0] == [[0, 1], [2, 3]] and groups[1:] in ([], [[[2, 3]]])
     assert bundle.sketch().parameters == sum(p.numel() for p in bundle.model.parameters()) < before
     assert not is_stock(bundle.model, bundle.family)
 
@@ -211,7 +211,7 @@ def test_the_mean_of_equal_tensors_is_that_tensor():
 
 def test_what_only_some_blocks_have_stays_theirs():
     t5 = shared("t5", groups=1)
-    owners = [name for name, _ in t5.model.encoder.named_parameters() if "relative_attention_bias" in name]
+    owners = [name for name, _ in t5.model.base_model.encoder.named_parameters() if "relative_attention_bias" in name]
     assert owners == ["block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
     modern = shared("modernbert", groups=1, by=First())
     blocks = modern.family.module_list(modern.model)
@@ -224,11 +224,11 @@ def test_blocks_of_different_shapes_are_refused():
     keep_neurons(bundle.model, bundle.family, tuple(tuple(range(n)) for n in (8, 8, 8, 9)))
     sketch = bundle.sketch()
     assert "8, 9 neurons" in Share(groups=2).refuses(sketch)
-    assert Share(groups=3).refuses(sketch) is None or "neurons" in Share(groups=3).refuses(sketch)
+    assert Share(groups=3).refuses(sketch) is None
     assert Share(groups=2, what="attention").refuses(sketch) is None
     keep_heads(bundle.model, bundle.family, ((0, 1), (0,), (0, 1), (0, 1)))
     assert "2, 1 heads" in Share(groups=2, what="attention").refuses(bundle.sketch())
-    with pytest.raises(Refusal, match=r"blocks of different shapes .*output.dense.weight.* in block 2"):
+    with pytest.raises(Refusal, match=r"different shapes cannot share.*intermediate.dense.weight.* in block 2"):
         share_blocks(bundle.model, bundle.family, what="ffn", groups=((2, 3),), sources=((2,),))
 
 
