@@ -69,14 +69,6 @@ def blocks(family: Family) -> Cell:
     return _kind(model, family), ""
 
 
-def blocks(family: Family) -> Cell:
-    if "blocks" in family.refusals:
-        return "no", family.refusals["blocks"]
-    model = _fresh(family)
-    share_blocks(model, family, what="all", groups=((0, 1), (2, 3)), sources=((0,), (2,)))
-    return _kind(model, family), ""
-
-
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,

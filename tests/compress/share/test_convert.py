@@ -1,4 +1,4 @@
-"""A BERT as a stock ALBERT: the same answers as a BERT of lower rank with shared blocks, opened by plain transformers."""
+"""A BERT as a stock ALBERT answers as a BERT of lower rank with shared blocks, and opens with plain transformers."""
 
 from __future__ import annotations
 
