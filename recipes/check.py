@@ -106,12 +106,13 @@ def usable_device(choice: str) -> torch.device:
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of `model.safetensors`: each tensor once, and the header."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    seen: set[int] = set()
+    # A shared tensor has the name of its first place.
+    first: dict[int, str] = {}
+    state = model.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        first.setdefault(id(tensor), name)
     total = 0
-    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
+    for name, tensor in sorted((name, state[name]) for name in first.values()):
         end = total + tensor.numel() * tensor.element_size()
         header[name] = {
             "dtype": _CODES.get(tensor.dtype, "F32"),
@@ -168,6 +169,7 @@ def _exported(row: Row, step: Step) -> Row:
 
 
 def _notes(step: Step) -> Iterator[str]:
+    yield from step.node.stage.remarks()
     uncertain = step.node.stage.uncertainty(step.before)
     if uncertain:
         yield uncertain

@@ -161,7 +161,7 @@ class _Engine:
             context=partial(self._context, node.start, seed, drawn),
             base=parent.directory,
             device=self.device,
-            about={**about, "settings": stage_settings(node.stage)},
+            about={**about, "settings": stage_settings(node.stage), "notes": list(node.stage.remarks())},
             facts=self._facts_of_bundle,
         )
 

@@ -15,14 +15,16 @@ from torch import nn
 from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
 from compress.core.layers.low_rank import factor_ranks, install
+from compress.core.sharing import shared_parts
 from compress.core.storage.model import stored_linears
 from compress.core.storage.stock import quantization_config
 
 __all__ = ["difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
-Difference = dict[str, dict[str, Any]]
+Difference = dict[str, Any]
 """`linears` and `tables`: path -> rank of what is kept as two factors; `shapes`: parameter -> shape, also of biases
-that the stock linears lack; `attributes`: path -> value. What `changed` makes of a stock model."""
+that the stock linears lack; `attributes`: path -> value; `shared`: what `shared_parts` says. What `changed` makes of a
+stock model."""
 
 LAYERS = Path(__file__).parent / "layers"
 CODE = ("changed.py", "low_rank.py")
@@ -45,12 +47,12 @@ def stock_config(model: nn.Module) -> Any:
 
 
 def is_stock(model: nn.Module, family: Family) -> bool:
-    """Whether the configuration alone says all shapes and head counts."""
+    """Whether the configuration alone says all shapes, head counts, and what is shared."""
     return not any(difference_to_stock(model, family).values())
 
 
 def difference_to_stock(model: nn.Module, family: Family) -> Difference:
-    """What must be resized and set in the stock model of this configuration; paths relative to the base model.
+    """What must be resized, set and shared in the stock model of this configuration; paths relative to the base model.
 
     Raises:
         StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
@@ -77,6 +79,7 @@ def difference_to_stock(model: nn.Module, family: Family) -> Difference:
         "tables": tables,
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
+        "shared": shared_parts(model, family),
     }
 
 

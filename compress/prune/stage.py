@@ -28,7 +28,7 @@ UNFIT: tuple[tuple[State, str], ...] = (
     ("fake_quantized", "it holds fake quantisation; prune before it"),
     ("adapted", "it holds adapters; merge them first"),
     ("masked", "it holds masks; make them permanent first"),
-    ("shared", "its blocks share weights; prune before 'share'"),
+    ("shared", "its blocks share weights; prune before 'share', or put 'untie' before this stage"),
     ("factorized", "its linears are factorized; prune before 'factorize'"),
 )
 

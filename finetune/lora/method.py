@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from compress.core.bundle import Bundle
@@ -18,6 +20,8 @@ ATTENTION_VALUES = ("query", "value")
 
 class PeftMethod(Method):
     """Train what PEFT puts around linears, and the head."""
+
+    block_by_block: ClassVar[bool] = True
 
     targets: Targets | None = Field(
         None, description="linears to adapt: roles (query, key, value, output, up, gate, down), names, or all"

@@ -16,6 +16,7 @@ import torch
 from compress.core.bundle import Bundle
 from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.sharing import share_blocks
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
 from compress.factorize.stage import Factorize
@@ -29,7 +30,8 @@ README = Path(__file__).parents[2] / "README.md"
 LEGEND = """\
 `stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
 where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
-trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below."""
+trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below. Layers,
+neurons and heads are cut; blocks share tensors."""
 
 Cell = tuple[str, str]
 """`stock`, `yes` or `no`, and a remark; `no` must have one."""
@@ -77,6 +79,12 @@ def _factorized(family: Family, what: str, rank: int) -> Cell:
     if refused:
         return "no", refused
     return _kind(stage.apply(bundle, stage.guess(sketch)).model, family), ""
+def blocks(family: Family) -> Cell:
+    if "blocks" in family.refusals:
+        return "no", family.refusals["blocks"]
+    model = _fresh(family)
+    share_blocks(model, family, what="all", groups=((0, 1), (2, 3)), sources=((0,), (2,)))
+    return _kind(model, family), ""
 
 
 # A further column is one more function here: Family -> Cell.
@@ -86,6 +94,7 @@ COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "heads": heads,
     "factors of linears": linears,
     "of words": embeddings,
+    "blocks": blocks,
 }
 
 

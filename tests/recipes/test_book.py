@@ -10,7 +10,10 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/low-rank", "bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
+NAMES = (
+    "bert/low-rank", "bert/sst2-production", "bert/to-albert", "export/int8", "quickstart", "tune/compare",
+    "tune/small-gpu",
+)  # fmt: skip
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -32,6 +35,7 @@ EXPORTS = {
     "bert/low-rank": (6,),
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
+    "bert/to-albert": (2,),
     "export/int8": (0, 1, 2, 3),
     "tune/compare": (),
     "tune/small-gpu": (2,),
@@ -55,6 +59,14 @@ TWINS: dict[str, tuple[str, ...]] = {
         "stages.1.factorize.rank=6",
         *(f"stages.{index}.factorize.recover.max_steps=2" for index in range(1, 6)),
         *(f"stages.{index}.factorize.by={{{by}: {{batches: 2}}}}" for index, by in FACTORS),
+    ),
+    "bert/to-albert": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.convert.width=16" for index in (1, 3)),
+        *(f"stages.{index}.convert.recover.max_steps=2" for index in (1, 3)),
+        "stages.4.share.recover.max_steps=2",
     ),
     "export/int8": OWN_COLUMNS,
     "tune/compare": (

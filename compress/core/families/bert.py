@@ -13,6 +13,7 @@ BERT = Family(
     output="attention.output.dense",
     up="intermediate.dense",
     down="output.dense",
+    attention=("attention",),
     feed_forward_norm="output.LayerNorm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",

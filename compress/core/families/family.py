@@ -13,10 +13,11 @@ from typing import Literal
 from torch import nn
 
 from compress.core.errors import Refusal, UnknownName
+from compress.core.families.conversion import Conversion
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers"]
+Part = Literal["heads", "neurons", "layers", "blocks"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -41,6 +42,8 @@ class Family:
     gate: str | None = None
     down: str | None = None
     """The second linear of the feed-forward network; its input is the neurons. A path may name alternatives, `a|b`."""
+    attention: tuple[str, ...] = ()
+    """Modules of a block that are its attention sub-layer, with its norm; the rest is the feed-forward sub-layer."""
     feed_forward_norm: str | None = None
     """The norm after the sum of the feed-forward network and its residual; None where norms stand before sub-layers."""
     stacked: Mapping[str, int] = field(default_factory=dict)
@@ -88,6 +91,8 @@ class Family:
     """The linears of the blocks have no bias, and no field of the configuration can give them one."""
     bf16: bool = True
     """Whether its forward pass runs under bf16 autocast."""
+    made_from: Mapping[str, Conversion] = field(default_factory=dict)
+    """Family whose models can be turned into ones of this -> where its modules go."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
     remark: str = ""
     """What a reader of the table of families should know; a sentence without its full stop."""

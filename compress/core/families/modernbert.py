@@ -12,6 +12,7 @@ MODERNBERT = Family(
     up="mlp.Wi",
     gate="mlp.Wi",
     down="mlp.Wo",
+    attention=("attn_norm", "attn"),
     stacked={"attn.Wqkv": 3, "mlp.Wi": 2},
     bias_fields=("attention_bias", "mlp_bias", "norm_bias"),
     needs_first_layer="it alone has no norm before its attention",

@@ -13,6 +13,7 @@ VIT = Family(
     output="attention.o_proj",
     up="mlp.fc1",
     down="mlp.fc2",
+    attention=("layernorm_before", "attention"),
     embeddings="embeddings",
     config={
         "layers": "num_hidden_layers",

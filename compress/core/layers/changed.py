@@ -1,9 +1,11 @@
-"""Models whose parts have sizes that no stock configuration can say.
+"""Models whose parts have sizes, or share tensors, as no stock configuration can say.
 
 `changed.BertForSequenceClassification` is transformers' class of that name, built and then changed as the
 configuration records in `trimformer`: {"linears": {path: rank}, "tables": {path: rank}, "shapes": {parameter: shape},
-"attributes": {path: value}}, in this order, with paths relative to the base model. A copy of this file, and of what it
-imports beside it, lies in every directory that needs it, so it imports torch and transformers only.
+"attributes": {path: value}, "shared": [{"blocks": path, "groups": [[number, ...], ...], "parameters": [path in a block,
+...]}, ...]}, in this order, with paths relative to the base model. Blocks of a group use the same tensors; the file of
+the weights has those of the first. A copy of this file, and of what it imports beside it, lies in every directory that
+needs it, so it imports torch and transformers only.
 """
 
 from __future__ import annotations
@@ -41,10 +43,16 @@ def _model(stock: Any) -> type:
     def build(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         stock.__init__(self, config, *args, **kwargs)
         _change(self, config.trimformer)
+        _share(self, config.trimformer.get("shared", ()))
+
+    def adjust_bias(self: Any, tied: Any, source: Any) -> None:
+        # After a tie transformers cuts the bias to the first size of the weight, which here is that of the input.
+        if not isinstance(tied, transformers.pytorch_utils.Conv1D):
+            stock._adjust_bias(self, tied, source)
 
     config_class = __getattr__(stock.config_class.__name__)
-    body = {"__init__": build, "__module__": __name__, "__doc__": stock.__doc__, "config_class": config_class}
-    return type(stock.__name__, (stock,), body)
+    body = {"__init__": build, "_adjust_bias": adjust_bias, "config_class": config_class}
+    return type(stock.__name__, (stock,), {**body, "__module__": __name__, "__doc__": stock.__doc__})
 
 
 def _change(model: Any, record: dict[str, Any]) -> None:
@@ -63,6 +71,25 @@ def _change(model: Any, record: dict[str, Any]) -> None:
         owner, _, name = path.rpartition(".")
         setattr(base.get_submodule(owner), name, value)
     model.tie_weights()
+
+
+def _share(model: Any, record: Any) -> None:
+    base = getattr(model, model.base_model_prefix, model)
+    prefix = "" if base is model else f"{model.base_model_prefix}."
+    tied: dict[str, str] = {}
+    for part in record:
+        for first, *others in part["groups"]:
+            for path in part["parameters"]:
+                source = f"{part['blocks']}.{first}.{path}"
+                for number in others:
+                    target = f"{part['blocks']}.{number}.{path}"
+                    owner, _, name = target.rpartition(".")
+                    setattr(base.get_submodule(owner), name, base.get_parameter(source))
+                    tied[prefix + target] = prefix + source
+    # The first is what transformers asks when it saves and ties anew, the second while it loads; vision models, whose
+    # configuration speaks of no tied embeddings, would take nothing from the first.
+    model._tied_weights_keys = {**(model._tied_weights_keys or {}), **tied}
+    model.all_tied_weights_keys = {**model.all_tied_weights_keys, **tied}
 
 
 def _count(module: nn.Module) -> None:
