@@ -9,6 +9,7 @@ from torch import nn
 
 from compress.core.families.family import Family, base_model
 from compress.core.storage.model import parameter_count, stored_bytes
+from compress.core.tables import position_count, word_count
 from compress.core.wrapped import linear_shape
 
 __all__ = ["Sketch", "State"]
@@ -35,6 +36,10 @@ class Sketch:
     embedding_parameters: int
     bytes: int
     """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once."""
+    words: int = 0
+    """Rows of the table of words; 0 where there is none."""
+    positions: int = 0
+    """How many tokens the table of positions serves; 0 where there is none."""
 
     @classmethod
     def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
@@ -52,6 +57,8 @@ class Sketch:
             parameters=parameter_count(model),
             embedding_parameters=_embedding_parameters(model, family),
             bytes=stored_bytes(model),
+            words=word_count(model, family) if "vocabulary" not in family.refusals else 0,
+            positions=position_count(model, family) if "positions" not in family.refusals else 0,
         )
 
 

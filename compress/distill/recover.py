@@ -68,6 +68,11 @@ class Recover(Settings):
         return self.losses or (SoftTargets(), HiddenStates())
 
     @property
+    def needs_head(self) -> bool:
+        """Whether the model's head must be trained for the task already."""
+        return True
+
+    @property
     def needs_teacher(self) -> bool:
         return any(loss.needs_teacher for loss in self.terms())
 
