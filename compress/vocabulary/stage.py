@@ -92,8 +92,8 @@ class TrimVocabulary(Stage):
             sketch.family.require("vocabulary", stage=self.name)
         except InputError as error:
             return str(error)
-        if self.recover and self.recover.needs_head and "head_trained" not in sketch.states:
-            return "recover needs a head that is trained for the task; fine-tune first, or recover `by: mlm`"
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
         if isinstance(self.keep, Top) and self.keep.top >= sketch.words:
             return f"the vocabulary has {sketch.words} words, and 'top: {self.keep.top}' keeps them all"
         return None

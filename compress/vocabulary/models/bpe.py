@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from compress.vocabulary.model import TokenizerModel
@@ -47,7 +48,7 @@ class BPE(TokenizerModel):
         """Every piece that the merges make while they put `piece` together."""
         symbols = self._symbols(piece)
         while len(symbols) > 1:
-            ranked = [(self.ranks.get(pair, len(self.merges)), place) for place, pair in enumerate(_pairs(symbols))]
+            ranked = [(self.ranks.get(pair, len(self.merges)), place) for place, pair in enumerate(pairwise(symbols))]
             rank, place = min(ranked)
             if rank == len(self.merges):
                 return
@@ -64,7 +65,3 @@ class BPE(TokenizerModel):
 
     def _join(self, left: str, right: str) -> str:
         return left + right[len(self.prefix) :]
-
-
-def _pairs(symbols: list[str]) -> Iterator[tuple[str, str]]:
-    return zip(symbols, symbols[1:])
