@@ -46,7 +46,7 @@ def word_count(model: nn.Module, family: Family) -> int:
 def token_fields(config: Any) -> dict[str, tuple[int, ...]]:
     """Field of the configuration -> the ids that it holds (`pad_token_id`, `decoder_start_token_id`, ...)."""
     found = {name: getattr(config, name, None) for name in vars(config) if name.endswith(ID_FIELD)}
-    lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in found.items()}
+    lists: dict[str, Any] = {name: v if isinstance(v, list | tuple) else [v] for name, v in found.items()}
     return {name: tuple(ids) for name, ids in lists.items() if ids and all(isinstance(n, int) for n in ids)}
 
 
@@ -133,8 +133,9 @@ def _first_position(table: Any, family: Family) -> int:
 
 def _over_words(model: nn.Module, table: nn.Embedding) -> list[tuple[nn.Module, str]]:
     """(module, name) of each parameter or buffer whose first dimension is the words."""
-    output: Any = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    ours = [table.weight]
+    find: Any = getattr(model, "get_output_embeddings", None)
+    output = find() if find else None
+    ours: list[Any] = [table.weight]
     if output is not None and output.weight.shape[0] == table.weight.shape[0]:
         ours.append(output.weight)
     heads = [m for m in model.modules() if any(getattr(m, "weight", None) is weight for weight in ours)]

@@ -34,7 +34,7 @@ def masked_class(family: Family) -> Any:
     """transformers' class for masked words, or None where the family has none."""
     import transformers
 
-    mapping: Any = transformers.AutoModelForMaskedLM._model_mapping  # type: ignore[attr-defined]
+    mapping: Any = transformers.AutoModelForMaskedLM._model_mapping
     config = transformers.CONFIG_MAPPING[family.model_type]
     return mapping.get(config, None)
 
@@ -79,7 +79,7 @@ def _tie(model: Any, base: nn.Module, family: Family) -> None:
     """Let the output over the words be the table of words, also where that is kept as a product of two."""
     table = base.get_submodule(family.word_embedding or "")
     output = model.get_output_embeddings()
-    if tuple(table.weight.shape) == tuple(output.weight.shape):  # type: ignore[union-attr, arg-type]
+    if tuple(table.weight.shape) == tuple(output.weight.shape):  # type: ignore[arg-type]
         model.tie_weights()
     else:
         model.set_output_embeddings(_OverWords(table, output))
