@@ -17,6 +17,8 @@ from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
+from compress.core.tables import keep_positions, keep_words, named_words, word_count
+from compress.vocabulary.tokenizer import new_ids
 from tests.contracts.cuts import some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
@@ -59,11 +61,30 @@ def heads(family: Family) -> Cell:
     return _kind(model, family), remark
 
 
+def vocabulary(family: Family) -> Cell:
+    if "vocabulary" in family.refusals:
+        return "no", family.refusals["vocabulary"]
+    model = _fresh(family)
+    needed = named_words(model, family)
+    keep_words(model, family, new_ids(needed | set(range(0, word_count(model, family), 2))))
+    return _kind(model, family), ""
+
+
+def positions(family: Family) -> Cell:
+    if "positions" in family.refusals:
+        return "no", family.refusals["positions"]
+    model = _fresh(family)
+    keep_positions(model, family, 20)
+    return _kind(model, family), ""
+
+
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,
     "neurons": neurons,
     "heads": heads,
+    "vocabulary": vocabulary,
+    "positions": positions,
 }
 
 

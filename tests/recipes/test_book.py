@@ -10,7 +10,7 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
+NAMES = ("bert/sst2-production", "bert/tiny-on-disk", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -31,6 +31,7 @@ PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.
 EXPORTS = {
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
+    "bert/tiny-on-disk": (5, 6),
     "export/int8": (0, 1, 2, 3),
     "tune/compare": (),
     "tune/small-gpu": (2,),
@@ -44,6 +45,15 @@ TWINS: dict[str, tuple[str, ...]] = {
         "task.text_classification.evaluation=test",
         *TRAINING,
         *PRUNING,
+        "budget=null",
+    ),
+    "bert/tiny-on-disk": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        *TRAINING,
+        *PRUNING,
+        "stages.3.trim_vocabulary.recover.max_steps=2",
+        "stages.4.trim_positions.length=32",
         "budget=null",
     ),
     "export/int8": OWN_COLUMNS,
