@@ -1,4 +1,4 @@
-"""Which words and positions stay, as plain data."""
+"""Which words stay, as plain data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BeforeValidator, PlainSerializer
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.settings import Count
-from compress.core.tables import keep_positions, keep_words, named_words
+from compress.core.tables import keep_words, named_words
 from compress.vocabulary.tokenizer import new_ids, trimmed_tokenizer
 
-__all__ = ["KeepPositions", "KeepWordCount", "KeepWords", "ids_from_text", "ids_to_text"]
+__all__ = ["KeepWordCount", "KeepWords", "ids_from_text", "ids_to_text"]
 
 
 def ids_to_text(ids: tuple[int, ...]) -> str:
@@ -77,28 +77,3 @@ class KeepWordCount(Change):
 
     def summary(self) -> dict[str, Any]:
         return {"vocabulary": {"rows": self.count, "of": self.of}}
-
-
-class KeepPositions(Change):
-    """The model reads so many tokens and no more: the table of positions ends there, and the tokenizer cuts there."""
-
-    length: Count
-    of: Count
-
-    def apply(self, bundle: Bundle) -> Bundle:
-        keep_positions(bundle.model, bundle.family, self.length)
-        if bundle.processor is not None:
-            bundle.processor = shorter(bundle.processor, self.length)
-        return bundle
-
-    def summary(self) -> dict[str, Any]:
-        return {"positions": {"rows": self.length, "of": self.of}}
-
-
-def shorter(tokenizer: Any, length: int) -> Any:
-    """A copy of the tokenizer that cuts texts at `length` tokens."""
-    import copy
-
-    found = copy.deepcopy(tokenizer)
-    found.model_max_length = min(length, found.model_max_length)
-    return found

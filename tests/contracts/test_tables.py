@@ -11,7 +11,8 @@ from compress.core.families.family import base_model, family_of
 from compress.core.saving import load, save
 from compress.core.sketch import Sketch
 from compress.core.tables import keep_positions, keep_words, named_words
-from compress.vocabulary.change import KeepPositions, KeepWordCount, KeepWords
+from compress.positions.change import KeepPositions
+from compress.vocabulary.change import KeepWordCount, KeepWords
 from compress.vocabulary.tokenizer import Vocabulary, new_ids
 from tests.contracts.test_saving import assert_opens_as_stock
 from tests.contracts.test_surgery import logits, supporting

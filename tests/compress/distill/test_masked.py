@@ -77,7 +77,9 @@ def test_every_family_learns_with_its_own_head(name):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("name", "why"), [("t5", "decoder"), ("bart", "decoder"), ("gpt2", "no head"), ("vit", "no head")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("t5", "decoder"), ("bart", "decoder"), ("gpt2", "no head"), ("vit", "no head")]
+)
 def test_families_without_such_a_head_are_refused(name, why):
     bundle = tiny_bundle(name)
     assert why in (Recover(by="mlm").refuses(bundle.sketch()) or "")
@@ -140,7 +142,9 @@ def test_the_body_learns_and_the_heads_are_dropped(ctx):
     assert after.keys() == before.keys()
     assert torch.equal(after["classifier.weight"], before["classifier.weight"])
     assert torch.equal(after["bert.pooler.dense.weight"], before["bert.pooler.dense.weight"])
-    assert not torch.equal(after["bert.embeddings.word_embeddings.weight"], before["bert.embeddings.word_embeddings.weight"])
+    assert not torch.equal(
+        after["bert.embeddings.word_embeddings.weight"], before["bert.embeddings.word_embeddings.weight"]
+    )
     facts = ctx.facts["recovery"]
     assert facts["by"] == "mlm" and facts["rows"] == facts["pairs"] == 91 and facts["steps"] == 40
     assert facts["losses"]["masked_words"] < 4.4 and not hasattr(bundle.model, ORDER)

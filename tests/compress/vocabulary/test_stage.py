@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from compress.core.change import Nothing
 from compress.core.errors import InputError, Refusal
+from compress.positions.stage import TrimPositions
 from compress.vocabulary.change import KeepWords, ids_from_text, ids_to_text
-from compress.vocabulary.positions import TrimPositions
 from compress.vocabulary.stage import First, Top, TrimVocabulary
 from compress.vocabulary.tokenizer import Vocabulary
 from tests.compress.vocabulary.given import TEXTS, context, trained
@@ -29,7 +29,11 @@ def test_what_the_data_uses_stays():
     rows = after.config.vocab_size
     assert rows < before.config.vocab_size and after.states == {"head_trained", "trimmed"}
     assert torch.equal(answers(after), answers(before))
-    assert ctx.facts["vocabulary"] == {"rows": rows, "of": before.config.vocab_size, "used": ctx.facts["vocabulary"]["used"]}
+    assert ctx.facts["vocabulary"] == {
+        "rows": rows,
+        "of": before.config.vocab_size,
+        "used": ctx.facts["vocabulary"]["used"],
+    }
     assert after.changes[-1].summary() == {"vocabulary": {"rows": rows, "of": before.config.vocab_size}}
     again = TrimVocabulary(also=None).run(after, context())
     assert again.config.vocab_size == rows and len(again.changes) == 1

@@ -11,7 +11,7 @@ from compress.core.errors import InputError
 from compress.core.settings import Count
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
-from compress.vocabulary.change import KeepPositions
+from compress.positions.change import KeepPositions
 
 __all__ = ["TrimPositions"]
 
