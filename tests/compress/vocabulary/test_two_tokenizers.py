@@ -46,7 +46,7 @@ def teacher(task):
 
 def test_a_trimmed_student_learns_from_a_whole_teacher(ctx, teacher):
     ctx.earlier = {"whole": teacher.copy}
-    student = TrimVocabulary(keep=Top(top=70)).run(teacher.copy(), ctx)
+    student = TrimVocabulary(keep=Top(top=80)).run(teacher.copy(), ctx)
     assert student.config.vocab_size < teacher.config.vocab_size
     stage = Distill.model_validate({"teacher": "whole", "student": {"layers": 2}, "train": PLAN.dump()})
     learned = stage.run(student, ctx)
