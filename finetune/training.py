@@ -118,7 +118,9 @@ class Run:
     ):
         self.batches = Batches(bundle, task, splits.train if texts is None else texts)
         self.data = splits.fingerprints.get("train") if texts is None else text_fingerprint(texts)
-        self.args = training_arguments(plan, rows=len(self.batches), seed=seed, device=device, output=place)
+        self.args = training_arguments(
+            plan, bundle.family, rows=len(self.batches), seed=seed, device=device, output=place
+        )
         # Under a launcher each process has a device of its own, which the arguments know.
         self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
         self.place, self.checkpointing, self.bar = place, checkpointing, bar
@@ -227,7 +229,7 @@ class Run:
         )
         early = {"select_by_epoch": self.early.scores, "best_epoch": self.early.best_epoch} if self.early else {}
         return {
-            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device) else "fp32",
+            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device, self.bundle.family) else "fp32",
             "tokens": self.seen.tokens,
             "training_flops": flops,
             "loss_curve": self.seen.curve(),

@@ -12,6 +12,7 @@ from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
+from compress.core.families.family import Family
 from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device
 from finetune.delta.record import delta_bytes
 from recipes.flops import forward_flops
@@ -73,7 +74,7 @@ def check_training(planned: Plan, device: torch.device) -> None:
     for step in planned.steps:
         try:
             step.node.stage.check_task(step.bundle, planned.recipe.task)
-            _check_plan(step.node.stage.plan(), device)
+            _check_plan(step.node.stage.plan(), step.bundle.family, device)
         except InputError as error:
             place = planned.recipe.where(*step.node.words)
             error.where = f"{place}: {error.where}" if error.where else place
@@ -82,13 +83,13 @@ def check_training(planned: Plan, device: torch.device) -> None:
         raise in_one(errors)
 
 
-def _check_plan(train: TrainPlan | None, device: torch.device) -> None:
+def _check_plan(train: TrainPlan | None, family: Family, device: torch.device) -> None:
     # Only these can be wrong, and to try them brings in transformers' Trainer.
     if train is None or not (train.arguments or train.precision == "bf16"):
         return
     from finetune.plan_arguments import training_arguments
 
-    training_arguments(train.over(DEFAULT_PLAN), rows=1, seed=0, device=device, output=Path("unused"))
+    training_arguments(train.over(DEFAULT_PLAN), family, rows=1, seed=0, device=device, output=Path("unused"))
 
 
 def usable_device(choice: str) -> torch.device:

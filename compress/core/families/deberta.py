@@ -18,6 +18,7 @@ DEBERTA = replace(
     key="attention.self.in_proj",
     value="attention.self.in_proj",
     interleaved={"attention.self.in_proj": 3},
+    bf16=False,  # it masks with the least value of fp32, which bf16 does not hold
     biases_of_head=(
         "attention.self.q_bias",
         "attention.self.v_bias",

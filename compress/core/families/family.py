@@ -94,6 +94,8 @@ class Family:
     """Fields of the configuration that give linears and norms a bias, where checkpoints of the family come without."""
     bare_linears: bool = False
     """The linears of the blocks have no bias, and no field of the configuration can give them one."""
+    bf16: bool = True
+    """Whether its forward pass runs under bf16 autocast."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
     remark: str = ""
     """What a reader of the table of families should know; a sentence without its full stop."""
