@@ -20,6 +20,7 @@ from compress.core.training import (
     Hook,
     Objective,
     Rate,
+    Texts,
     TrainPlan,
     trained_parameters,
 )
@@ -33,6 +34,7 @@ from finetune.pace import Joining, Pace
 from finetune.plan_arguments import training_arguments, uses_bf16
 from finetune.predict import logits
 from finetune.surroundings import activations_recomputed, left_as_found, plain_forward, randomness_restored
+from finetune.tasks.encoding import text_fingerprint
 from finetune.tasks.task import Splits, Task
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def make_fit(
         name: str = "fit",
         hooks: Sequence[Hook] = (),
         rates: Mapping[str, Rate] = NO_RATES,
+        texts: Texts | None = None,
     ) -> FitResult:
         with ExitStack() as stack:
             place = directory / name if directory else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -78,7 +81,7 @@ def make_fit(
 
             def run(used: TrainPlan) -> FitResult:
                 return Run(
-                    bundle, objective, used, name, hooks, rates, asked=asked,
+                    bundle, objective, used, name, hooks, rates, asked=asked, texts=texts,
                     task=task, splits=splits, seed=seed, device=device, place=place,
                     checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
                 ).result()  # fmt: skip
@@ -104,6 +107,7 @@ class Run:
         rates: Mapping[str, Rate],
         *,
         asked: TrainPlan,
+        texts: Texts | None,
         task: Task,
         splits: Splits,
         seed: int,
@@ -112,7 +116,8 @@ class Run:
         checkpointing: Checkpointing | None,
         bar: bool,
     ):
-        self.batches = Batches(bundle, task, splits.train)
+        self.batches = Batches(bundle, task, splits.train if texts is None else texts)
+        self.data = splits.fingerprints.get("train") if texts is None else text_fingerprint(texts)
         self.args = training_arguments(
             plan, bundle.family, rows=len(self.batches), seed=seed, device=device, output=place
         )
@@ -202,7 +207,7 @@ class Run:
             "plan": self.plan.dump(),
             "memory": {"asked": self.asked.dump(), "batch_size": size, "accumulation": accumulation},
             "seed": self.seed,
-            "train": self.splits.fingerprints.get("train"),
+            "train": self.data,
             "hooks": [type(hook).__name__ for hook in self.hooks],
             **(self.pace.identity() if self.pace else {}),
         }

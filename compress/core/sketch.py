@@ -10,6 +10,7 @@ from torch import nn
 from compress.core.families.family import Family, base_model
 from compress.core.places import Place, linear_places, word_place
 from compress.core.storage.model import parameter_count, stored_bytes
+from compress.core.tables import position_count, word_count
 from compress.core.wrapped import linear_shape
 
 __all__ = ["Sketch", "State"]
@@ -40,6 +41,10 @@ class Sketch:
     """Those of the blocks that have a role."""
     words: Place | None = None
     """The table of words."""
+    vocabulary: int = 0
+    """Rows of the table of words; 0 where there is none."""
+    positions: int = 0
+    """How many tokens the table of positions serves; 0 where there is none."""
 
     @classmethod
     def of(cls, model: nn.Module, family: Family, states: frozenset[State] = frozenset()) -> Sketch:
@@ -59,6 +64,8 @@ class Sketch:
             bytes=stored_bytes(model),
             linears=linear_places(model, family),
             words=word_place(model, family),
+            vocabulary=word_count(model, family) if "vocabulary" not in family.refusals else 0,
+            positions=position_count(model, family) if "positions" not in family.refusals else 0,
         )
 
 

@@ -68,8 +68,11 @@ class Prune(Stage):
             sketch.family.require(self.pattern.part, stage="prune")
         except InputError as error:
             return str(error)
-        if "head_trained" not in sketch.states and self.needs_data:
-            what = "recover" if self.recover else f"the criterion {self.criterion.name!r}"
+        if self.recover and not self.recover.needs_head and (why := self.recover.refuses(sketch)):
+            return why
+        healed = self.recover is not None and self.recover.needs_head
+        if "head_trained" not in sketch.states and (healed or self.criterion.needs_data):
+            what = "recover" if healed else f"the criterion {self.criterion.name!r}"
             advice = "fine-tune first, or prune by magnitude with 'recover: none'"
             return f"{what} needs a head that is trained for the task; {advice}"
         return self._too_much(sketch)

@@ -19,7 +19,9 @@ from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_co
 from compress.core.sharing import share_blocks
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
+from compress.core.tables import keep_positions, keep_words, named_words, word_count
 from compress.factorize.stage import Factorize
+from compress.vocabulary.tokenizer import new_ids
 from tests.contracts.cuts import some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
@@ -79,6 +81,8 @@ def _factorized(family: Family, what: str, rank: int) -> Cell:
     if refused:
         return "no", refused
     return _kind(stage.apply(bundle, stage.guess(sketch)).model, family), ""
+
+
 def blocks(family: Family) -> Cell:
     if "blocks" in family.refusals:
         return "no", family.refusals["blocks"]
@@ -87,14 +91,33 @@ def blocks(family: Family) -> Cell:
     return _kind(model, family), ""
 
 
+def vocabulary(family: Family) -> Cell:
+    if "vocabulary" in family.refusals:
+        return "no", family.refusals["vocabulary"]
+    model = _fresh(family)
+    needed = named_words(model, family)
+    keep_words(model, family, new_ids(needed | set(range(0, word_count(model, family), 2))))
+    return _kind(model, family), ""
+
+
+def positions(family: Family) -> Cell:
+    if "positions" in family.refusals:
+        return "no", family.refusals["positions"]
+    model = _fresh(family)
+    keep_positions(model, family, 20)
+    return _kind(model, family), ""
+
+
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,
     "neurons": neurons,
     "heads": heads,
-    "factors of linears": linears,
-    "of words": embeddings,
-    "blocks": blocks,
+    "low-rank linears": linears,
+    "factorized words": embeddings,
+    "shared blocks": blocks,
+    "vocabulary": vocabulary,
+    "positions": positions,
 }
 
 

@@ -11,8 +11,8 @@ import torch
 
 from compress.core.context import Context
 from compress.core.saving import save
-from compress.factorize.stage import Factorize
 from compress.core.sharing import share_blocks
+from compress.factorize.stage import Factorize
 from tests.contracts.test_saving import auto, cut
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs

@@ -11,8 +11,8 @@ from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
 NAMES = (
-    "bert/low-rank", "bert/sst2-production", "bert/to-albert", "export/int8", "quickstart", "tune/compare",
-    "tune/small-gpu",
+    "bert/low-rank", "bert/sst2-production", "bert/tiny-on-disk", "bert/to-albert", "export/int8", "quickstart",
+    "tune/compare", "tune/small-gpu",
 )  # fmt: skip
 QUICK = (
     "measure.0.latency.repeats=2",
@@ -36,6 +36,7 @@ EXPORTS = {
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
     "bert/to-albert": (2,),
+    "bert/tiny-on-disk": (6, 7),
     "export/int8": (0, 1, 2, 3),
     "tune/compare": (),
     "tune/small-gpu": (2,),
@@ -67,6 +68,17 @@ TWINS: dict[str, tuple[str, ...]] = {
         *(f"stages.{index}.convert.width=16" for index in (1, 3)),
         *(f"stages.{index}.convert.recover.max_steps=2" for index in (1, 3)),
         "stages.4.share.recover.max_steps=2",
+    ),
+    "bert/tiny-on-disk": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        *TRAINING,
+        *PRUNING,
+        "stages.3.trim_vocabulary.recover.max_steps=2",
+        "stages.4.factorize.rank=6",
+        "stages.4.factorize.recover.max_steps=2",
+        "stages.5.trim_positions.length=32",
+        "budget=null",
     ),
     "export/int8": OWN_COLUMNS,
     "tune/compare": (

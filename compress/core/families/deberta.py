@@ -9,6 +9,7 @@ HEADS: dict[str, Literal["heads", "width"]] = {
     "attention.self.num_attention_heads": "heads",
     "attention.self.all_head_size": "width",
 }
+RELATIVE = "its attention reads how far tokens are from each other, out of a table that has no length to cut"
 
 DEBERTA = replace(
     BERT,
@@ -25,6 +26,7 @@ DEBERTA = replace(
         "attention.self.pos_q_proj",
     ),
     head_attributes=HEADS,
+    refusals={"positions": RELATIVE},
 )
 DEBERTA_V2 = replace(
     BERT,
@@ -34,4 +36,5 @@ DEBERTA_V2 = replace(
     value="attention.self.value_proj",
     biases_of_head=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
     head_attributes=HEADS,
+    refusals={"positions": RELATIVE},
 )

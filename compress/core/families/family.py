@@ -17,7 +17,7 @@ from compress.core.families.conversion import Conversion
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers", "blocks"]
+Part = Literal["heads", "neurons", "layers", "blocks", "vocabulary", "positions"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -73,6 +73,14 @@ class Family:
     """Tokens at the start of every input that a head reads by their place, or that stand for nothing else ([CLS])."""
     word_embedding: str | None = None
     position_embedding: str | None = None
+    decoder_positions: str | None = None
+    """The decoder's own table of positions, from the base model."""
+    position_offset: int = 0
+    """Rows of the table of positions that stand before the first position, and that the configuration does not count.
+    """
+    positions_from_padding: bool = False
+    """Positions are counted from the id of the padding + 1, so that rows of the table stand before the first, and the
+    padding must keep its id."""
     config: Mapping[str, str] = field(
         default_factory=lambda: {
             "layers": "num_hidden_layers",

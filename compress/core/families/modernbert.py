@@ -25,4 +25,5 @@ MODERNBERT = Family(
         "hidden": "hidden_size",
         "layer_lists": "layer_types",
     },
+    refusals={"positions": "positions turn queries and keys by an angle, and no table of them is stored"},
 )

@@ -26,6 +26,7 @@ T5 = Family(
     remark="the stages work on the encoder; the decoder stays as it is",
     # The decoder reads the same fields for its own heads and neurons, so the encoder's are not written there.
     config={"layers": "num_layers", "heads": "num_heads", "hidden": "d_model"},
+    refusals={"positions": "its attention reads how far tokens are from each other, out of a table of a few distances"},
 )
 BART = Family(
     model_type="bart",
@@ -43,6 +44,8 @@ BART = Family(
     decoder="decoder",
     word_embedding="shared",
     position_embedding="encoder.embed_positions",
+    decoder_positions="decoder.embed_positions",
+    position_offset=2,
     remark=T5.remark,
     config={
         "layers": "encoder_layers",

@@ -22,5 +22,9 @@ VIT = Family(
         "hidden": "hidden_size",
         "head_size": "head_dim",
     },
+    refusals={
+        "vocabulary": "it reads pictures, not words",
+        "positions": "they are the places of a picture's patches, and each picture has them all",
+    },
 )
 DEIT = replace(VIT, model_type="deit", leading_tokens=2)
