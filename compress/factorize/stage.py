@@ -80,11 +80,10 @@ class Factorize(Stage):
         unfit = [why for state, why in UNFIT if state in sketch.states]
         if unfit:
             return f"factorize cannot work on this model: {unfit[0]}"
-        if "head_trained" not in sketch.states and (self.recover or self.by.needs_head):
-            what = "recover" if self.recover else f"'by: {self.by.name}'"
-            return (
-                f"{what} needs a head that is trained for the task; fine-tune first, or leave it out ('recover: none')"
-            )
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
+        if "head_trained" not in sketch.states and self.by.needs_head:
+            return f"'by: {self.by.name}' needs a head that is trained for the task; fine-tune first, or take `by: svd`"
         return self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
 
     def guess(self, sketch: Sketch) -> Change:

@@ -125,8 +125,8 @@ class Convert(Stage):
             return f"width {self.width} is not between 2 and {sketch.hidden}, the model's own"
         if self.groups > sketch.layers:
             return f"{self.groups} groups are more than the model's {sketch.layers} layers"
-        if self.recover and "head_trained" not in sketch.states:
-            return "recover needs a head that is trained for the task; fine-tune first, or take 'recover: none'"
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
         return self._odd(sketch)
 
     def guess(self, sketch: Sketch) -> ConvertTo:

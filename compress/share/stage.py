@@ -72,10 +72,12 @@ class Share(Stage):
             sketch.family.require("blocks", stage="share")
         except InputError as error:
             return str(error)
+        if any(place.rank for place in sketch.linears):
+            return "share cannot tie linears that are two factors each; share first, or put `merge_factors` before it"
         if self.groups >= sketch.layers:
             return f"{self.groups} groups of {sketch.layers} layers share nothing; choose fewer groups"
-        if self.recover and "head_trained" not in sketch.states:
-            return "recover needs a head that is trained for the task; fine-tune first, or take 'recover: none'"
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
         return self._uneven(sketch)
 
     def guess(self, sketch: Sketch) -> ShareBlocks:

@@ -38,7 +38,7 @@ def test_fewer_words_give_the_same_logits(name, tmp_path):
     kept, before = some_words(bundle), bundle.copy()
     assert len(kept) < bundle.config.vocab_size
     cut = bundle.changed_by(KeepWords(kept=kept, of=bundle.config.vocab_size))
-    assert cut.config.vocab_size == cut.sketch().words == len(cut.processor) == len(kept)
+    assert cut.config.vocab_size == cut.sketch().vocabulary == len(cut.processor) == len(kept)
     assert torch.equal(answers(cut), answers(before))
     assert len(before.processor) > len(kept), "the tokenizer that came in stays as it was"
     save(cut, tmp_path)
@@ -149,12 +149,12 @@ def test_counts_on_the_meta_device(name, words, positions, width):
         else:
             model = transformers.BertModel(transformers.BertConfig(**(shape if name == "bert-large" else {})))
     before = Sketch.of(model, family_of(model.config.model_type))
-    assert (before.words, before.positions) == (words, positions)
+    assert (before.vocabulary, before.positions) == (words, positions)
     bundle = Bundle(model, None).changed_by(KeepWordCount(count=12_000, of=words))
     bundle = bundle.changed_by(KeepPositions(length=128, of=positions))
     after = bundle.sketch()
     assert before.parameters - after.parameters == (words - 12_000 + positions - 128) * width
-    assert (after.words, after.positions) == (12_000, 128)
+    assert (after.vocabulary, after.positions) == (12_000, 128)
     assert {p.device.type for p in model.parameters()} == {"meta"}
     if name == "bert-base":
         assert after.parameters == 109_482_240 - 18_522 * 768 - 384 * 768
