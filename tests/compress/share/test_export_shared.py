@@ -19,7 +19,7 @@ FORMATS = {
     "openvino-fp32": {"openvino": {"precision": "fp32"}},
 }
 ONCE = ("onnx-fp32", "openvino-fp32")
-"""Formats whose file holds a shared tensor once; the int8 file of ONNX Runtime is hardly smaller than the plain one's."""
+"""Formats whose file holds a shared tensor once. ONNX Runtime's int8 file is hardly smaller than the plain model's."""
 
 
 def weights(directory: Path) -> int:
