@@ -20,8 +20,8 @@ from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
 from compress.share.converted import converted
 from compress.share.groups import Groups, even_groups
-from compress.share.source import Source
-from compress.share.sources.mean import Mean
+from compress.share.origin import Origin
+from compress.share.origins.mean import Mean
 
 __all__ = ["Convert", "ConvertTo"]
 
@@ -88,7 +88,7 @@ class Convert(Stage):
     to: str = Field(description="the family that the model becomes")
     width: Count = Field(128, description="of the embeddings, E in the paper; from 2 to the model's own")
     groups: Count = Field(1, description="how many different blocks are left; neighbours share")
-    by: Source = Field(Mean(), description="what a group's tensors begin with")
+    by: Origin = Field(Mean(), description="what a group's tensors begin with")
     recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @field_validator("to")

@@ -19,8 +19,8 @@ from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_rec
 from compress.share.change import ShareBlocks, UntieBlocks
 from compress.share.convert import Convert
 from compress.share.groups import Groups, even_groups
-from compress.share.source import Source
-from compress.share.sources.mean import Mean
+from compress.share.origin import Origin
+from compress.share.origins.mean import Mean
 
 __all__ = ["Convert", "Share", "Untie"]
 
@@ -47,7 +47,7 @@ class Share(Stage):
 
     what: What = Field("all", description="whole blocks, or their attention or feed-forward network with its norms")
     groups: Count = Field(1, description="how many different blocks are left; neighbours share")
-    by: Source = Field(Mean(), description="what a group's tensors begin with")
+    by: Origin = Field(Mean(), description="what a group's tensors begin with")
     recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @property

@@ -20,7 +20,7 @@ from compress.core.stock import is_stock
 from compress.distill.recover import Recover
 from compress.share.convert import ConvertTo
 from compress.share.narrow import centred_spectrum, narrow_tables, zero_mean_basis
-from compress.share.sources.pick import Pick
+from compress.share.origins.pick import Pick
 from compress.share.stage import Convert, Share
 from tests.compress.distill.stub import stub_context
 from tests.compress.share.given import LARGE, ROBERTA, logits, model_on_meta, shared_copies, trained

@@ -22,10 +22,10 @@ from compress.distill.recover import Recover
 from compress.prune.stage import Prune
 from compress.share.change import ShareBlocks
 from compress.share.groups import even_groups
-from compress.share.source import Source
-from compress.share.sources.first import First
-from compress.share.sources.mean import Mean
-from compress.share.sources.pick import Pick, relative_error
+from compress.share.origin import Origin
+from compress.share.origins.first import First
+from compress.share.origins.mean import Mean
+from compress.share.origins.pick import Pick, relative_error
 from compress.share.stage import Share, Untie
 from tests.compress.distill.stub import ROWS, encode, stub_context
 from tests.compress.share.given import LARGE, ROBERTA, logits, model_on_meta, shared_copies, trained
@@ -291,7 +291,7 @@ def test_what_needs_blocks_of_its_own_refuses_and_says_untie():
 
 
 def test_settings_and_changes_as_plain_data():
-    assert sorted(Source.members()) == ["first", "mean", "pick"]
+    assert sorted(Origin.members()) == ["first", "mean", "pick"]
     assert Share(recover=None).recipe_form() == {"share": {"recover": None}}
     assert Share(by="pick", recover="none").needs_data and not Share(recover="none").needs_data
     assert Share().draws_random_numbers and not Share(recover="none", by="first").draws_random_numbers

@@ -6,12 +6,12 @@ from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.sharing import What
 from compress.share.groups import Groups
-from compress.share.source import Source
+from compress.share.origin import Origin
 
 __all__ = ["First"]
 
 
-class First(Source):
+class First(Origin):
     """A group's first block; no data."""
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:

@@ -16,12 +16,12 @@ from compress.core.settings import Count
 from compress.core.sharing import What, share_blocks
 from compress.core.training import Batch
 from compress.share.groups import Groups
-from compress.share.source import Source
+from compress.share.origin import Origin
 
 __all__ = ["Pick", "relative_error"]
 
 
-class Pick(Source):
+class Pick(Origin):
     """The one block of each group that moves the last layer least when all of its group do as it does.
 
     Each block of a group is tried in turn, the other groups as they are; what the last layer then gives is compared

@@ -10,13 +10,13 @@ from compress.core.context import Context
 from compress.core.sharing import What
 from compress.share.groups import Groups
 
-__all__ = ["Source"]
+__all__ = ["Origin"]
 
 
-class Source(Choice):
+class Origin(Choice):
     """What the one set of tensors that a group of blocks uses begins with."""
 
-    home: ClassVar[str] = "compress.share.sources"
+    home: ClassVar[str] = "compress.share.origins"
     needs_data: ClassVar[bool] = False
     """Whether it reads *train*; batches are then drawn by the seed."""
 
