@@ -85,7 +85,7 @@ class Convert(Stage):
         Lan et al. 2020, arXiv 1909.11942, sections 3.1 and 4.3. To start from a trained model is not in the paper.
     """
 
-    to: str = Field(description="the family that the model becomes")
+    to: str = Field(description="the family that the model becomes", examples=sorted(TARGETS))
     width: Count = Field(128, description="of the embeddings, E in the paper; from 2 to the model's own")
     groups: Count = Field(1, description="how many different blocks are left; neighbours share")
     by: Origin = Field(Mean(), description="what a group's tensors begin with")
