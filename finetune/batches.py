@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from compress.core.bundle import Bundle
-from compress.core.training import Batch
+from compress.core.training import Batch, Texts
 from finetune.sampler import grouped_order
+from finetune.tasks.encoding import encode_texts
 from finetune.tasks.task import NOT_INPUTS, Encoded, Task
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ __all__ = ["Batches", "accepted", "moved"]
 class Batches:
     """`rows` encoded by the bundle's processor, without what its model does not take."""
 
-    def __init__(self, bundle: Bundle, task: Task, rows: Dataset):
-        self.encoded: Encoded = task.encoded(rows, bundle.processor)
+    def __init__(self, bundle: Bundle, task: Task, rows: Dataset | Texts):
+        self.encoded: Encoded
+        if isinstance(rows, Texts):
+            self.encoded = encode_texts(rows, bundle.processor, max_length=int(getattr(task, "max_length", 128)))
+        else:
+            self.encoded = task.encoded(rows, bundle.processor)
         self.names = accepted(bundle.model)
 
     def __len__(self) -> int:

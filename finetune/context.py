@@ -45,6 +45,7 @@ def make_context(
         task=task,
         fit=make_fit(task, splits, seed=seed, device=device, directory=scratch, progress=progress),
         batches=make_batches(task, splits, seed=seed),
+        texts=lambda part: task.text_columns(splits.part(part)),
         evaluate=lambda bundle: select_score(bundle, task, splits, device=device),
         device=device,
         seed=seed,

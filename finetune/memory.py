@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from compress.core.families.family import base_model
+from compress.core.families.family import Family, base_model
 from compress.core.storage.model import stored_bytes
 from compress.core.training import TrainPlan
 from finetune.formula import CountedMoment, formula_peak
@@ -76,6 +76,7 @@ class TrainingMemory:
 
     Args:
         model: on any device, the meta device too; left as it is.
+        family: its record.
         names: the parameters that are trained.
         plan: a complete plan.
         length: of the longest row, in tokens.
@@ -86,6 +87,7 @@ class TrainingMemory:
     """
 
     model: nn.Module
+    family: Family
     names: frozenset[str]
     plan: TrainPlan
     length: int
@@ -176,7 +178,7 @@ class TrainingMemory:
                 batch_size=batch_size,
                 length=self.length,
                 device=self.device,
-                bf16=self.cached is None and uses_bf16(self.plan, self.device),
+                bf16=self.cached is None and uses_bf16(self.plan, self.device, self.family),
                 recomputed=bool(self.plan.gradient_checkpointing),
                 accumulated=self._accumulates,
                 backward=self.cached is None,

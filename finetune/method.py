@@ -27,6 +27,8 @@ class Method(Choice):
     """What a plan that is left open means for this method."""
     whole: ClassVar[bool] = False
     """Whether every weight may move, so that the result is saved whole and not as a delta on its base."""
+    block_by_block: ClassVar[bool] = False
+    """Whether it changes the weights of each block in another way, so that blocks must not share them."""
 
     @property
     def freezes(self) -> bool:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from compress.core.errors import InputError
+from compress.core.families.family import Family
+from compress.core.precision import bf16_supported
 from compress.core.training import TrainPlan
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-__all__ = ["bf16_supported", "training_arguments", "uses_bf16"]
+__all__ = ["training_arguments", "uses_bf16"]
 
 SCHEDULES = {
     "linear": "linear",
@@ -26,7 +28,7 @@ SCHEDULES = {
 
 
 def training_arguments(
-    plan: TrainPlan, *, rows: int, seed: int, device: torch.device, output: Path
+    plan: TrainPlan, family: Family, *, rows: int, seed: int, device: torch.device, output: Path
 ) -> TrainingArguments:
     """The arguments of a complete plan (every field that `DEFAULT_PLAN` has is set).
 
@@ -49,7 +51,7 @@ def training_arguments(
         "warmup_steps": math.ceil((plan.warmup or 0.0) * plan.steps(rows=rows, processes=processes)),
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.clip,
-        "bf16": uses_bf16(plan, device),
+        "bf16": uses_bf16(plan, device, family),
         **dict(plan.arguments),
     }
     try:
@@ -79,25 +81,17 @@ def _fixed(device: torch.device) -> dict[str, Any]:
     }
 
 
-def uses_bf16(plan: TrainPlan, device: torch.device) -> bool:
-    """Whether the plan trains with bf16 autocast on this device.
+def uses_bf16(plan: TrainPlan, device: torch.device, family: Family) -> bool:
+    """Whether the plan trains a model of `family` with bf16 autocast on this device.
 
     Raises:
-        InputError: bf16 was asked where the hardware has none.
+        InputError: bf16 was asked where the hardware or the family has none.
     """
     precision: Literal["auto", "fp32", "bf16"] = plan.precision or "auto"
     if precision == "fp32":
         return False
-    supported = bf16_supported(device)
+    supported = family.bf16 and bf16_supported(device)
     if precision == "bf16" and not supported:
-        raise InputError(
-            f"this {device.type} computes no bf16", where="train.precision", advice="`precision: auto` or fp32"
-        )
+        what = f"this {device.type}" if family.bf16 else f"transformers' {family.model_type} model"
+        raise InputError(f"{what} computes no bf16", where="train.precision", advice="`precision: auto` or fp32")
     return supported
-
-
-def bf16_supported(device: torch.device) -> bool:
-    """Whether the hardware multiplies bf16 itself: AVX-512 BF16 or AMX on a CPU, Ampere and later on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()

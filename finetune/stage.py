@@ -74,6 +74,11 @@ class Finetune(Stage):
                 f"{self.method.name} moves every weight, and those of a base in {self.base} stay as they are; "
                 "leave out `base`, or take another method"
             )
+        if self.method.block_by_block and "shared" in sketch.states:
+            return (
+                f"blocks of this model share their tensors, and {self.method.name} changes those of each block in "
+                "another way, so that they could not be merged; put `untie` before this stage, or take another method"
+            )
         unfit = None if self.base == "fp32" else self._storage().refuses(sketch)
         of_during = self.during.refuses(sketch) if self.during else None
         return unfit or of_during or self.method.refuses(self._stored(sketch))

@@ -69,7 +69,10 @@ def activations_recomputed(model: Any, plan: TrainPlan) -> Iterator[None]:
 
 
 def recompute(model: nn.Module, verb: str, *settings: Any) -> None:
-    """`enable` or `disable` it; transformers 5 renamed the two methods on its way."""
+    """`enable` or `disable` it; transformers 5 renamed the two methods on its way. The cache of keys goes with it."""
+    config: Any = model.config
+    if verb == "enable" and getattr(config, "use_cache", False):
+        config.use_cache = False
     method = getattr(model, f"activation_checkpointing_{verb}", None) or getattr(
         model, f"gradient_checkpointing_{verb}"
     )

@@ -20,6 +20,7 @@ from compress.core.training import (
     Hook,
     Objective,
     Rate,
+    Texts,
     TrainPlan,
     trained_parameters,
 )
@@ -33,6 +34,7 @@ from finetune.pace import Joining, Pace
 from finetune.plan_arguments import training_arguments, uses_bf16
 from finetune.predict import logits
 from finetune.surroundings import activations_recomputed, left_as_found, plain_forward, randomness_restored
+from finetune.tasks.encoding import text_fingerprint
 from finetune.tasks.task import Splits, Task
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def make_fit(
         hooks: Sequence[Hook] = (),
         rates: Mapping[str, Rate] = NO_RATES,
         seed: int | None = None,
+        texts: Texts | None = None,
     ) -> FitResult:
         with ExitStack() as stack:
             place = directory / name if directory else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -82,7 +85,7 @@ def make_fit(
             def run(used: TrainPlan) -> FitResult:
                 bundle.masks = dict(masks)
                 return Run(
-                    bundle, objective, used, name, hooks, rates, asked=asked,
+                    bundle, objective, used, name, hooks, rates, asked=asked, texts=texts,
                     task=task, splits=splits, seed=drawn if seed is None else seed, device=device, place=place,
                     checkpointing=(checkpointing or Checkpointing()) if directory else None, bar=progress,
                 ).result()  # fmt: skip
@@ -108,6 +111,7 @@ class Run:
         rates: Mapping[str, Rate],
         *,
         asked: TrainPlan,
+        texts: Texts | None,
         task: Task,
         splits: Splits,
         seed: int,
@@ -116,8 +120,11 @@ class Run:
         checkpointing: Checkpointing | None,
         bar: bool,
     ):
-        self.batches = Batches(bundle, task, splits.train)
-        self.args = training_arguments(plan, rows=len(self.batches), seed=seed, device=device, output=place)
+        self.batches = Batches(bundle, task, splits.train if texts is None else texts)
+        self.data = splits.fingerprints.get("train") if texts is None else text_fingerprint(texts)
+        self.args = training_arguments(
+            plan, bundle.family, rows=len(self.batches), seed=seed, device=device, output=place
+        )
         # Under a launcher each process has a device of its own, which the arguments know.
         self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
         self.place, self.checkpointing, self.bar = place, checkpointing, bar
@@ -204,7 +211,7 @@ class Run:
             "plan": self.plan.dump(),
             "memory": {"asked": self.asked.dump(), "batch_size": size, "accumulation": accumulation},
             "seed": self.seed,
-            "train": self.splits.fingerprints.get("train"),
+            "train": self.data,
             "hooks": [type(hook).__name__ for hook in self.hooks],
             **(self.pace.identity() if self.pace else {}),
         }
@@ -226,7 +233,7 @@ class Run:
         )
         early = {"select_by_epoch": self.early.scores, "best_epoch": self.early.best_epoch} if self.early else {}
         return {
-            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device) else "fp32",
+            "precision": "bf16" if uses_bf16(self.plan, self.bundle.device, self.bundle.family) else "fp32",
             "tokens": self.seen.tokens,
             "training_flops": flops,
             "loss_curve": self.seen.curve(),

@@ -18,6 +18,7 @@ __all__ = ["FAMILIES", "RECIPES", "Entry", "entries", "find_entries", "import_st
 
 _IRREGULAR = {"criterion": "criteria", "during": "during"}
 FAMILIES, RECIPES = "families", "recipes"
+PARTS = ("heads", "neurons", "layers", "width", "vocabulary", "positions")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _home(family: Any) -> str:
 
 
 def _cuts(family: Any) -> str:
-    parts = [part for part in ("heads", "neurons", "layers", "width") if part not in family.refusals]
+    parts = [part for part in PARTS if part not in family.refusals]
     refused = [f"not {part}: {why}" for part, why in family.refusals.items()]
     return "; ".join([f"{', '.join(parts)} can be cut" if parts else "", *refused]).strip("; ")
 

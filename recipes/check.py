@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from compress.core.bundle import Bundle
 from compress.core.compact import BITS, VALUES, compactable
 from compress.core.errors import InputError
+from compress.core.families.family import Family
 from compress.core.sketch import NO_MASKS
 from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device
 from finetune.delta.record import delta_bytes
@@ -75,7 +76,7 @@ def check_training(planned: Plan, device: torch.device) -> None:
     for step in planned.steps:
         try:
             step.node.stage.check_task(step.bundle, planned.recipe.task)
-            _check_plan(step.node.stage.plan(), device)
+            _check_plan(step.node.stage.plan(), step.bundle.family, device)
         except InputError as error:
             place = planned.recipe.where(*step.node.words)
             error.where = f"{place}: {error.where}" if error.where else place
@@ -84,13 +85,13 @@ def check_training(planned: Plan, device: torch.device) -> None:
         raise in_one(errors)
 
 
-def _check_plan(train: TrainPlan | None, device: torch.device) -> None:
+def _check_plan(train: TrainPlan | None, family: Family, device: torch.device) -> None:
     # Only these can be wrong, and to try them brings in transformers' Trainer.
     if train is None or not (train.arguments or train.precision == "bf16"):
         return
     from finetune.plan_arguments import training_arguments
 
-    training_arguments(train.over(DEFAULT_PLAN), rows=1, seed=0, device=device, output=Path("unused"))
+    training_arguments(train.over(DEFAULT_PLAN), family, rows=1, seed=0, device=device, output=Path("unused"))
 
 
 def usable_device(choice: str) -> torch.device:
@@ -108,12 +109,13 @@ def weight_bytes(model: nn.Module, masks: Mapping[str, Tensor] = NO_MASKS) -> in
     """Bytes of `model.safetensors`: each tensor once, masked ones as bits and values, and the header."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     compact = {name: masks[name] for name in compactable(model, masks)}
-    seen: set[int] = set()
+    # A shared tensor has the name of its first place.
+    first: dict[int, str] = {}
+    state = model.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        first.setdefault(id(tensor), name)
     total = 0
-    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
+    for name, tensor in sorted((name, state[name]) for name in first.values()):
         for key, dtype, shape, size in _stored_as(name, tensor, compact.get(name)):
             header[key] = {"dtype": _CODES.get(dtype, "F32"), "shape": shape, "data_offsets": [total, total + size]}
             total += size
@@ -175,6 +177,7 @@ def _exported(row: Row, step: Step) -> Row:
 
 
 def _notes(step: Step) -> Iterator[str]:
+    yield from step.node.stage.remarks()
     uncertain = step.node.stage.uncertainty(step.before)
     if uncertain:
         yield uncertain

@@ -153,16 +153,17 @@ class _Engine:
 
         drawn = self.recipe.seeds[0] if seed is None else seed
         set_seed(drawn)
+        start = parent.bundle(self.device)
         return carry_out(
             node.stage,
-            parent.bundle(self.device),
+            start,
             folder=folder,
             expected=expected,
             context=partial(self._context, node.start, seed, drawn),
             base=parent.directory,
             device=self.device,
-            about={**about, "settings": stage_settings(node.stage)},
-            facts=self._facts_of_bundle,
+            about={**about, "settings": stage_settings(node.stage), "notes": list(node.stage.remarks())},
+            facts=partial(self._facts_of_bundle, reader=start.processor),
         )
 
     def _context(self, start: str, seed: int | None, drawn: int, scratch: Path, ledger: Ledger) -> Context:
@@ -198,8 +199,13 @@ class _Engine:
             return id, None if self.plan.source_head_trained else seed
         return id, self.plan.seed_of(id, seed)
 
-    def _facts_of_bundle(self, bundle: Bundle, result: Path) -> dict[str, Any]:
-        """What is written down of a bundle while it is in memory; its reload must give the same logits."""
+    def _facts_of_bundle(self, bundle: Bundle, result: Path, *, reader: Any = None) -> dict[str, Any]:
+        """What is written down of a bundle while it is in memory; its reload must give the same logits.
+
+        Args:
+            reader: the tokenizer of the model that it was made of.
+        """
+        from recipes.encoding import encoding_facts
         from recipes.evidence import REFERENCE_LOGITS
         from recipes.flops import forward_flops
         from recipes.measure.logits import reference_logits
@@ -211,6 +217,7 @@ class _Engine:
             "counts": counts(bundle).model_dump(),
             "flops": forward_flops(bundle.model, length=length),
             "reference": self.evidence.reference_marks(),
+            **encoding_facts(reader, bundle.processor, self.recipe.task, self.splits.evaluation),
         }
 
     def _finished(self, key: Key, done: Done, *, parent: Done | None) -> None:

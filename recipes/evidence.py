@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune.tasks.sources.local import quiet
+from recipes.encoding import ENCODING
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
 from recipes.measure.pairs import neighbours
@@ -73,6 +74,7 @@ class Evidence:
         """
         outcome = self._measured(done, parent, runtime_reference)
         facts = done.facts
+        told = {name: facts[name] for name in (ENCODING,) if name in facts}
         row = Row(
             id=facts["id"],
             stage=facts["stage"],
@@ -92,7 +94,7 @@ class Evidence:
             identity=done.identity,
             reused=done.reused,
             notes=[*facts.get("notes", ()), *outcome.notes],
-            facts={**facts["facts"], "settings": facts["settings"]},
+            facts={**facts["facts"], **told, "settings": facts["settings"]},
             cut=facts["cut"],
         )
         if done.head_trained:

@@ -40,6 +40,7 @@ def training_memory(
     names = _all_names(bundle) if names is None else names
     return TrainingMemory(
         bundle.model,
+        bundle.family,
         names,
         plan,
         length,

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.core.artifact import Artifact
-from compress.core.errors import StageFailed
+from compress.core.errors import Refusal, StageFailed
 from recipes.chain import stage_settings
 from recipes.store import Store, identity
 from recipes.work import Done, Ledger
 
 if TYPE_CHECKING:
+    from compress.core.bundle import Bundle
     from compress.core.context import Context
     from compress.core.stage import Stage
 
@@ -25,7 +26,7 @@ def uncompressed(
 ) -> Path | None:
     """The directory of `baseline` exported as `stage` says, at its runtime's default precision; made once.
 
-    None where the stage knows no such export.
+    None where the stage knows no such export, or the baseline has something in it that no merge makes dense.
 
     Raises:
         StageFailed: the export gave something that is no artifact.
@@ -37,12 +38,27 @@ def uncompressed(
     directory = store.work / f"{reference.name}-{mark[:12]}"
     if directory.exists():
         return directory
+    bundle = _dense(baseline.bundle())
+    if bundle is None:
+        return None
     scratch = store.work / f".{directory.name}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    artifact = reference.run(baseline.bundle(), context(scratch, Ledger()))
+    artifact = reference.run(bundle, context(scratch, Ledger()))
     if not isinstance(artifact, Artifact):
         raise StageFailed("an export gave no artifact", given=reference.recipe_form())
     artifact.directory.rename(directory)
     shutil.rmtree(scratch, ignore_errors=True)
     return directory
+
+
+def _dense(bundle: Bundle) -> Bundle | None:
+    """The same answers from a plain model: what was inserted is merged, on weights in fp32."""
+    from finetune.merge.stage import Merge
+
+    if not Merge.bears & bundle.states:
+        return bundle
+    try:
+        return Merge().apply(bundle, Merge().guess(bundle.sketch()))
+    except Refusal:
+        return None

@@ -51,7 +51,8 @@ def show_entry(entry: Entry, console: Console) -> None:
 
 def example(member: type[Choice]) -> Any:
     """The shortest form of `member` in a recipe, with a value for each setting that has no default."""
-    needed = {name: _value(member.model_fields[name].annotation) for name in (*member.required(), *member.shown)}
+    fields = {name: member.model_fields[name] for name in (*member.required(), *member.shown)}
+    needed = {name: field.examples[0] if field.examples else _value(field.annotation) for name, field in fields.items()}
     return {member.name: needed} if needed else member.name
 
 

@@ -1,7 +1,7 @@
 """Masked weights in a file: a bit for each weight, and the values of those that stay.
 
 `NAME.bits` (uint8, eight weights to a byte, the first in the highest bit) and `NAME.values` (in the type of the weight,
-row by row) stand in `model.safetensors` for `NAME`. The directory's own `changed.py` makes them dense.
+row by row) stand in `model.safetensors` for `NAME`. The directory's own `bits.py` makes them dense.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
+from compress.core.layers.bits import BITS, VALUES
 from compress.core.masks import masked_parameters, pack
 
 __all__ = ["BITS", "VALUES", "WEIGHTS", "compact_bytes", "compactable", "saved_bytes", "write_compact"]
 
 WEIGHTS = "model.safetensors"
-BITS, VALUES = ".bits", ".values"
 
 
 def compactable(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

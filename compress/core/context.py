@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -61,6 +61,7 @@ class Context:
         fit: trains a bundle in place on the *train* part.
         batches: `batches(bundle, part="train" | "select", count=None, batch_size=32)` yields encoded batches on the
             bundle's device; `count` batches drawn by the seed and of the served lengths, or all rows in order.
+        texts: `texts("train" | "select")` gives the text columns of that part as the data has them, one list or two.
         evaluate: `evaluate(bundle)` is the task's metric on *select*, higher is better.
         earlier: stage id -> a function that loads that stage's bundle.
         places: stage id -> the directory of that stage, with what it left there.
@@ -74,6 +75,7 @@ class Context:
     task: TaskView | None = None
     fit: Fit = _no_data
     batches: BatchSource = _no_data
+    texts: Callable[[Literal["train", "select"]], tuple[Sequence[str], ...]] = _no_data
     evaluate: Callable[[Bundle], float] = _no_data
     earlier: Mapping[str, Callable[[], Bundle]] = field(default_factory=dict)
     places: Mapping[str, Path] = field(default_factory=dict)

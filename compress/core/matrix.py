@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compress.core.errors import Refusal
 from compress.core.families.family import Family
+from compress.core.layers.low_rank import LowRankLinear
 from compress.core.storage.linear import StoredLinear
 
 __all__ = ["is_transposed", "matrix", "part_matrix", "rows_of"]
@@ -24,8 +25,13 @@ def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
     """(out, in): the weight of a linear, or a tensor of the weight's shape (a gradient, a mask), as a view.
 
     Raises:
-        Refusal: the weight is stored in fewer bits, so that there is nothing to view.
+        Refusal: the weight is stored in fewer bits or as two factors, so that there is nothing to view.
     """
+    if isinstance(module, LowRankLinear):
+        raise Refusal(
+            "the weight of this linear is kept as two factors, and cannot be cut or looked at as one matrix",
+            advice="make it one first: put `merge_factors` before this stage, or compress.factorize.dense.to_dense",
+        )
     if tensor is None and isinstance(module, StoredLinear):
         raise Refusal(
             f"the weight of this linear is stored in {module.storage}, and cannot be cut or looked at as a matrix",

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from compress.core.families.family import Family
+
 __all__ = ["autocast", "autocasts", "bf16_supported"]
 
 
@@ -16,9 +18,9 @@ def bf16_supported(device: torch.device) -> bool:
     return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """A forward pass in the precision of a plan: `bf16`, `fp32`, or `auto`, bf16 where the hardware has it."""
-    if precision == "bf16" or (precision == "auto" and bf16_supported(device)):
+def autocast(device: torch.device, precision: str, family: Family) -> AbstractContextManager[object]:
+    """A forward pass in the precision of a plan: `bf16`, `fp32`, or `auto`, bf16 where hardware and family have it."""
+    if family.bf16 and (precision == "bf16" or (precision == "auto" and bf16_supported(device))):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 

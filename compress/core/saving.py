@@ -19,6 +19,7 @@ from compress.core.history import HALF, RECORD, history, read_record
 from compress.core.loading import load_source
 from compress.core.mask_files import read_masks, write_masks
 from compress.core.opening import open_model, open_processor, quiet
+from compress.core.sharing import shared_twice
 from compress.core.source import fingerprint, resolve
 from compress.core.stock import difference_to_stock, write_config
 from compress.core.storage.stock import file_state, half_paths
@@ -41,7 +42,9 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
     with quiet():
         model: Any = bundle.model
         original = not any(difference.values())
-        model.save_pretrained(directory, state_dict=file_state(model), save_original_format=original)
+        twice = shared_twice(model, bundle.family)
+        state = {name: tensor for name, tensor in file_state(model).items() if name not in twice}
+        model.save_pretrained(directory, state_dict=state, save_original_format=original)
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
     if compact:

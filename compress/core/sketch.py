@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from compress.core.compact import saved_bytes
 from compress.core.families.family import Family, base_model
+from compress.core.places import Place, linear_places, word_place
 from compress.core.storage.model import parameter_count, stored_bytes
+from compress.core.tables import position_count, word_count
 from compress.core.wrapped import linear_shape
 
 __all__ = ["NO_MASKS", "Sketch", "State"]
@@ -44,6 +46,14 @@ class Sketch:
     bytes: int
     """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once, a masked one
     as its bits and the values that stay."""
+    linears: tuple[Place, ...] = ()
+    """Those of the blocks that have a role."""
+    words: Place | None = None
+    """The table of words."""
+    vocabulary: int = 0
+    """Rows of the table of words; 0 where there is none."""
+    positions: int = 0
+    """How many tokens the table of positions serves; 0 where there is none."""
 
     @property
     def block_heads(self) -> tuple[int, ...]:
@@ -79,6 +89,10 @@ class Sketch:
             parameters=parameter_count(model),
             embedding_parameters=_embedding_parameters(model, family),
             bytes=stored_bytes(model) - saved_bytes(model, masks),
+            linears=linear_places(model, family),
+            words=word_place(model, family),
+            vocabulary=word_count(model, family) if "vocabulary" not in family.refusals else 0,
+            positions=position_count(model, family) if "positions" not in family.refusals else 0,
         )
 
 

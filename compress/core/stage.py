@@ -103,6 +103,10 @@ class Stage(Choice):
         """What only data decides, in words for `check` ('between 7.1 and 9.0 million parameters'), or None."""
         return None
 
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of its row should know, whatever comes out ("fewer bytes, the same FLOPs")."""
+        return ()
+
     def predicted_bytes(self, sketch: Sketch) -> int | None:
         """About how large the files of an export become; None where the stage gives a model."""
         return None

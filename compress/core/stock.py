@@ -14,17 +14,23 @@ from torch import nn
 
 from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
+from compress.core.layers.low_rank import factor_ranks, install
+from compress.core.sharing import shared_parts
 from compress.core.storage.model import stored_linears
 from compress.core.storage.stock import quantization_config
 
 __all__ = ["built_config", "difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
 
-Difference = dict[str, dict[str, Any]]
-"""What `changed` makes of a stock model and its file. `shapes`: parameter -> shape, also of biases that the stock
-linears lack; `attributes`: path -> value; where the width was cut, `config`: field -> the value that the stock model is
-built with, and `head`: parameter of the task's head -> shape, None where a dimension is as the configuration says;
-`compact`: name in the file -> shape."""
+Difference = dict[str, Any]
+"""What `changed` makes of a stock model and its file. `linears` and `tables`: path -> rank of what is kept as two
+factors; `shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value;
+`shared`: what `shared_parts` says; where the width was cut, `config`: field -> the value that the stock model is built with, and
+`head`: parameter of the task's head -> shape, None where a dimension is as the configuration says; `compact`: name in
+the file -> shape."""
 
+LAYERS = Path(__file__).parent / "layers"
+CODE = ("changed.py", "low_rank.py", "bits.py")
+"""What opens a directory that stock code cannot, and what it imports beside it."""
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
 
 
@@ -56,14 +62,14 @@ def _built(model: nn.Module) -> dict[str, Any]:
 
 
 def is_stock(model: nn.Module, family: Family) -> bool:
-    """Whether the configuration alone says all shapes and head counts."""
+    """Whether the configuration alone says all shapes, head counts, and what is shared."""
     return not any(difference_to_stock(model, family).values())
 
 
 def difference_to_stock(
     model: nn.Module, family: Family, *, compact: Mapping[str, tuple[int, ...]] | None = None
 ) -> Difference:
-    """What must be resized and set in the stock model of this configuration; paths relative to the base model.
+    """What must be resized, set and shared in the stock model of this configuration; paths relative to the base model.
 
     Args:
         compact: name in the file -> shape, of the weights that lie there as bits and values.
@@ -71,9 +77,12 @@ def difference_to_stock(
     Raises:
         StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
     """
+    base = base_model(model)
+    linears, tables = factor_ranks(base)
     with torch.device("meta"):
         whole = stock_class(model)(built_config(model))
-    plain, base = base_model(whole), base_model(model)
+    install(whole, linears, tables)
+    plain = base_model(whole)
     ours, theirs = _shapes(base), _shapes(plain)
     odd = sorted((ours.keys() ^ theirs.keys()) - _added_biases(ours, plain))
     if odd:
@@ -89,8 +98,11 @@ def difference_to_stock(
     ]
     values = {path: attrgetter(path)(base) for path in paths if has(base, path)}
     return {
+        "linears": linears,
+        "tables": tables,
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
+        "shared": shared_parts(model, family),
         **({"config": _built(model), "head": _head_shapes(model, whole)} if _built(model) else {}),
         **({"compact": {name: list(shape) for name, shape in compact.items()}} if compact else {}),
     }
@@ -119,12 +131,12 @@ def write_config(model: nn.Module, directory: Path, difference: Difference) -> N
     config = stock_config(model)
     config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     quantized = quantization_config(model)
-    (directory / "changed.py").unlink(missing_ok=True)
+    for name in CODE:
+        (directory / name).unlink(missing_ok=True)
     if any(difference.values()):
         config = _changed_config(model, config, difference)
-        from compress.core.layers import changed
-
-        shutil.copyfile(changed.__file__, directory / "changed.py")
+        for name in CODE:
+            shutil.copyfile(LAYERS / name, directory / name)
     if quantized:
         config.quantization_config = quantized
     config.save_pretrained(directory)

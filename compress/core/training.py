@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PLAN",
+    "NO_LABEL",
     "NO_RATES",
     "Batch",
     "Fit",
@@ -32,6 +33,7 @@ __all__ = [
     "Hook",
     "Objective",
     "Rate",
+    "Texts",
     "TrainPlan",
     "default_device",
     "trained_parameters",
@@ -168,6 +170,18 @@ class FitResult:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+NO_LABEL = -100
+"""The label of a row that has none."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Raw rows to train on in place of the task's: of one text, or of two; and a label for each."""
+
+    rows: tuple[tuple[str, ...], ...]
+    labels: tuple[int, ...]
+
+
 NO_RATES: Mapping[str, Rate] = MappingProxyType({})
 
 
@@ -184,8 +198,10 @@ class Fit(Protocol):
         hooks: Sequence[Hook] = (),
         rates: Mapping[str, Rate] = NO_RATES,
         seed: int | None = None,
+        texts: Texts | None = None,
     ) -> FitResult:
-        """Train `bundle.model` in place on the *train* part; `name` tells the fits of one stage apart, for resume.
+        """Train `bundle.model` in place on the *train* part, or on `texts` where they are given; `name` tells the fits
+        of one stage apart, for resume.
 
         `rates` names the parameters that learn at a pace of their own; the others learn at the plan's. `seed` is of the
         order of the rows and of dropout; the run's unless given.

@@ -17,9 +17,9 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def linear_shape(module: nn.Module) -> tuple[int, int]:
-    """(out, in) of a linear, however its weight is stored: as a matrix, transposed, or packed in 4 bits."""
+    """(out, in) of a linear, however it is stored: as a matrix, transposed, packed in 4 bits, or as two factors."""
     linear: Any = unwrapped(module)
-    if isinstance(linear, nn.Linear):
+    if hasattr(linear, "in_features"):
         return linear.out_features, linear.in_features
     inputs, outputs = linear.weight.shape
     return (outputs, inputs) if hasattr(linear, "nf") else (inputs, outputs)

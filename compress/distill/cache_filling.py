@@ -38,7 +38,7 @@ def fill(directory: Path, teacher: Bundle, ctx: Context, *, layers: tuple[int, .
     was_training = teacher.model.training
     teacher.model.eval()
     rows: dict[str, list[Tensor]] = {"row_id": [], "logits": [], "length": []}
-    with (directory / "hidden.float16").open("wb") as file, autocast(ctx.device, precision):
+    with (directory / "hidden.float16").open("wb") as file, autocast(ctx.device, precision, teacher.family):
         for batch in _batches(teacher, ctx):
             logits, hidden = forward(teacher.model, accepted(teacher.model, batch), hidden=bool(layers))
             rows["row_id"].append(batch["row_id"].cpu())

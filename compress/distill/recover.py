@@ -12,12 +12,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
+from compress.core.corpus import TASK, Corpus
 from compress.core.settings import Settings
+from compress.core.sketch import Sketch
 from compress.core.training import DEFAULT_PLAN, TrainPlan
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.labels import Labels
 from compress.distill.losses.soft_targets import SoftTargets
+from compress.distill.masked.heal import heal_on_text
+from compress.distill.masked.model import refusal as masked_refusal
 from compress.distill.objective import distillation, train
 
 __all__ = ["MaybeRecover", "Recover", "heal", "teacher_of_recovery"]
@@ -31,8 +35,16 @@ class Recover(Settings):
     The fields of `train` may also stand here themselves: `recover: {epochs: 1}`.
     """
 
-    by: Literal["distillation", "task"] = Field(
-        "distillation", description="distillation: from the best earlier row; task: on the task's labels"
+    by: Literal["distillation", "task", "mlm"] = Field(
+        "distillation",
+        description="distillation: from the best earlier row; task: on the task's labels; mlm: on raw text, without "
+        "labels (masked words, and the order of two sentences where a text has two)",
+    )
+    corpus: Corpus | None = Field(
+        None, description="of mlm: `task` (its train texts) unless given, or a file with one text on a line"
+    )
+    head: str | None = Field(
+        None, description="of mlm: a checkpoint whose head for masked words it starts from; a fresh one unless given"
     )
     losses: tuple[Loss, ...] | None = Field(
         None, min_length=1, description="of a distillation; soft_targets and hidden_states unless given"
@@ -56,6 +68,12 @@ class Recover(Settings):
     def _losses_fit(self) -> Recover:
         if self.by == "task" and self.losses is not None:
             raise ValueError("'by: task' trains on the labels alone; leave out 'losses', or 'by'")
+        if self.by == "mlm" and self.losses is not None:
+            raise ValueError("'by: mlm' trains on raw text alone; leave out 'losses', or 'by'")
+        if self.by == "mlm" and self.train.patience is not None:
+            raise ValueError("'patience' watches the task's metric, which 'by: mlm' does not train; leave it out")
+        if self.by != "mlm" and (self.corpus or self.head):
+            raise ValueError("'corpus' and 'head' go with 'by: mlm'")
         return self
 
     def plan(self) -> TrainPlan:
@@ -63,6 +81,8 @@ class Recover(Settings):
 
     def terms(self) -> tuple[Loss, ...]:
         """The losses that are summed."""
+        if self.by == "mlm":
+            return ()
         if self.by == "task":
             return (Labels(),)
         return self.losses or (SoftTargets(), HiddenStates())
@@ -76,6 +96,20 @@ class Recover(Settings):
         if self.losses and any(loss.on_tokens for loss in self.losses):
             raise ValueError("hidden states of two widths cannot be compared; leave that loss out")
         return self if self.losses or self.by == "task" else self.model_copy(update={"losses": (SoftTargets(),)})
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether the model's head must be trained for the task already."""
+        return self.by != "mlm"
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        """Why such a model cannot recover this way, or None; for the stage that damages it."""
+        if self.by == "mlm":
+            why = masked_refusal(sketch.family)
+            return f"recover by mlm: {why}; recover by distillation, or by task" if why else None
+        if "head_trained" not in sketch.states:
+            return "recover needs a head that is trained for the task; fine-tune first, or recover `by: mlm`"
+        return None
 
     @property
     def needs_teacher(self) -> bool:
@@ -110,6 +144,10 @@ def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, 
         InputError: there is no data to train on.
     """
     plan = recover.plan()
+    if recover.by == "mlm":
+        facts = heal_on_text(bundle, ctx, plan, corpus=recover.corpus or TASK, head=recover.head)
+        ctx.note(recovery={"by": recover.by, **facts})
+        return bundle
     name, model = teacher or (None, None)
     objective = distillation(bundle, model, recover.terms(), ctx, plan, name="recover")
     facts = train(bundle, objective, ctx, plan, name="recover")

@@ -59,13 +59,13 @@ class LiveTeacher:
 
     def __init__(self, teacher: Bundle, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
         self.model = teacher.model.eval()
-        self.layers, self.precision = layers, precision
+        self.family, self.layers, self.precision = teacher.family, layers, precision
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Answers:
         device = next(iter(batch.values())).device
         self.model.to(device)
-        with autocast(device, self.precision):
+        with autocast(device, self.precision, self.family):
             logits, hidden = forward(self.model, accepted(self.model, batch), hidden=bool(self.layers))
         return Answers(logits, {layer: hidden[layer] for layer in self.layers})
 

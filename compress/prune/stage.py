@@ -101,15 +101,18 @@ class Prune(Stage):
         if why:
             return why
         try:
-            self._recovery()
+            recover = self._recovery()
         except ValueError as error:
             return f"recover: {error}"
+        if recover and not recover.needs_head and (why := recover.refuses(sketch)):
+            return why
         return self._too_much(sketch)
 
     def _untrained(self, sketch: Sketch) -> str | None:
         """Why a head that is not trained is in the way, or None."""
-        if "head_trained" not in sketch.states and (self.recover or self.criterion.needs_labels):
-            what = "recover" if self.recover else f"the criterion {self.criterion.name!r}"
+        healed = self.recover is not None and self.recover.needs_head
+        if "head_trained" not in sketch.states and (healed or self.criterion.needs_labels):
+            what = "recover" if healed else f"the criterion {self.criterion.name!r}"
             advice = "fine-tune first, or prune by magnitude with 'recover: none'"
             return f"{what} needs a head that is trained for the task; {advice}"
         return None

@@ -10,8 +10,8 @@ UNFIT: tuple[tuple[State, str], ...] = (
     ("quantized", "its weights are quantized; prune before 'quantize'"),
     ("fake_quantized", "it holds fake quantisation; prune before it"),
     ("adapted", "it holds adapters; merge them first"),
-    ("shared", "its blocks share weights; prune before 'share'"),
-    ("factorized", "its linears are factorized; prune before 'factorize'"),
+    ("shared", "its blocks share weights; prune before 'share', or put 'untie' before this stage"),
+    ("factorized", "its linears are factorized; prune before 'factorize', or put 'merge_factors' before this stage"),
 )
 
 

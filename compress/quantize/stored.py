@@ -23,6 +23,8 @@ UNFIT = {
     "make it dense first, or start from the model before that",
     "fake_quantized": "it holds fake quantisation, which these bits would round once more",
     "adapted": "modules stand around its linears; merge them first",
+    "factorized": "its matrices are two factors each, which few bits would round twice; put `merge_factors` before it",
+    "shared": "its blocks share tensors, which would be stored once for each block; put `untie` before this stage",
 }
 
 

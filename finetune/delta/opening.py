@@ -121,14 +121,16 @@ def _check_shapes(model: nn.Module, tensors: Mapping[str, Tensor], record: Delta
 
 
 def _replace(model: nn.Module, name: str, value: Tensor) -> None:
-    """Give the model a tensor of its own under `name`."""
+    """Give the model a tensor of its own under `name`, and under every other name that it has there."""
     owner, _, attribute = name.rpartition(".")
-    module = model.get_submodule(owner)
-    old = getattr(module, attribute)
+    old = getattr(model.get_submodule(owner), attribute)
     fresh = value.to(old.device, copy=True)
     if isinstance(old, nn.Parameter):
         fresh = nn.Parameter(fresh, old.requires_grad)
-    setattr(module, attribute, fresh)
+    for module in model.modules():
+        held = {**module._parameters, **module._buffers}
+        for name in [name for name, tensor in held.items() if tensor is old]:
+            setattr(module, name, fresh)
 
 
 def _opened(base: Reference, record: DeltaRecord) -> Bundle:

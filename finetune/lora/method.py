@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from compress.core.bundle import Bundle
@@ -19,6 +21,8 @@ ATTENTION_VALUES = ("query", "value")
 class PeftMethod(Method):
     """Train what PEFT puts around linears, and the head."""
 
+    block_by_block: ClassVar[bool] = True
+
     targets: Targets | None = Field(
         None, description="linears to adapt: roles (query, key, value, output, up, gate, down), names, or all"
     )
@@ -28,6 +32,19 @@ class PeftMethod(Method):
 
     def adds(self) -> frozenset[State]:
         return frozenset({"adapted"})
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        return _factorized(self.name, sketch)
+
+
+def _factorized(name: str, sketch: Sketch) -> str | None:
+    """Why what goes around linears cannot go into such a model, or None."""
+    if all(place.rank is None for place in sketch.linears):
+        return None
+    return (
+        f"{name} goes around plain linears, and those of this model are kept as two factors; put `merge_factors` "
+        "before this stage, tune before 'factorize', or take a method that moves what is there (full, bitfit, head)"
+    )
 
 
 def lora_targets(targets: tuple[str, ...] | None, sketch: Sketch) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class Adalora(PeftMethod):
         )
 
     def refuses(self, sketch: Sketch) -> str | None:
-        return rank_refusal(sketch, self.targets or (ALL,), self.initial_rank)
+        return super().refuses(sketch) or rank_refusal(sketch, self.targets or (ALL,), self.initial_rank)
 
     def fit(self, bundle: Bundle, ctx: Context, plan: TrainPlan, name: str) -> FitResult:
         allocation = Allocation(

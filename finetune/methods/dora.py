@@ -46,4 +46,4 @@ class Dora(PeftMethod):
         )
 
     def refuses(self, sketch: Sketch) -> str | None:
-        return rank_refusal(sketch, lora_targets(self.targets, sketch), self.rank)
+        return super().refuses(sketch) or rank_refusal(sketch, lora_targets(self.targets, sketch), self.rank)

@@ -45,4 +45,4 @@ class Lora(PeftMethod):
         )
 
     def refuses(self, sketch: Sketch) -> str | None:
-        return rank_refusal(sketch, lora_targets(self.targets, sketch), self.rank)
+        return super().refuses(sketch) or rank_refusal(sketch, lora_targets(self.targets, sketch), self.rank)

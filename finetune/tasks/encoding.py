@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from compress.core.errors import InputError
+from compress.core.training import Texts
 from finetune.tasks.task import Encoded
 
-__all__ = ["EncodedText", "processor_fingerprint", "tokenize"]
+__all__ = ["EncodedText", "encode_texts", "processor_fingerprint", "text_fingerprint", "tokenize"]
 
 CHUNK = 10_000
 """Rows that are tokenised at once: bounds the memory of Python lists."""
@@ -90,6 +91,24 @@ def tokenize(
     )
 
 
+def encode_texts(texts: Texts, tokenizer: Any, *, max_length: int) -> EncodedText:
+    """Raw rows, those of one text first, then the pairs; a row's id is its place in `texts`."""
+    parts = []
+    for size in sorted({len(row) for row in texts.rows}):
+        places = np.asarray([place for place, row in enumerate(texts.rows) if len(row) == size], dtype=np.int64)
+        columns = [[texts.rows[place][column] for place in places] for column in range(size)]
+        labels = np.asarray(texts.labels, dtype=np.int64)[places]
+        parts.append(tokenize(columns, tokenizer, max_length=max_length, labels=labels, row_ids=places))
+    return EncodedText(
+        {name: np.concatenate([part.flat[name] for part in parts]) for name in parts[0].flat},
+        np.concatenate([part.lengths for part in parts]),
+        padding=parts[0].padding,
+        left=parts[0].left,
+        labels=np.concatenate([part.labels for part in parts]),
+        row_ids=np.concatenate([part.row_ids for part in parts]),
+    )
+
+
 def processor_fingerprint(tokenizer: Any) -> str:
     """SHA-256 of what decides how a tokenizer encodes: its vocabulary and pipeline, and how it pads."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -109,3 +128,8 @@ def processor_fingerprint(tokenizer: Any) -> str:
         tokenizer.pad_token_type_id,
     ]
     return hashlib.sha256(json.dumps([pipeline, settings], sort_keys=True).encode()).hexdigest()
+
+
+def text_fingerprint(texts: Texts) -> str:
+    """SHA-256 of raw rows and their labels."""
+    return hashlib.sha256(json.dumps([texts.rows, texts.labels]).encode()).hexdigest()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.choice import Choice
+from compress.core.errors import InputError
 from compress.core.training import Batch
 
 if TYPE_CHECKING:
@@ -114,6 +115,14 @@ class Task(Choice):
     @abstractmethod
     def texts(self, rows: Dataset) -> list[str]:
         """A short text for each row, to show it."""
+
+    def text_columns(self, rows: Dataset) -> tuple[Sequence[str], ...]:
+        """The texts of the rows as they stand in the data: one list, or two where a row is a pair.
+
+        Raises:
+            InputError: the rows hold no text.
+        """
+        raise InputError(f"the rows of a {self.name} task hold no text", advice="name a file with texts")
 
     @property
     def label_count(self) -> int:

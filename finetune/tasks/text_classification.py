@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -179,6 +180,9 @@ class TextClassification(Task):
 
     def texts(self, rows: Dataset) -> list[str]:
         return [" | ".join(row) for row in zip(*(rows[column] for column in self.columns), strict=True)]
+
+    def text_columns(self, rows: Dataset) -> tuple[Sequence[str], ...]:
+        return tuple(list(rows[column]) for column in self.columns)
 
     def dump(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)

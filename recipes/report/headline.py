@@ -47,12 +47,17 @@ def _means(rows: list[Row], point: Point | None) -> list[str]:
 
 
 def achieved(report: Report) -> Row | None:
-    """The row that the budget was judged on; without a budget the fastest, or the smallest where speed is unknown."""
+    """The row that the budget was judged on; without a budget the fastest, or the smallest where speed is unknown.
+
+    Where every row is a delta on one base, none is smaller or faster: the smallest delta that loses nothing that shows.
+    """
     rows = [row for row in report.rows if row.quality and not row.baseline and row.id != "source"]
     judged = Counter(line.row for line in report.budget if line.row and line.verdict == "met").most_common(1)
     named = [row for row in rows if judged and row.id == judged[0][0]]
     if named:
         return named[0]
+    if rows and all(row.size and row.size.delta_bytes for row in rows):
+        return _least_delta(rows)
     point = next(iter(points(report, 1)), None)
     timed = {
         index: speed.ratio
@@ -62,6 +67,19 @@ def achieved(report: Report) -> Row | None:
     if timed:
         return rows[max(timed, key=lambda index: timed[index] or 0.0)]
     return min(rows, key=lambda row: row.size.bytes if row.size else float("inf"), default=None)
+
+
+def _least_delta(rows: list[Row]) -> Row:
+    """Where all of them lose, the best."""
+    equal = [row for row in rows if row.quality and not _lost(row.quality)]
+    if equal:
+        return min(equal, key=lambda row: (row.size and row.size.delta_bytes) or 0)
+    return max(rows, key=lambda row: row.quality.value if row.quality else 0.0)
+
+
+def _lost(quality: Quality) -> bool:
+    shown = units.is_shown(quality.difference_interval, 0.0, quality.p_value)
+    return quality.difference is not None and quality.difference < 0 and shown
 
 
 def budget_value(line: BudgetLine, value: float | None, metric: str) -> str:
@@ -82,6 +100,8 @@ def budget_value(line: BudgetLine, value: float | None, metric: str) -> str:
 def _size(row: Row, baseline: Row) -> str:
     if not (row.size and baseline.size):
         return ""
+    if row.size.delta_bytes:
+        return f"a delta of {units.bytes_(row.size.delta_bytes)} on a base of {units.bytes_(baseline.size.bytes)}"
     words = f"{units.bytes_(row.size.bytes)} in place of {units.bytes_(baseline.size.bytes)}"
     smaller = baseline.size.bytes / row.size.bytes if row.size.bytes else 0.0
     return f"{words} ({units.ratio(smaller)} smaller)" if smaller > 1 else words

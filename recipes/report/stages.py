@@ -15,6 +15,7 @@ from recipes.report.heat import heat_maps
 from recipes.report.lottery import FACT
 from recipes.report.pictures import Picture, pictures
 from recipes.report.points import describe, points, speed_at
+from recipes.report.spectra import SPECTRA, rank_pairs, spectra
 from recipes.report.table import groups
 
 __all__ = ["Changed", "Run", "StageView", "as_yaml", "stages"]
@@ -140,7 +141,7 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
         speeds=_speeds(row, report),
         parts=_parts(row.quality),
         pictures=pictures(row.cut) if draw else [],
-        curves=curves(row.facts) + heat_maps(row.facts, row.cut) if draw else [],
+        curves=[*curves(row.facts), *heat_maps(row.facts, row.cut), *spectra(row.facts)] if draw else [],
         changed=[_changed(one) for one in row.changed_inputs[:most]],
         changed_words=_changed_words(row, most),
     )
@@ -148,8 +149,8 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
 
 def _facts(row: Row) -> list[Pair]:
     """What the stage noted, less what stands elsewhere on the page."""
-    elsewhere = {"settings", FACT, *(Cost.model_fields if row.cost else ())}
-    return flat({name: fact for name, fact in row.facts.items() if name not in elsewhere})
+    elsewhere = {"settings", FACT, SPECTRA, *(Cost.model_fields if row.cost else ())}
+    return rank_pairs(row.facts) + flat({name: fact for name, fact in row.facts.items() if name not in elsewhere})
 
 
 def _identity(row: Row) -> list[Pair]:

@@ -42,7 +42,9 @@ def task(directory: Path) -> TextClassification:
 
 def model(shape: str) -> Bundle:
     sizes: dict[str, Any] = SHAPES[shape]
-    return tiny_bundle("bert", vocab_size=30_522, num_attention_heads=12, max_position_embeddings=512, **sizes)
+    bundle = tiny_bundle("bert", vocab_size=30_522, num_attention_heads=12, max_position_embeddings=512, **sizes)
+    bundle.processor.model_max_length = 512
+    return bundle
 
 
 def warmed_up(ctx: Context) -> None:
@@ -74,7 +76,7 @@ def prediction(stage: Finetune, shape: str, device: torch.device) -> dict[str, A
     names = stage.moves(bundle)
     if names is None:
         names = frozenset(name for name, _ in bundle.model.named_parameters())
-    memory = TrainingMemory(bundle.model, names, stage.plan().over(DEFAULT_PLAN), LENGTH, device)
+    memory = TrainingMemory(bundle.model, bundle.family, names, stage.plan().over(DEFAULT_PLAN), LENGTH, device)
     found = memory.at()
     return {"predicted": found.training, "parts": found.parts(), "trained": memory.trained_parameters}
 

@@ -13,11 +13,16 @@ from pathlib import Path
 
 import torch
 
+from compress.core.bundle import Bundle
 from compress.core.families.family import Family, family_of
 from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.sharing import share_blocks
 from compress.core.stock import is_stock
 from compress.core.surgery import keep_layers
+from compress.core.tables import keep_positions, keep_words, named_words, word_count
 from compress.core.width import keep_width
+from compress.factorize.stage import Factorize
+from compress.vocabulary.tokenizer import new_ids
 from tests.contracts.cuts import SOME_WIDTH, some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
@@ -28,7 +33,8 @@ README = Path(__file__).parents[2] / "README.md"
 LEGEND = """\
 `stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
 where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
-trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below."""
+trust_remote_code=True)` where this package is not installed. `no`: the stages refuse, for the reason below. Layers,
+neurons and heads are cut; blocks share tensors."""
 
 Cell = tuple[str, str]
 """`stock`, `yes` or `no`, and a remark; `no` must have one."""
@@ -68,12 +74,60 @@ def width(family: Family) -> Cell:
     return _kind(model, family), ""
 
 
+def linears(family: Family) -> Cell:
+    return _factorized(family, "linears", 6)
+
+
+def embeddings(family: Family) -> Cell:
+    return _factorized(family, "embeddings", 6)
+
+
+def _factorized(family: Family, what: str, rank: int) -> Cell:
+    stage = Factorize.model_validate({"what": what, "rank": rank, "recover": "none"})
+    bundle = Bundle(_fresh(family), None)
+    sketch = bundle.sketch()
+    refused = stage.refuses(sketch)
+    if refused:
+        return "no", refused
+    return _kind(stage.apply(bundle, stage.guess(sketch)).model, family), ""
+
+
+def blocks(family: Family) -> Cell:
+    if "blocks" in family.refusals:
+        return "no", family.refusals["blocks"]
+    model = _fresh(family)
+    share_blocks(model, family, what="all", groups=((0, 1), (2, 3)), sources=((0,), (2,)))
+    return _kind(model, family), ""
+
+
+def vocabulary(family: Family) -> Cell:
+    if "vocabulary" in family.refusals:
+        return "no", family.refusals["vocabulary"]
+    model = _fresh(family)
+    needed = named_words(model, family)
+    keep_words(model, family, new_ids(needed | set(range(0, word_count(model, family), 2))))
+    return _kind(model, family), ""
+
+
+def positions(family: Family) -> Cell:
+    if "positions" in family.refusals:
+        return "no", family.refusals["positions"]
+    model = _fresh(family)
+    keep_positions(model, family, 20)
+    return _kind(model, family), ""
+
+
 # A further column is one more function here: Family -> Cell.
 COLUMNS: dict[str, Callable[[Family], Cell]] = {
     "layers": layers,
     "neurons": neurons,
     "heads": heads,
     "width": width,
+    "low-rank linears": linears,
+    "factorized words": embeddings,
+    "shared blocks": blocks,
+    "vocabulary": vocabulary,
+    "positions": positions,
 }
 
 

@@ -9,7 +9,10 @@ import sys
 
 import torch
 
+from compress.core.context import Context
 from compress.core.saving import save
+from compress.core.sharing import share_blocks
+from compress.factorize.stage import Factorize
 from tests.contracts.test_saving import auto, cut
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
@@ -27,6 +30,7 @@ for job in json.load(open(sys.argv[1])):
         difference = (model.eval()(**inputs).logits - torch.tensor(job["logits"])).abs().max().item()
     assert difference < 1e-5, (job, difference)
     assert type(model).__name__ == job["architecture"]
+    assert sum(p.numel() for p in model.parameters()) == job["parameters"], job["directory"]
     base, report = transformers.AutoModel.from_pretrained(job["directory"], **options)
     assert not report["missing_keys"] or all("pooler" in key for key in report["missing_keys"]), report
     mine = dict(model.base_model.named_parameters())
@@ -45,21 +49,48 @@ print("opened", len(json.load(open(sys.argv[1]))))
 """
 
 
-def test_cut_heads_open_with_transformers_alone(tmp_path):
-    jobs = []
-    for name in supporting("heads"):
-        bundle = tiny_bundle(name)
-        cut(bundle, "heads")
-        jobs.append(
-            {
-                "auto": auto(name).__name__,
-                "directory": str(save(bundle, tmp_path / name)),
-                "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
-                "logits": logits(bundle).tolist(),
-                "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],
-                "architecture": type(bundle.model).__name__,
-            }
-        )
+FACTORIZED = ("bert", "gpt2", "t5", "bart", "modernbert", "vit")
+
+
+def factorized(name):
+    """Tied tables, linears that are stored (in, out), fused ones."""
+    bundle = tiny_bundle(name)
+    for what, rank in (("linears", {"ratio": 0.5}), ("embeddings", 6)):
+        stage = Factorize.model_validate({"what": what, "rank": rank, "recover": "none"})
+        if not stage.refuses(bundle.sketch()):
+            bundle = stage.run(bundle, Context())
+    return bundle
+
+
+def cut_heads(name):
+    bundle = tiny_bundle(name)
+    cut(bundle, "heads")
+    return bundle
+
+
+def shared(name):
+    bundle = tiny_bundle(name)
+    what = ("all", "attention", "ffn")[supporting("blocks").index(name) % 3]
+    share_blocks(bundle.model, bundle.family, what=what, groups=((0, 1), (2, 3)), sources=((0, 1), (3,)))
+    return bundle
+
+
+def job(bundle, name, directory):
+    return {
+        "auto": auto(name).__name__,
+        "directory": str(save(bundle, directory)),
+        "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
+        "logits": logits(bundle).tolist(),
+        "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],
+        "architecture": type(bundle.model).__name__,
+        "parameters": bundle.sketch().parameters,
+    }
+
+
+def test_what_no_configuration_can_say_opens_with_transformers_alone(tmp_path):
+    cases = [(cut_heads, name) for name in supporting("heads")]
+    cases += [(shared, name) for name in supporting("blocks")] + [(factorized, name) for name in FACTORIZED]
+    jobs = [job(made(name), name, tmp_path / f"{made.__name__}-{name}") for made, name in cases]
     assert torch.tensor(jobs[0]["logits"]).shape == (5, 2)
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     (tmp_path / "script.py").write_text(SCRIPT)

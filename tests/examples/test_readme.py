@@ -46,7 +46,9 @@ def test_there_are_lines_of_methods():
 
 
 @pytest.mark.parametrize("line", lines_of_methods())
-def test_every_line_of_a_method_reads(line):
+def test_every_line_of_a_method_reads(line, tmp_path, monkeypatch):
+    (tmp_path / "texts.txt").write_text("a text on a line\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
     recipe = Recipe.parse({**BASE, "stages": [stage_with(line)]})
     assert len(recipe.stages) == 1
 

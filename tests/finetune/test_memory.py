@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from compress.core.bundle import Bundle
+from compress.core.families.bert import BERT
 from compress.core.training import DEFAULT_PLAN, TrainPlan
 from finetune.formula import formula_peak
 from finetune.memory import PROCESS, TrainingMemory
@@ -36,7 +37,7 @@ def tuned(method: str, family: str = "bert", **config: Any) -> tuple[Bundle, fro
 
 def memory(bundle: Bundle, names: frozenset[str], **plan: Any) -> TrainingMemory:
     whole = TrainPlan(batch_size=4, precision="fp32", **plan).over(DEFAULT_PLAN)
-    return TrainingMemory(bundle.model, names, whole, 16, CPU)
+    return TrainingMemory(bundle.model, bundle.family, names, whole, 16, CPU)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -166,7 +167,7 @@ def test_a_cached_base_needs_no_activations_but_its_cache() -> None:
     bundle, names = tuned("head")
     cached = Method.parse("head").cached_bytes(bundle, rows=1000)
     assert cached == 4 * 1000 * 32
-    found = TrainingMemory(bundle.model, names, DEFAULT_PLAN, 16, CPU, cached=cached)
+    found = TrainingMemory(bundle.model, bundle.family, names, DEFAULT_PLAN, 16, CPU, cached=cached)
     assert found.at().activations == cached
     assert found.at(8) == found.at(64)
     assert found.largest_batch(10**9) is None
@@ -188,7 +189,7 @@ def test_what_needs_values_is_counted_by_a_formula() -> None:
     plain = simulated_peak(model.inner, everything(model.inner), STEP)
     counted = formula_peak(model, names, STEP)
     assert plain and 0.4 < counted.activations / plain.activations < 1.6
-    found = TrainingMemory(model, names, DEFAULT_PLAN, 16, CPU)
+    found = TrainingMemory(model, BERT, names, DEFAULT_PLAN, 16, CPU)
     assert found.at().bytes > found.at().process and found.by_formula
 
 

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import InputError, NonFiniteLoss
+from compress.core.families.bert import BERT
+from compress.core.families.family import family_of
+from compress.core.precision import autocast, bf16_supported
 from compress.core.training import DEFAULT_PLAN, Hook, TrainPlan
 from finetune.context import select_score
 from finetune.fit_hooks import CHECK_EVERY, Seen
@@ -18,7 +21,7 @@ from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from finetune.training import make_fit
 from tests.finetune.fits import CPU, ONE_EPOCH, PLAN, Sums, fitted, same_bits
-from tests.tiny import tiny_bundle
+from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 
 
 def test_training_lowers_the_loss_and_says_what_it_did(task: TextClassification, splits: Splits) -> None:
@@ -181,19 +184,35 @@ def test_misspelt_training_arguments_are_found_when_the_plan_is_read(arguments: 
 
 def test_training_arguments_reach_the_trainer() -> None:
     plan = TrainPlan(arguments={"adam_beta2": 0.5}, warmup=0.1, epochs=2).over(DEFAULT_PLAN)
-    found = training_arguments(plan, rows=100, seed=3, device=CPU, output=Path("unused"))
+    found = training_arguments(plan, BERT, rows=100, seed=3, device=CPU, output=Path("unused"))
     assert (found.adam_beta2, found.seed, found.learning_rate, found.warmup_steps) == (0.5, 3, 5e-5, 1)
     assert plan.steps(rows=100) == 8
     with pytest.raises(InputError, match="cannot be used"):
         bad = plan.model_copy(update={"arguments": (("optim", "no-such"),)})
-        training_arguments(bad, rows=100, seed=3, device=CPU, output=Path("unused"))
+        training_arguments(bad, BERT, rows=100, seed=3, device=CPU, output=Path("unused"))
 
 
 def test_bf16_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.plan_arguments.bf16_supported", lambda device: False)
-    assert not uses_bf16(TrainPlan(precision="auto"), CPU)
+    assert not uses_bf16(TrainPlan(precision="auto"), CPU, BERT)
     with pytest.raises(InputError, match="computes no bf16"):
-        uses_bf16(TrainPlan(precision="bf16"), CPU)
+        uses_bf16(TrainPlan(precision="bf16"), CPU, BERT)
+
+
+def test_a_family_that_bf16_breaks_trains_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.plan_arguments.bf16_supported", lambda device: True)
+    assert uses_bf16(TrainPlan(precision="auto"), CPU, BERT)
+    assert not uses_bf16(TrainPlan(precision="auto"), CPU, family_of("deberta"))
+    with pytest.raises(InputError, match="deberta model computes no bf16"):
+        uses_bf16(TrainPlan(precision="bf16"), CPU, family_of("deberta"))
+
+
+@pytest.mark.skipif(not bf16_supported(CPU), reason="needs a CPU that computes bf16")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_runs_in_the_precision_that_is_chosen_for_it(family: str) -> None:
+    bundle = tiny_bundle(family)
+    with autocast(CPU, "auto", bundle.family), torch.no_grad():
+        assert bundle.model(**tiny_inputs(bundle)).logits.isfinite().all()
 
 
 def test_a_bar_shows_steps_and_loss_on_a_terminal_only(

@@ -10,7 +10,10 @@ from recipes.loading import book
 from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
-NAMES = ("bert/lottery", "bert/sst2-production", "export/int8", "quickstart", "tune/compare", "tune/small-gpu")
+NAMES = (
+    "bert/lottery", "bert/low-rank", "bert/sst2-production", "bert/tiny-on-disk", "bert/to-albert", "export/int8",
+    "quickstart", "tune/compare", "tune/small-gpu",
+)  # fmt: skip
 QUICK = (
     "measure.0.latency.repeats=2",
     "measure.0.latency.batch_sizes=[1]",
@@ -30,8 +33,11 @@ PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.
 # A model of random weights answers close to the line, where int8 turns some answers round.
 EXPORTS = {
     "bert/lottery": (),
+    "bert/low-rank": (6,),
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
+    "bert/to-albert": (2,),
+    "bert/tiny-on-disk": (6, 7),
     "export/int8": (0, 1, 2, 3),
     "tune/compare": (),
     "tune/small-gpu": (2,),
@@ -39,6 +45,7 @@ EXPORTS = {
 NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
 """Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
 LOTTERY = ((0, "finetune"), (1, "find_ticket"), (3, "finetune"), (4, "compare_subnetworks"))
+FACTORS = ((3, "activations"), (4, "fisher"), (5, "activations"))
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
     "bert/sst2-production": (
@@ -54,6 +61,33 @@ TWINS: dict[str, tuple[str, ...]] = {
         "stages.1.find_ticket.rounds=2",
         "stages.4.compare_subnetworks.batches=1",
         "measure=[{latency: {}}]",
+    ),
+    "bert/low-rank": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        "stages.1.factorize.rank=6",
+        *(f"stages.{index}.factorize.recover.max_steps=2" for index in range(1, 6)),
+        *(f"stages.{index}.factorize.by={{{by}: {{batches: 2}}}}" for index, by in FACTORS),
+    ),
+    "bert/to-albert": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.convert.width=16" for index in (1, 3)),
+        *(f"stages.{index}.convert.recover.max_steps=2" for index in (1, 3)),
+        "stages.4.share.recover.max_steps=2",
+    ),
+    "bert/tiny-on-disk": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        *TRAINING,
+        *PRUNING,
+        "stages.3.trim_vocabulary.recover.max_steps=2",
+        "stages.4.factorize.rank=6",
+        "stages.4.factorize.recover.max_steps=2",
+        "stages.5.trim_positions.length=32",
+        "budget=null",
     ),
     "export/int8": OWN_COLUMNS,
     "tune/compare": (

@@ -13,14 +13,15 @@ BERT = Family(
     output="attention.output.dense",
     up="intermediate.dense",
     down="output.dense",
+    attention=("attention",),
     feed_forward_norm="output.LayerNorm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",
     position_embedding="embeddings.position_embeddings",
 )
-ROBERTA = replace(BERT, model_type="roberta")
-XLM_ROBERTA = replace(BERT, model_type="xlm-roberta")
-CAMEMBERT = replace(BERT, model_type="camembert")
+ROBERTA = replace(BERT, model_type="roberta", positions_from_padding=True)
+XLM_ROBERTA = replace(ROBERTA, model_type="xlm-roberta")
+CAMEMBERT = replace(ROBERTA, model_type="camembert")
 ELECTRA = replace(BERT, model_type="electra", config={**BERT.config, "same_width": "embedding_size"})
 MPNET = replace(
     BERT,
@@ -30,6 +31,7 @@ MPNET = replace(
     value="attention.attn.v",
     output="attention.attn.o",
     head_attributes={"attention.attn.num_attention_heads": "heads", "attention.attn.all_head_size": "width"},
+    positions_from_padding=True,
     one_set_of_heads=True,
     shared_head_table="encoder.relative_attention_bias",
 )

@@ -11,6 +11,7 @@ HEADS: dict[str, Literal["heads", "width"]] = {
     "attention.self.num_attention_heads": "heads",
     "attention.self.all_head_size": "width",
 }
+RELATIVE = "its attention reads how far tokens are from each other, out of a table that has no length to cut"
 
 DEBERTA = replace(
     BERT,
@@ -19,6 +20,7 @@ DEBERTA = replace(
     key="attention.self.in_proj",
     value="attention.self.in_proj",
     interleaved={"attention.self.in_proj": 3},
+    bf16=False,  # it masks with the least value of fp32, which bf16 does not hold
     biases_of_head=(
         "attention.self.q_bias",
         "attention.self.v_bias",
@@ -27,6 +29,7 @@ DEBERTA = replace(
     ),
     head_attributes=HEADS,
     config=FIELDS,
+    refusals={"positions": RELATIVE},
 )
 DEBERTA_V2 = replace(
     BERT,
@@ -37,4 +40,5 @@ DEBERTA_V2 = replace(
     biases_of_head=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
     head_attributes=HEADS,
     config=FIELDS,
+    refusals={"positions": RELATIVE},
 )

@@ -11,6 +11,7 @@ DISTILBERT = Family(
     output="attention.out_lin",
     up="ffn.lin1",
     down="ffn.lin2",
+    attention=("attention", "sa_layer_norm"),
     feed_forward_norm="output_layer_norm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",

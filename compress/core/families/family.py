@@ -13,10 +13,11 @@ from typing import Literal
 from torch import nn
 
 from compress.core.errors import Refusal, UnknownName
+from compress.core.families.conversion import Conversion
 
 __all__ = ["CHANGED_PREFIX", "Family", "Part", "base_model", "families", "family_of", "has", "stock_type"]
 
-Part = Literal["heads", "neurons", "layers", "width"]
+Part = Literal["heads", "neurons", "layers", "width", "blocks", "vocabulary", "positions"]
 
 CHANGED_PREFIX = "trimformer_"
 
@@ -46,6 +47,8 @@ class Family:
     gate: str | None = None
     down: str | None = None
     """The second linear of the feed-forward network; its input is the neurons. A path may name alternatives, `a|b`."""
+    attention: tuple[str, ...] = ()
+    """Modules of a block that are its attention sub-layer, with its norm; the rest is the feed-forward sub-layer."""
     feed_forward_norm: str | None = None
     """The norm after the sum of the feed-forward network and its residual; None where norms stand before sub-layers."""
     stacked: Mapping[str, int] = field(default_factory=dict)
@@ -75,6 +78,14 @@ class Family:
     """Tokens at the start of every input that a head reads by their place, or that stand for nothing else ([CLS])."""
     word_embedding: str | None = None
     position_embedding: str | None = None
+    decoder_positions: str | None = None
+    """The decoder's own table of positions, from the base model."""
+    position_offset: int = 0
+    """Rows of the table of positions that stand before the first position, and that the configuration does not count.
+    """
+    positions_from_padding: bool = False
+    """Positions are counted from the id of the padding + 1, so that rows of the table stand before the first, and the
+    padding must keep its id."""
     config: Mapping[str, str] = field(
         default_factory=lambda: {
             "layers": "num_hidden_layers",
@@ -92,6 +103,10 @@ class Family:
     """Fields of the configuration that give linears and norms a bias, where checkpoints of the family come without."""
     bare_linears: bool = False
     """The linears of the blocks have no bias, and no field of the configuration can give them one."""
+    bf16: bool = True
+    """Whether its forward pass runs under bf16 autocast."""
+    made_from: Mapping[str, Conversion] = field(default_factory=dict)
+    """Family whose models can be turned into ones of this -> where its modules go."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
     remark: str = ""
     """What a reader of the table of families should know; a sentence without its full stop."""

@@ -12,6 +12,7 @@ GPT2 = Family(
     output="attn.c_proj",
     up="mlp.c_fc",
     down="mlp.c_proj",
+    attention=("ln_1", "attn"),
     stacked={"attn.c_attn": 3},
     head_attributes={"attn.num_heads": "heads", "attn.split_size": "width"},
     embeddings="wte",

@@ -12,6 +12,7 @@ MODERNBERT = Family(
     up="mlp.Wi",
     gate="mlp.Wi",
     down="mlp.Wo",
+    attention=("attn_norm", "attn"),
     stacked={"attn.Wqkv": 3, "mlp.Wi": 2},
     bias_fields=("attention_bias", "mlp_bias", "norm_bias"),
     needs_first_layer="it alone has no norm before its attention",
@@ -24,4 +25,5 @@ MODERNBERT = Family(
         "hidden": "hidden_size",
         "layer_lists": "layer_types",
     },
+    refusals={"positions": "positions turn queries and keys by an angle, and no table of them is stored"},
 )

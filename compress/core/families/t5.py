@@ -14,6 +14,7 @@ T5 = Family(
     up="layer.1.DenseReluDense.wi|layer.1.DenseReluDense.wi_1",
     gate="layer.1.DenseReluDense.wi_0",
     down="layer.1.DenseReluDense.wo",
+    attention=("layer.0",),
     head_attributes={"layer.0.SelfAttention.n_heads": "heads", "layer.0.SelfAttention.inner_dim": "width"},
     needs_first_layer="it holds the position bias that all use",
     one_set_of_heads=True,
@@ -57,6 +58,7 @@ T5 = Family(
             config=T5_FIELDS,
         ),
     ),
+    refusals={"positions": "its attention reads how far tokens are from each other, out of a table of a few distances"},
 )
 BART_DECODER = {"heads": "decoder_attention_heads", "neurons": "decoder_ffn_dim", "hidden": "d_model"}
 BART = Family(
@@ -69,12 +71,15 @@ BART = Family(
     output="self_attn.out_proj",
     up="fc1",
     down="fc2",
+    attention=("self_attn", "self_attn_layer_norm"),
     feed_forward_norm="final_layer_norm",
     embeddings="encoder.embed_tokens",
     encoder="encoder",
     decoder="decoder",
     word_embedding="shared",
     position_embedding="encoder.embed_positions",
+    decoder_positions="decoder.embed_positions",
+    position_offset=2,
     remark=T5.remark,
     config={
         "layers": "encoder_layers",

@@ -13,6 +13,7 @@ VIT = Family(
     output="attention.o_proj",
     up="mlp.fc1",
     down="mlp.fc2",
+    attention=("layernorm_before", "attention"),
     embeddings="embeddings",
     config={
         "layers": "num_hidden_layers",
@@ -20,6 +21,10 @@ VIT = Family(
         "neurons": "intermediate_size",
         "hidden": "hidden_size",
         "head_size": "head_dim",
+    },
+    refusals={
+        "vocabulary": "it reads pictures, not words",
+        "positions": "they are the places of a picture's patches, and each picture has them all",
     },
 )
 DEIT = replace(VIT, model_type="deit", leading_tokens=2)

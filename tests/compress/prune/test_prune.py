@@ -222,7 +222,7 @@ def test_recipe_forms():
     for wrong in (
         {"epochs": 1, "train": {"epochs": 2}},
         {"by": "task", "losses": ["labels"]},
-        {"by": "mlm"},
+        {"by": "mlm", "losses": ["labels"]},
         {"epoch": 1},
     ):
         with pytest.raises(ValidationError):

@@ -13,7 +13,7 @@ from finetune.predict import logits
 from recipes.engine import run
 from recipes.plan import plan
 from recipes.recipe import Recipe
-from tests.recipes.engine.tiny_run import FINETUNE, recipe_data
+from tests.recipes.engine.tiny_run import FINETUNE, LATENCY, recipe_data
 
 pytestmark = pytest.mark.slow
 SHORT = {"max_steps": 12, "learning_rate": 1e-2}
@@ -63,6 +63,23 @@ def test_neighbours_are_paired(finished) -> None:
     names = [pair.better for pair in report.pairs] + [report.pairs[-1].worse]
     assert sorted(names) == ["bitfit", "finetune", "lora"]
     assert all(pair.interval[0] <= pair.difference <= pair.interval[1] for pair in report.pairs)
+
+
+def test_a_baseline_of_few_bits_is_made_dense_for_the_runtime_of_an_export(tmp_path: Path) -> None:
+    report = run(parsed(tmp_path, [LORA, MERGE, EXPORT], measure=[LATENCY]), out=tmp_path / "out", device="cpu")
+    assert report.failed == {}
+    point = report.rows[-1].speed[0]
+    assert point.runtime_ratio is not None
+
+
+def test_a_baseline_that_nothing_merges_has_no_twin_in_the_runtime(tmp_path: Path) -> None:
+    houlsby = {"finetune": {"id": "houlsby", "method": {"houlsby": {"width": 8}}, "train": SHORT}}
+    full = {"finetune": {"id": "full", "start": "source", "method": "full", "train": SHORT}}
+    stages = [houlsby, full, EXPORT]
+    report = run(parsed(tmp_path, stages, measure=[LATENCY]), out=tmp_path / "out", device="cpu")
+    assert report.failed == {}
+    point = report.rows[-1].speed[0]
+    assert point.ratio is not None and point.runtime_ratio is None
 
 
 def test_a_delta_that_moves_to_another_run_finds_its_base_there(finished) -> None:

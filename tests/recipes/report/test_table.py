@@ -76,3 +76,13 @@ def test_a_headline_does_not_sell_noise() -> None:
     report = quickstart().model_copy(update={"budget": []})
     report.rows = [row for row in report.rows if row.id in {"finetune", "distill"}]
     assert "a difference within noise: −0.4 pp [−1.7, +0.9]" in headline(report)
+
+
+def test_a_headline_of_deltas_names_the_smallest_that_loses_nothing() -> None:
+    report = quickstart().model_copy(update={"budget": []})
+    report.rows = [row for row in report.rows if row.id in {"finetune", "distill", "prune", "fewer_heads"}]
+    for row, bytes_ in zip(report.rows[1:], (305_000, 116_000, 400_000), strict=True):
+        row.size = row.size and row.size.model_copy(update={"bytes": 90_870_000 + bytes_, "delta_bytes": bytes_})
+    assert headline(report).startswith("distill: a delta of 305 kB on a base of 90.9 MB; "), "prune loses 1.7 points"
+    report.rows = [row for row in report.rows if row.id in {"finetune", "prune"}]
+    assert headline(report).startswith("prune: a delta of 116 kB")

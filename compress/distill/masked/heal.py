@@ -1,0 +1,48 @@
+"""A damaged model learns raw text again: masked words, and the order of segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.corpus import documents
+from compress.core.errors import InputError
+from compress.core.families.family import base_model
+from compress.core.training import NO_LABEL, TrainPlan
+from compress.distill.masked.model import ORDER, masked_model
+from compress.distill.masked.objective import MaskedWords
+from compress.distill.masked.segments import rows_of_text
+
+__all__ = ["heal_on_text"]
+
+
+def heal_on_text(bundle: Bundle, ctx: Context, plan: TrainPlan, *, corpus: str, head: str | None) -> dict[str, Any]:
+    """Train the body of `bundle` in place, under heads that are dropped afterwards; what the report says of it.
+
+    A pair of texts that is a row of the task (a question and its answer) does not follow each other in one document,
+    so each of the two is a text by itself.
+
+    Raises:
+        Refusal: the family, or its tokenizer, does not know masked words.
+        InputError: there is no text to train on.
+    """
+    objective = MaskedWords(bundle.processor)
+    found = documents(corpus, ctx)
+    texts = rows_of_text(found if corpus != "task" else [(t,) for row in found for t in row], seed=ctx.seed)
+    if not texts.rows:
+        raise InputError("there is no text to recover on", given=corpus)
+    model = masked_model(bundle, seed=ctx.seed, head=head)
+    names = set(dict(model.named_parameters()))
+    student = Bundle(model, bundle.processor, masks={n: m for n, m in bundle.masks.items() if n in names})
+    pairs = sum(label != NO_LABEL for label in texts.labels)
+    _order_trains(model, bool(pairs))
+    result = ctx.fit(student, objective, plan, name="recover", hooks=(objective,), texts=texts)
+    bundle.to(next(base_model(model).parameters()).device)
+    rows = {"rows": len(texts.rows), "pairs": pairs}
+    return {"corpus": corpus, **rows, "steps": result.steps, "loss": result.loss, **objective.facts()}
+
+
+def _order_trains(model: Any, asked: bool) -> None:
+    """A head that is never asked is no trained parameter."""
+    getattr(model, ORDER).requires_grad_(asked)

@@ -1,0 +1,129 @@
+"""A body under the family's own head for masked words, and one for the order of two segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compress.core.bundle import Bundle
+from compress.core.errors import InputError, Refusal
+from compress.core.families.family import Family, base_model, family_of
+from compress.core.opening import open_weights, read_config
+from compress.core.source import resolve
+from compress.core.stock import stock_config
+
+__all__ = ["ORDER", "masked_class", "masked_model", "refusal"]
+
+ORDER = "order_of_segments"
+"""Where the model has the head that is asked for the order."""
+
+
+def refusal(family: Family) -> str | None:
+    """Why models of the family cannot learn masked words, or None."""
+    if family.decoder is not None:
+        return f"a {family.model_type} model has a decoder, which writes words instead of filling them in"
+    if masked_class(family) is None:
+        return f"a {family.model_type} model has no head that fills in masked words"
+    return None
+
+
+def masked_class(family: Family) -> Any:
+    """transformers' class for masked words, or None where the family has none."""
+    import transformers
+
+    mapping: Any = transformers.AutoModelForMaskedLM._model_mapping
+    config = transformers.CONFIG_MAPPING[family.model_type]
+    return mapping.get(config, None)
+
+
+def masked_model(bundle: Bundle, *, seed: int, head: str | None = None) -> Any:
+    """The body of `bundle` itself, not a copy, under a head for masked words that is tied to its embedding.
+
+    Args:
+        bundle: whose body it is; its own head stays where it is.
+        seed: of what is drawn.
+        head: a checkpoint whose head for masked words it starts from; drawn by the seed unless given.
+
+    Raises:
+        Refusal: the family has no such head.
+        InputError: the checkpoint `head` has none, or one of another width.
+    """
+    why = refusal(bundle.family)
+    if why:
+        raise Refusal(f"recover by mlm: {why}", advice="recover by distillation, or by task")
+    config = stock_config(bundle.model)
+    config.tie_word_embeddings = True
+    base = base_model(bundle.model)
+    found = masked_class(bundle.family)
+    config.architectures = [found.__name__]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = found(config)
+        setattr(model, ORDER, _order_head(int(getattr(config, bundle.family.config["hidden"]))))
+    setattr(model, model.base_model_prefix, base)
+    if head is not None:
+        _start_from(model, head)
+    _tie(model, base, bundle.family)
+    return model.to(bundle.device)
+
+
+def _order_head(width: int) -> nn.Module:
+    """As the poolers of BERT and ALBERT and their heads are; the model's own pooler belongs to the task."""
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2))
+
+
+def _tie(model: Any, base: nn.Module, family: Family) -> None:
+    """Let the output over the words be the table of words, also where that is kept as a product of two."""
+    table = base.get_submodule(family.word_embedding or "")
+    output = model.get_output_embeddings()
+    if tuple(table.weight.shape) == tuple(output.weight.shape):  # type: ignore[arg-type]
+        model.tie_weights()
+    else:
+        model.set_output_embeddings(_OverWords(table, output))
+
+
+class _OverWords(nn.Module):
+    """Logits over the words by whatever rows the table gives."""
+
+    def __init__(self, table: nn.Module, linear: Any) -> None:
+        super().__init__()
+        self.bias = linear.bias
+        self._table = (table,)  # not a part of this module: it is one of the body
+
+    @property
+    def weight(self) -> Any:
+        return self._table[0].weight
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        words = torch.arange(self.weight.shape[0], device=hidden.device)
+        return functional.linear(hidden, self._table[0](words), self.bias)
+
+
+def _start_from(model: Any, reference: str) -> None:
+    """Copy what a checkpoint has outside of its body; the bias of each word only where the words are as many."""
+    directory = resolve(reference)
+    kind = type(model)
+    if not isinstance(directory, str) and family_of(read_config(directory)["model_type"]) is not family_of(
+        model.config.model_type
+    ):
+        raise InputError("the checkpoint of the head is of another family", given=reference)
+    config = kind.config_class.from_pretrained(directory)
+    theirs, report = open_weights(directory, kind, config=config, dtype=torch.float32, output_loading_info=True)
+    prefix = f"{model.base_model_prefix}."
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(prefix))
+    state = {n: t for n, t in theirs.named_parameters() if not n.startswith(prefix)}
+    ours = {n: t for n, t in model.named_parameters() if not n.startswith((prefix, ORDER)) and n in state}
+    odd = [
+        n for n, t in ours.items() if t.dim() > 1 and t.shape != state[n].shape and t.shape[1:] != state[n].shape[1:]
+    ]
+    if missing or odd:
+        raise InputError(
+            "the checkpoint has no head for masked words of this width", given=reference, advice="leave out `head`"
+        )
+    with torch.no_grad():
+        for name, tensor in ours.items():
+            if tensor.shape == state[name].shape:
+                tensor.copy_(state[name])

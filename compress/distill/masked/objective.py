@@ -1,0 +1,105 @@
+"""What is minimised: the hidden words, and the order of two segments."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compress.core.errors import Refusal
+from compress.core.families.family import base_model
+from compress.core.training import NO_LABEL, Batch, Hook
+from compress.distill.masked.model import ORDER
+
+__all__ = ["MaskedWords"]
+
+SHARE, HIDDEN, DRAWN = 0.15, 0.8, 0.1
+"""Of the words so many are asked for; of these so many are hidden, and so many are another word."""
+
+
+class MaskedWords(Hook):
+    """Cross entropy of masked words, and of the order of two segments where a row has two.
+
+    A word in seven is asked for; of these 80 % are hidden, 10 % are a word drawn at random, 10 % stay.  Devlin et al.
+    2019, arXiv 1810.04805, section 3.1, task 1; the order: Lan et al. 2020, arXiv 1909.11942, section 3.1. Single words
+    are drawn where ALBERT draws runs of up to three. Special tokens are never asked for.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.mask_token_id is None:
+            raise Refusal(
+                f"recover by mlm: the tokenizer ({type(tokenizer).__name__}) has no mask token",
+                advice="recover by distillation, or by task",
+            )
+        self.mask = int(tokenizer.mask_token_id)
+        special = set(tokenizer.all_special_ids)
+        self.special = torch.tensor(sorted(special))
+        self.words = torch.tensor(sorted(set(tokenizer.get_vocab().values()) - special))
+        self.last: deque[Tensor] = deque(maxlen=50)
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        inputs = {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
+        asked = self.asked(inputs["input_ids"])
+        answers = inputs["input_ids"][asked]
+        with _only(base_model(model), asked) as seen:
+            logits = model(**{**inputs, "input_ids": self.hidden(inputs["input_ids"], asked)}).logits
+        words = functional.cross_entropy(logits[0].float(), answers)
+        order = _order(model, seen[0], batch["labels"])
+        self.last.append(torch.stack([words, order]).detach())
+        return words + order
+
+    def asked(self, ids: Int[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:
+        """Which tokens are asked for; at least one in a batch."""
+        able = ~torch.isin(ids, self.special.to(ids.device))
+        drawn = torch.rand(ids.shape, device=ids.device).masked_fill(~able, 2.0)
+        found = drawn < SHARE
+        return found if bool(found.any()) else drawn == drawn.min()
+
+    def hidden(self, ids: Int[Tensor, "batch length"], asked: Bool[Tensor, "batch length"]) -> Tensor:
+        """The tokens that the model is given."""
+        drawn = torch.rand(ids.shape, device=ids.device)
+        words = self.words.to(ids.device)
+        others = words[torch.randint(len(words), ids.shape, device=ids.device)]
+        given = torch.where(asked & (drawn < HIDDEN), torch.full_like(ids, self.mask), ids)
+        return torch.where(asked & (drawn >= HIDDEN) & (drawn < HIDDEN + DRAWN), others, given)
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        return {"last": torch.stack([terms.cpu() for terms in self.last]) if self.last else torch.empty(0, 2)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.last = deque(state["last"], maxlen=self.last.maxlen)
+
+    def facts(self) -> dict[str, Any]:
+        """The terms at the end of the training."""
+        means = self.state_dict()["last"].mean(0).tolist() if self.last else [0.0, 0.0]
+        return {"losses": {"masked_words": round(means[0], 5), "order": round(means[1], 5)}}
+
+
+@contextmanager
+def _only(base: nn.Module, asked: Bool[Tensor, "batch length"]) -> Iterator[list[Tensor]]:
+    """Within it the head is given the tokens `asked` alone; the whole output of the body is collected."""
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Any) -> Any:
+        seen.append(output.last_hidden_state)
+        output.last_hidden_state = output.last_hidden_state[asked][None]
+        return output
+
+    handle = base.register_forward_hook(keep)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _order(model: nn.Module, hidden: Float[Tensor, "batch length width"], labels: Int[Tensor, " batch"]) -> Tensor:
+    """The cross entropy of the order over the rows that have one; 0 where none has."""
+    asked = labels != NO_LABEL
+    answers = getattr(model, ORDER)(hidden[:, 0][asked])
+    return functional.cross_entropy(answers.float(), labels[asked].long()) if bool(asked.any()) else answers.sum()

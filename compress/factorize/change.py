@@ -1,0 +1,71 @@
+"""Which matrices are kept as two factors, as plain data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.errors import Refusal
+from compress.core.families.family import base_model
+from compress.core.matrix import matrix
+from compress.core.settings import Count
+from compress.factorize.low_rank import decompose
+from compress.factorize.put import put_linear, put_table, set_factors, to_one_matrix
+
+__all__ = ["FactorizeLinears", "FactorizeTable", "FactorsMerged", "Ranks"]
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+Ranks = Annotated[tuple[tuple[str, Count], ...], BeforeValidator(_pairs), PlainSerializer(dict)]
+"""Path from the base model -> rank."""
+
+
+class FactorizeLinears(Change):
+    """These linears are kept as two factors. Where there are weights, they begin as truncated SVD has them."""
+
+    ranks: Ranks
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        for path, rank in self.ranks:
+            weight = matrix(base_model(bundle.model).get_submodule(path)).detach()
+            low = put_linear(bundle.model, path, rank)
+            if not weight.is_meta:
+                set_factors(low, decompose(weight).of_rank(rank))
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {"ranks": dict(self.ranks)}
+
+
+class FactorizeTable(Change):
+    """The table of words is kept as two factors, and with it every layer that is tied to it."""
+
+    rank: Count
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        path = bundle.family.word_embedding
+        if path is None:
+            raise Refusal(f"a {bundle.family.model_type} model has no table of words")
+        weight: Any = base_model(bundle.model).get_submodule(path).weight
+        table = put_table(bundle.model, path, self.rank)
+        if not weight.is_meta:
+            set_factors(table, decompose(weight.detach()).of_rank(self.rank))
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {"ranks": {"words": self.rank}}
+
+
+class FactorsMerged(Change):
+    """Every pair of factors is one matrix again, their product."""
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        to_one_matrix(bundle.model)
+        bundle.states = bundle.states - {"factorized"}
+        return bundle

@@ -1,0 +1,39 @@
+"""What the error of a factorized matrix is weighed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.choice import Choice
+from compress.core.context import Context
+from compress.factorize.low_rank import Weighting
+
+__all__ = ["Decomposition", "What"]
+
+What = Literal["embeddings", "linears"]
+
+
+class Decomposition(Choice):
+    """The least error, of which kind: of the weights, of what they give for real inputs, of what the loss feels."""
+
+    home: ClassVar[str] = "compress.factorize.decompositions"
+    fits: ClassVar[frozenset[What]] = frozenset({"linears"})
+    needs_data: ClassVar[bool] = False
+    """Whether it reads *train*."""
+    draws_random_numbers: ClassVar[bool] = False
+    needs_head: ClassVar[bool] = False
+    """Whether it needs a head that is trained for the task."""
+
+    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+        """Path -> what the error of that matrix is weighed with. The model stays as it is.
+
+        Args:
+            bundle: the model.
+            modules: path from the base model -> linear, or table of words.
+            ctx: gives batches of train.
+        """
+        raise NotImplementedError

@@ -1,0 +1,67 @@
+"""The least error of the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.settings import Count
+from compress.core.training import Batch
+from compress.factorize.decomposition import Decomposition
+from compress.factorize.low_rank import Weighting
+from compress.factorize.watching import forward, watched
+
+__all__ = ["Activations", "second_moments"]
+
+
+class Activations(Decomposition):
+    """The least mean squared error of each linear's output on batches of train, of all matrices of that rank.
+
+    The weight is decomposed in the metric of its inputs' second moment E[x x^T], by Cholesky; padding is left out.
+
+    References:
+        Chen et al. 2021 (DRONE), NeurIPS; Wang et al. 2024 (SVD-LLM), arXiv 2403.07378, section 3.1.
+    """
+
+    needs_data: ClassVar[bool] = True
+    draws_random_numbers: ClassVar[bool] = True
+
+    batches: Count = Field(16, description="batches of train, drawn by the seed")
+    batch_size: Count = Field(32, description="rows of a batch")
+
+    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+        from tqdm.auto import tqdm
+
+        drawn = ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size)
+        progress = tqdm(drawn, total=self.batches, desc="activations", unit=" batches", disable=None, leave=False)
+        sums: dict[str, Tensor] = {}
+        tokens: dict[str, int] = dict.fromkeys(modules, 0)
+        for batch in progress:
+            for path, (moment, count) in second_moments(bundle, modules, batch).items():
+                sums[path] = sums[path].add_(moment) if path in sums else moment
+                tokens[path] += count
+        if not sums:
+            raise InputError("activations needs rows of train, and there are none")
+        return {path: Weighting(inputs=sums[path] / max(1, tokens[path])) for path in modules}
+
+
+def second_moments(
+    bundle: Bundle, modules: Mapping[str, nn.Module], batch: Batch
+) -> dict[str, tuple[Float[Tensor, "in in"], int]]:
+    """Path -> sum of x x^T over the tokens that each linear meets in the batch, and how many they are."""
+    with torch.no_grad(), watched(modules, batch.get("attention_mask")) as seen:
+        forward(bundle, batch)
+    return {path: _moment(seen[path]) for path in modules}
+
+
+def _moment(calls: list[Float[Tensor, "tokens in"]]) -> tuple[Tensor, int]:
+    rows = torch.cat(calls).float()
+    return rows.T @ rows, len(rows)

@@ -1,0 +1,47 @@
+"""Tokens weighted by how often they occur."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.factorize.decomposition import Decomposition, What
+from compress.factorize.low_rank import Weighting
+
+__all__ = ["Frequency", "frequency_weights"]
+
+
+class Frequency(Decomposition):
+    """The least mean squared error of an embedded token of train, each token as often as it occurs there.
+
+    A token's row is multiplied by the root of its count plus one, so that those which train never shows keep a voice.
+    """
+
+    fits: ClassVar[frozenset[What]] = frozenset({"embeddings"})
+    needs_data: ClassVar[bool] = True
+
+    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+        (path, table) = next(iter(modules.items()))
+        size: int = getattr(table, "num_embeddings")  # noqa: B009
+        counts = torch.zeros(size, dtype=torch.long, device=bundle.device)
+        for batch in ctx.batches(bundle, part="train"):
+            tokens = batch.get("input_ids")
+            if tokens is None:
+                raise InputError("the task's batches hold no tokens to count", given=sorted(batch))
+            read = tokens[batch["attention_mask"].bool()] if "attention_mask" in batch else tokens.flatten()
+            counts += torch.bincount(read.to(counts.device), minlength=size)
+        if not counts.any():
+            raise InputError("frequency needs rows of train, and there are none")
+        return {path: Weighting(rows=frequency_weights(counts))}
+
+
+def frequency_weights(counts: Tensor) -> Float[Tensor, " words"]:
+    """sqrt(count + 1), in float64."""
+    return (counts.double() + 1).sqrt()

@@ -1,0 +1,28 @@
+"""Truncated singular value decomposition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import nn
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.factorize.decomposition import Decomposition, What
+from compress.factorize.low_rank import Weighting
+
+__all__ = ["Svd"]
+
+
+class Svd(Decomposition):
+    """The nearest matrix of that rank: |W - W'|^2 is the sum of the squared singular values that go.
+
+    References:
+        Eckart and Young 1936.
+    """
+
+    fits: ClassVar[frozenset[What]] = frozenset({"linears", "embeddings"})
+
+    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+        return dict.fromkeys(modules, Weighting())

@@ -1,0 +1,87 @@
+"""Factors found for real weights: of each matrix its singular values, its rank, and what that keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.families.family import base_model
+from compress.core.matrix import matrix
+from compress.core.places import Place
+from compress.factorize.decomposition import Decomposition
+from compress.factorize.low_rank import Factors, decompose
+from compress.factorize.put import put_linear, put_table, set_factors
+from compress.factorize.rank import Rank, saves
+
+__all__ = ["Fitted", "fitted", "put_fitted", "sampled"]
+
+POINTS = 48
+"""Of a spectrum, for the report."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Places, and for each of them its factors and the rank that was chosen."""
+
+    places: tuple[Place, ...]
+    factors: tuple[Factors, ...]
+    ranks: tuple[int, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """For the report: `spectra` of every matrix, and which stay as they are because factors would be larger."""
+        left = [place.path for place, rank in zip(self.places, self.ranks) if not saves(place, rank)]
+        drawn = [_facts(*found) for found in zip(self.places, self.factors, self.ranks)]
+        return {"spectra": drawn, **({"left_alone": left} if left else {})}
+
+
+def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Rank, ctx: Context) -> Fitted:
+    """The factors of every place, found one after the other. The model stays as it is."""
+    from tqdm.auto import tqdm
+
+    modules = {place.path: base_model(bundle.model).get_submodule(place.path) for place in places}
+    weightings = by.weightings(bundle, modules, ctx)
+    factors = []
+    for place in tqdm(places, desc="factorize", unit=" matrices", disable=None, leave=False):
+        found = decompose(_weight(modules[place.path]), weightings.pop(place.path))
+        # What saves nothing is never used.
+        factors.append(found.shortened(place.size // sum(place.shape)))
+    return Fitted(tuple(places), tuple(factors), rank.ranks(places, [found.values for found in factors]))
+
+
+def put_fitted(model: nn.Module, found: Fitted) -> None:
+    """Put the factors that are smaller than their matrix into `model`, in place."""
+    for place, factors, rank in zip(found.places, found.factors, found.ranks):
+        if saves(place, rank):
+            new: Any = (put_table if place.block is None else put_linear)(model, place.path, rank)
+            set_factors(new, factors.of_rank(rank))
+
+
+def sampled(values: Tensor, points: int = POINTS) -> list[float]:
+    """Singular values as shares of the first, at evenly spaced places from the first to the last."""
+    count = min(points, len(values))
+    index = [round(step * (len(values) - 1) / max(1, count - 1)) for step in range(count)]
+    top = float(values[0]) or 1.0
+    return [float(f"{float(values[place]) / top:.4g}") for place in index]
+
+
+def _weight(module: Any) -> Tensor:
+    """(out, in) of a linear, (words, width) of a table."""
+    return (module.weight if isinstance(module, nn.Embedding) else matrix(module)).detach()
+
+
+def _facts(place: Place, factors: Factors, rank: int) -> dict[str, Any]:
+    squares = factors.values.square()
+    kept = float(squares[:rank].sum() / squares.sum()) if squares.any() else 1.0
+    return {
+        "role": ", ".join(place.roles),
+        "block": place.block,
+        "rank": rank if saves(place, rank) else None,
+        "of": min(place.shape),
+        "kept_energy": float(f"{kept if saves(place, rank) else 1.0:.4g}"),
+        "singular_values": sampled(factors.values),
+    }

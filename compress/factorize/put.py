@@ -1,0 +1,117 @@
+"""Factors put in the place of a matrix, and one matrix in the place of factors; on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.families.family import base_model
+from compress.core.layers.low_rank import (
+    FactorizedEmbedding,
+    FactorizedOutput,
+    LowRankLinear,
+    factorize_table,
+    forget_projections,
+)
+from compress.core.stock import stock_class, stock_config
+from compress.core.wrapped import put
+
+__all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix"]
+
+Pair = tuple[Tensor, Tensor]
+"""(out, rank) and (rank, in)."""
+
+
+def put_linear(model: nn.Module, path: str, rank: int) -> LowRankLinear:
+    """A low-rank linear where `path`, from the base model, has a plain one; its factors are still to be set.
+
+    Other linears that use the same weight get the same factors, beside the bias that each has.
+    """
+    linear = base_model(model).get_submodule(path)
+    new = LowRankLinear.like(linear, rank)
+    for twin in _twins(model, linear):
+        other = LowRankLinear.like(twin, rank)
+        other.reduce.weight, other.expand.weight = new.reduce.weight, new.expand.weight
+        put(model, twin, other)
+    put(model, linear, new)
+    return new
+
+
+def put_table(model: nn.Module, path: str, rank: int) -> FactorizedEmbedding:
+    """A factorized table of words at `path`, from the base model, and in every layer that is tied to it."""
+    table: Any = base_model(model).get_submodule(path)
+    return factorize_table(model, table, rank)
+
+
+@torch.no_grad()
+def set_factors(module: LowRankLinear | FactorizedEmbedding, factors: Pair) -> None:
+    """Give the module these values."""
+    left, right = factors
+    if isinstance(module, LowRankLinear):
+        module.expand.weight.copy_(left)
+        module.reduce.weight.copy_(right)
+    else:
+        module.weight.copy_(left)
+        module.projection.weight.copy_(right.T)
+
+
+def to_one_matrix(model: nn.Module) -> None:
+    """Put a plain linear where `model` has a low-rank one, and plain tables and output layers where those are
+    factorized, in place: each weight is the product of its factors, rounded once.
+    """
+    weights: dict[int, nn.Parameter] = {}
+    for low in [module for module in model.modules() if isinstance(module, LowRankLinear)]:
+        put(model, low, _dense_linear(low, weights))
+    tables = {path: m for path, m in model.named_modules() if isinstance(m, FactorizedEmbedding | FactorizedOutput)}
+    if not tables:
+        return
+    with torch.device("meta"):
+        plain = stock_class(model)(stock_config(model))
+    for path, factorized in tables.items():
+        put(model, factorized, _dense_table(factorized, plain.get_submodule(path), weights))
+    forget_projections(model)
+
+
+def _dense_linear(low: LowRankLinear, weights: dict[int, nn.Parameter]) -> nn.Module:
+    """The `nn.Linear`, or Conv1D, with the product of the factors and the same bias."""
+    from transformers.pytorch_utils import Conv1D
+
+    key = id(low.reduce.weight)
+    if key not in weights:
+        weight = _product(low.expand.weight, low.reduce.weight)
+        weights[key] = nn.Parameter(weight.T.contiguous() if low.transposed else weight)
+    sizes = (low.out_features, low.in_features)
+    with torch.device("meta"):
+        new: Any = Conv1D(*sizes) if low.transposed else nn.Linear(*sizes[::-1], bias=False)
+    new.weight, new.bias = weights[key], low.bias
+    return new.train(low.training)
+
+
+def _dense_table(factorized: Any, plain: Any, weights: dict[int, nn.Parameter]) -> nn.Module:
+    """The stock layer `plain`, a table or an output layer, with the product of the factors."""
+    key = id(factorized.weight)
+    if key not in weights:
+        weights[key] = nn.Parameter(_product(factorized.weight, factorized.projection.weight.T))
+    plain.weight = weights[key]
+    if isinstance(factorized, FactorizedEmbedding):
+        plain.num_embeddings, plain.embedding_dim = plain.weight.shape
+    else:
+        plain.bias = factorized.bias
+        plain.out_features, plain.in_features = plain.weight.shape
+    return plain.train(factorized.training)
+
+
+@torch.no_grad()
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    if left.is_meta:
+        return torch.empty(left.shape[0], right.shape[1], dtype=left.dtype, device="meta")
+    return (left.double() @ right.double()).to(left.dtype)
+
+
+def _twins(model: nn.Module, linear: Any) -> Iterator[nn.Module]:
+    """Other linears of the same kind with the same weight."""
+    same = [m for m in model.modules() if type(m) is type(linear) and m is not linear]
+    yield from (module for module in same if getattr(module, "weight", None) is linear.weight)

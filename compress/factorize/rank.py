@@ -1,0 +1,69 @@
+"""How many outer products are kept of each matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+from torch import Tensor
+
+from compress.core.choice import Choice
+from compress.core.places import Place
+
+__all__ = ["Rank", "cost", "flat_spectra", "saves"]
+
+
+class Rank(Choice):
+    """The rank of each matrix's factors. A plain number is that rank for all."""
+
+    home: ClassVar[str] = "compress.factorize.ranks"
+    from_shapes: ClassVar[bool] = True
+    """Whether the shapes of the matrices alone decide it."""
+
+    def refuses(self, places: Sequence[Place]) -> str | None:
+        """Why matrices of such shapes cannot have this rank, or None."""
+        return None
+
+    def ranks(self, places: Sequence[Place], spectra: Sequence[Float[Tensor, " k"]]) -> tuple[int, ...]:
+        """The rank of each matrix, also where its factors would be larger than itself.
+
+        Args:
+            places: the matrices.
+            spectra: their singular values, descending. Of all that there could be, equal ones ask for most parameters.
+        """
+        raise NotImplementedError
+
+    def most(self, places: Sequence[Place]) -> int:
+        """Parameters that the matrices have together afterwards, at most."""
+        ranks = self.ranks(places, flat_spectra(places))
+        return sum(min(cost(place, rank), place.size) for place, rank in zip(places, ranks))
+
+    @classmethod
+    def parse(cls, value: Any) -> Any:
+        return super().parse({"number": value} if isinstance(value, int) and not isinstance(value, bool) else value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = super().__get_pydantic_json_schema__(schema, handler)
+        if not cls.is_set():
+            return found
+        return {"anyOf": [{"type": "integer", "minimum": 1, "description": "that rank for all"}, *found["anyOf"]]}
+
+
+def flat_spectra(places: Sequence[Place]) -> list[Float[Tensor, " k"]]:
+    """Equal singular values, which stand for those that are not known."""
+    return [torch.ones(min(place.shape)) for place in places]
+
+
+def cost(place: Place, rank: int) -> int:
+    """Numbers in two factors of this rank."""
+    return rank * (place.outputs + place.inputs)
+
+
+def saves(place: Place, rank: int) -> bool:
+    """Whether two factors of this rank are smaller than the matrix."""
+    return cost(place, rank) < place.size

@@ -1,0 +1,165 @@
+"""Matrices become products of two smaller ones, and the model recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change, Nothing
+from compress.core.context import Context
+from compress.core.places import ROLES, Place
+from compress.core.sketch import Sketch, State
+from compress.core.stage import Stage
+from compress.core.training import TrainPlan
+from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.factorize.change import FactorizeLinears, FactorizeTable
+from compress.factorize.decomposition import Decomposition, What
+from compress.factorize.decompositions.svd import Svd
+from compress.factorize.dense import MergeFactors
+from compress.factorize.fitting import Fitted, fitted, put_fitted
+from compress.factorize.rank import Rank, flat_spectra, saves
+
+__all__ = ["Factorize", "MergeFactors"]
+
+UNFIT: tuple[tuple[State, str], ...] = (
+    ("quantized", "its weights are quantized; factorize before 'quantize', or put `merge` between"),
+    ("fake_quantized", "it holds fake quantisation; factorize before it"),
+    ("adapted", "it holds adapters; merge them first"),
+    ("masked", "it holds masks, which factors cannot keep; make them permanent first"),
+)
+Role = Literal["all", "query", "key", "value", "output", "up", "gate", "down"]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class Factorize(Stage):
+    """Matrices are replaced by products of two smaller ones: fewer parameters, and fewer FLOPs for linears.
+
+    `embeddings`: the V x H table of words becomes V x E and E x H, and so does an output layer that is tied to it (Lan
+    et al. 2020, arXiv 1909.11942, section 3.1; they train it so, here it begins from the trained table). `linears`:
+    those of the blocks, all or by role. A matrix whose factors would be larger stays as it is.
+    """
+
+    what: What = Field(description="the table of words, or linears of the blocks")
+    rank: Rank = Field(description="of the factors: a number, or how it is found")
+    roles: Annotated[tuple[Role, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        ("all",), description="which linears"
+    )
+    by: Decomposition = Field(Svd(), description="which error of the factors is the least")
+    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Factorize:
+        if self.what not in self.by.fits:
+            able = ", ".join(name for name, kind in Decomposition.members().items() if self.what in kind.fits)
+            raise ValueError(f"'by: {self.by.name}' is not for {self.what}; for these there are: {able}")
+        if self.what == "embeddings" and self.roles != ("all",):
+            raise ValueError("'roles' says which linears; leave it out where 'what' is embeddings")
+        return self
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.by.draws_random_numbers or self.recover is not None
+
+    @property
+    def needs_data(self) -> bool:
+        return self.by.needs_data or self.recover is not None
+
+    def plan(self) -> TrainPlan | None:
+        return self.recover.plan() if self.recover else None
+
+    def adds(self) -> frozenset[State]:
+        return frozenset({"factorized"})
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        unfit = [why for state, why in UNFIT if state in sketch.states]
+        if unfit:
+            return f"factorize cannot work on this model: {unfit[0]}"
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
+        if "head_trained" not in sketch.states and self.by.needs_head:
+            return f"'by: {self.by.name}' needs a head that is trained for the task; fine-tune first, or take `by: svd`"
+        return self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
+
+    def guess(self, sketch: Sketch) -> Change:
+        places = self._places(sketch)
+        return self._change(places, self.rank.ranks(places, flat_spectra(places)))
+
+    def uncertainty(self, sketch: Sketch) -> str | None:
+        if self.rank.from_shapes:
+            return None
+        places = self._places(sketch)
+        whole, most = sum(place.size for place in places), self.rank.most(places)
+        return f"the singular values decide the ranks: of {whole:,} parameters at most {most:,} stay"
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        return self._decided(self._fitted(bundle, ctx))
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        found = self._fitted(bundle, ctx)
+        teacher = teacher_of_recovery(self.recover, bundle, ctx)
+        change = self._decided(found)
+        ctx.note(**found.facts())
+        if isinstance(change, Nothing):
+            return bundle
+        put_fitted(bundle.model, found)
+        bundle.changes, bundle.states = (*bundle.changes, change), bundle.states | self.adds()
+        return heal(bundle, self.recover, ctx, teacher=teacher) if self.recover else bundle
+
+    def _fitted(self, bundle: Bundle, ctx: Context) -> Fitted:
+        return fitted(bundle, self._places(bundle.sketch()), self.by, self.rank, ctx)
+
+    def _decided(self, found: Fitted) -> Change:
+        return self._change(found.places, found.ranks)
+
+    def _change(self, places: Sequence[Place], ranks: Sequence[int]) -> Change:
+        kept = tuple((place.path, rank) for place, rank in zip(places, ranks) if saves(place, rank))
+        if not kept:
+            return Nothing()
+        return FactorizeTable(rank=kept[0][1]) if self.what == "embeddings" else FactorizeLinears(ranks=kept)
+
+    def _places(self, sketch: Sketch) -> tuple[Place, ...]:
+        """The matrices that are asked for and not factorized yet."""
+        if self.what == "embeddings":
+            return (sketch.words,) if sketch.words and sketch.words.rank is None else ()
+        asked = set(ROLES) if "all" in self.roles else set(self.roles)
+        return tuple(place for place in sketch.linears if asked & set(place.roles) and place.rank is None)
+
+    def _no_places(self, sketch: Sketch) -> str | None:
+        model = f"a {sketch.family.model_type} model"
+        if self.what == "embeddings" and sketch.words is None:
+            return f"{model} has no table of words to factorize"
+        if self.what == "linears":
+            wrong = _wrong_roles(self.roles, sketch)
+            if wrong:
+                return f"{model} {wrong}"
+        if not self._places(sketch):
+            return f"the {self.what} of this model are factorized already; put `merge_factors` before this stage"
+        return None
+
+    def _no_gain(self, sketch: Sketch) -> str | None:
+        places = self._places(sketch)
+        if not self.rank.from_shapes:
+            return None
+        ranks = self.rank.ranks(places, flat_spectra(places))
+        if any(saves(place, rank) for place, rank in zip(places, ranks)):
+            return None
+        most = max((place.size - 1) // sum(place.shape) for place in places)
+        return f"factors of rank {min(ranks)} are no smaller than the matrices themselves; choose at most {most}"
+
+
+def _wrong_roles(roles: Sequence[str], sketch: Sketch) -> str | None:
+    there = [role for role in ROLES if any(role in place.roles for place in sketch.linears)]
+    for role in roles:
+        if role != "all" and role not in there:
+            return f"has no linears in the role {role!r}; it has {', '.join(there)}"
+    for place in sketch.linears:
+        missing = set(place.roles) - set(roles)
+        if "all" not in roles and missing and missing != set(place.roles):
+            return f"has {', '.join(place.roles)} in one linear; name all of them, or none"
+    return None

@@ -1,0 +1,71 @@
+"""What linears are given, and the gradients of what they give, seen during passes of the whole model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from compress.core.bundle import Bundle
+from compress.core.training import Batch
+
+__all__ = ["forward", "watched", "with_outputs"]
+
+
+def forward(bundle: Bundle, batch: Batch) -> Any:
+    """The model's answer to the batch, in evaluation mode; it is left in the mode that it was in."""
+    model = bundle.model
+    training = model.training
+    known = inspect.signature(model.forward).parameters
+    inputs = {name: value for name, value in batch.items() if name in known and name != "labels"}
+    try:
+        return model.eval()(**inputs)
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def watched(modules: Mapping[str, nn.Module], mask: Tensor | None = None) -> Iterator[dict[str, list[Tensor]]]:
+    """Within it, the tokens (tokens, in) that each linear is given are collected, one tensor for each of its calls.
+
+    Args:
+        modules: path -> linear.
+        mask: (rows, length); where an input has these first dimensions, tokens of mask 0 are left out.
+    """
+    seen: dict[str, list[Tensor]] = {path: [] for path in modules}
+    with ExitStack() as stack:
+        for path, module in modules.items():
+            stack.callback(module.register_forward_pre_hook(_keeping(seen[path], mask)).remove)
+        yield seen
+
+
+@contextmanager
+def with_outputs(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """Within it, (input, output) of each call of each linear are collected, the outputs with gradients."""
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {path: [] for path in modules}
+
+    def keeping(calls: list[tuple[Tensor, Tensor]]) -> Any:
+        def hook(_: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
+            # Below a frozen part nothing asks for gradients, and this does.
+            output = output if output.requires_grad else output.detach().requires_grad_()
+            calls.append((arguments[0].detach(), output))
+            return output
+
+        return hook
+
+    with ExitStack() as stack:
+        for path, module in modules.items():
+            stack.callback(module.register_forward_hook(keeping(seen[path])).remove)
+        yield seen
+
+
+def _keeping(calls: list[Tensor], mask: Tensor | None) -> Any:
+    def hook(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        inputs = arguments[0].detach()
+        masked = mask is not None and mask.dim() == 2 and inputs.shape[:2] == mask.shape
+        calls.append(inputs[mask.bool()] if masked and mask is not None else inputs.flatten(0, -2))
+
+    return hook

@@ -1,0 +1,43 @@
+"""Which blocks share what, as plain data, and that they no longer do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.sharing import What, share_blocks, untie_blocks
+from compress.share.groups import Groups
+
+__all__ = ["ShareBlocks", "UntieBlocks"]
+
+
+class ShareBlocks(Change):
+    """The blocks of each group use the same tensors: the mean of those of its sources. The model is then `shared`."""
+
+    what: What = Field(description="which part of the blocks")
+    groups: Groups
+    sources: Groups = Field(description="for each group, the blocks whose mean its tensors are")
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        share_blocks(bundle.model, bundle.family, what=self.what, groups=self.groups, sources=self.sources)
+        bundle.states = bundle.states | {"shared"}
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "shared": self.what,
+            "groups": [list(group) for group in self.groups],
+            "made_of": [list(source) for source in self.sources],
+        }
+
+
+class UntieBlocks(Change):
+    """Each block has tensors of its own again, with the values that they had in common."""
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        untie_blocks(bundle.model, bundle.family)
+        bundle.states = bundle.states - {"shared"}
+        return bundle

@@ -1,0 +1,153 @@
+"""A model becomes one of a family that is made of the same parts, with fewer of them, and recovers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.context import Context
+from compress.core.errors import Refusal, UnknownName
+from compress.core.families.family import families, family_of
+from compress.core.settings import Count
+from compress.core.sketch import Sketch, State
+from compress.core.stage import Stage
+from compress.core.training import TrainPlan
+from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.share.converted import converted
+from compress.share.groups import Groups, even_groups
+from compress.share.origin import Origin
+from compress.share.origins.mean import Mean
+
+__all__ = ["Convert", "ConvertTo"]
+
+TARGETS = tuple(sorted(name for name, family in families().items() if family.made_from))
+UNFIT: tuple[tuple[State, str], ...] = (
+    ("quantized", "its weights are quantized; convert before that, or `merge` first"),
+    ("fake_quantized", "it holds fake quantisation; convert before it"),
+    ("adapted", "it holds adapters; `merge` them first"),
+    ("masked", "it holds masks; make them permanent first"),
+    ("factorized", "it is factorized already, and this stage factorizes the embeddings itself; leave `factorize` out"),
+)
+SMALLER = (
+    "converting makes a model smaller, not faster: each layer still runs, with the same FLOPs but for the embeddings"
+)
+
+
+class ConvertTo(Change):
+    """The model is of another family: narrow tables of rank `width` - 1, and for each group one block."""
+
+    to: str
+    width: int
+    sources: Groups = Field(description="for each group, the blocks whose mean its one block is")
+    of: int = Field(description="how many layers run")
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        self._check_padding(bundle)
+        model, renamed = converted(
+            bundle.model, bundle.family, family_of(self.to), width=self.width, sources=self.sources
+        )
+        fresh = frozenset(renamed[name] for name in bundle.fresh if name in renamed)
+        return replace(bundle, model=model, states=bundle.states - {"shared"}, fresh=fresh)
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "family": self.to,
+            "embedding_width": self.width,
+            "blocks": f"{len(self.sources)} for {self.of} layers",
+            "made_of": [list(source) for source in self.sources],
+        }
+
+    def _check_padding(self, bundle: Bundle) -> None:
+        counted_from_text = family_of(self.to).made_from[bundle.family.model_type].first_position is not None
+        if counted_from_text and getattr(bundle.processor, "padding_side", "right") == "left":
+            raise Refusal(
+                f"a {bundle.family.model_type} model counts positions from the first token that is no padding, "
+                f"{self.to} from the first of all, and this tokenizer pads on the left",
+                advice="let the tokenizer pad on the right: padding_side in tokenizer_config.json",
+            )
+
+
+class Convert(Stage):
+    """A BERT becomes a stock ALBERT: narrow embeddings and shared blocks, which plain transformers opens and runs.
+
+    Fewer parameters and bytes, the same FLOPs and latency. ALBERT norms its embeddings before it widens them, so the
+    tables of words, positions and segments are cut jointly, at rank `width` - 1, in a way that the norm keeps (see
+    `compress.share.narrow`): before the recovery the result answers as the model does with its embeddings cut to that
+    rank and its blocks shared. As wide as the model and with a group for each layer, it answers as the model itself.
+    BERT-base with width 128 and one group has 11.75 million parameters in place of 109.5.
+
+    References:
+        Lan et al. 2020, arXiv 1909.11942, sections 3.1 and 4.3. To start from a trained model is not in the paper.
+    """
+
+    to: str = Field(description="the family that the model becomes", examples=sorted(TARGETS))
+    width: Count = Field(128, description="of the embeddings, E in the paper; from 2 to the model's own")
+    groups: Count = Field(1, description="how many different blocks are left; neighbours share")
+    by: Origin = Field(Mean(), description="what a group's tensors begin with")
+    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
+
+    @field_validator("to")
+    @classmethod
+    def _known(cls, to: str) -> str:
+        if to not in TARGETS:
+            error = UnknownName("family to convert to", to, TARGETS)
+            raise PydanticCustomError("family", "{what}; {advice}", {"what": error.what, "advice": error.advice or ""})
+        return to
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.by.needs_data or self.recover is not None
+
+    @property
+    def needs_data(self) -> bool:
+        return self.by.needs_data or self.recover is not None
+
+    def plan(self) -> TrainPlan | None:
+        return self.recover.plan() if self.recover else None
+
+    def remarks(self) -> tuple[str, ...]:
+        return (SMALLER,)
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        unfit = [why for state, why in UNFIT if state in sketch.states]
+        if unfit:
+            return f"this model cannot be turned into {self.to}: {unfit[0]}"
+        possible = family_of(self.to).made_from
+        if sketch.family.model_type not in possible:
+            kinds = ", ".join(possible)
+            return f"{self.to} cannot be made of a {sketch.family.model_type} model, only of {kinds}: the parts differ"
+        if not 2 <= self.width <= sketch.hidden:
+            return f"width {self.width} is not between 2 and {sketch.hidden}, the model's own"
+        if self.groups > sketch.layers:
+            return f"{self.groups} groups are more than the model's {sketch.layers} layers"
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
+        return self._odd(sketch)
+
+    def guess(self, sketch: Sketch) -> ConvertTo:
+        sources = tuple(group[:1] for group in even_groups(sketch.layers, self.groups))
+        return ConvertTo(to=self.to, width=self.width, sources=sources, of=sketch.layers)
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        sketch = bundle.sketch()
+        sources = self.by.sources(bundle, even_groups(sketch.layers, self.groups), "all", ctx)
+        return self.guess(sketch).model_copy(update={"sources": sources})
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        change = self.decide(bundle, ctx)
+        teacher = teacher_of_recovery(self.recover, bundle, ctx)
+        new = self.apply(bundle, change)
+        return heal(new, self.recover, ctx, teacher=teacher) if self.recover else new
+
+    def _odd(self, sketch: Sketch) -> str | None:
+        """Why blocks of these shapes have no place in a stock model that runs one for all."""
+        whole = set(sketch.heads) == {sketch.hidden // sketch.head_size}
+        if whole and len(set(sketch.neurons)) == 1:
+            return None
+        what = "its heads are cut" if not whole else f"its layers have {', '.join(map(str, sketch.neurons))} neurons"
+        return f"{self.to} runs one block of whole width for many layers, and here {what}; convert before `prune`"

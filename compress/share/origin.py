@@ -1,0 +1,25 @@
+"""Out of which blocks the tensors of a group are made."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from compress.core.bundle import Bundle
+from compress.core.choice import Choice
+from compress.core.context import Context
+from compress.core.sharing import What
+from compress.share.groups import Groups
+
+__all__ = ["Origin"]
+
+
+class Origin(Choice):
+    """What the one set of tensors that a group of blocks uses begins with."""
+
+    home: ClassVar[str] = "compress.share.origins"
+    needs_data: ClassVar[bool] = False
+    """Whether it reads *train*; batches are then drawn by the seed."""
+
+    def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
+        """For each group, the blocks of it whose mean its tensors become. The model stays as it is."""
+        raise NotImplementedError

@@ -1,0 +1,18 @@
+"""The first block of a group."""
+
+from __future__ import annotations
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.sharing import What
+from compress.share.groups import Groups
+from compress.share.origin import Origin
+
+__all__ = ["First"]
+
+
+class First(Origin):
+    """A group's first block; no data."""
+
+    def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
+        return tuple(group[:1] for group in groups)

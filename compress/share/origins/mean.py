@@ -1,0 +1,21 @@
+"""All blocks of a group, averaged."""
+
+from __future__ import annotations
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.sharing import What
+from compress.share.groups import Groups
+from compress.share.origin import Origin
+
+__all__ = ["Mean"]
+
+
+class Mean(Origin):
+    """The mean of a group's blocks, tensor by tensor; no data.
+
+    Blocks were trained apart, so their mean does what none of them did, and the model must be trained again.
+    """
+
+    def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
+        return groups

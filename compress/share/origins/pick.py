@@ -1,0 +1,95 @@
+"""The block of a group that can best stand for the others."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from compress.core.bundle import Bundle
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.settings import Count
+from compress.core.sharing import What, share_blocks
+from compress.core.training import Batch
+from compress.share.groups import Groups
+from compress.share.origin import Origin
+
+__all__ = ["Pick", "relative_error"]
+
+
+class Pick(Origin):
+    """The one block of each group that moves the last layer least when all of its group do as it does.
+
+    Each block of a group is tried in turn, the other groups as they are; what the last layer then gives is compared
+    with what it gave: sum (h' - h)^2 / sum h^2 over the real tokens of a few batches of train. No head is needed.
+    """
+
+    needs_data: ClassVar[bool] = True
+
+    batches: Count = Field(8, description="batches of train, drawn by the seed")
+    batch_size: Count = Field(32, description="rows of a batch")
+
+    def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
+        batches = list(ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size))
+        if not batches:
+            raise InputError("pick needs rows of train, and there are none")
+        before = _last_layer(bundle, batches)
+        errors = [_errors(bundle, group, what, batches, before) for group in groups]
+        ctx.note(error_as_shared=[[float(f"{error:.4g}") for error in group] for group in errors])
+        return tuple((group[found.index(min(found))],) for group, found in zip(groups, errors))
+
+
+def relative_error(
+    found: Float[Tensor, "batch length width"],
+    expected: Float[Tensor, "batch length width"],
+    tokens: Bool[Tensor, "batch length"],
+) -> float:
+    """sum (found - expected)^2 / sum expected^2 over the real tokens."""
+    wrong = (found - expected).square().sum(-1)[tokens].sum()
+    return float(wrong / expected.square().sum(-1)[tokens].sum())
+
+
+def _errors(
+    bundle: Bundle, group: tuple[int, ...], what: What, batches: list[Batch], before: list[Tensor]
+) -> list[float]:
+    """For each block of the group, the mean error where it stands for all of them."""
+    if len(group) == 1:
+        return [0.0]
+    found = []
+    for number in group:
+        tried = bundle.copy()
+        share_blocks(tried.model, tried.family, what=what, groups=(group,), sources=((number,),))
+        after = _last_layer(tried, batches)
+        errors = [relative_error(a, b, _tokens(batch, b)) for a, b, batch in zip(after, before, batches)]
+        found.append(sum(errors) / len(errors))
+    return found
+
+
+@torch.no_grad()
+def _last_layer(bundle: Bundle, batches: list[Batch]) -> list[Tensor]:
+    """What the last block gives for each batch, in evaluation mode."""
+    seen: list[Tensor] = []
+    block = bundle.family.module_list(bundle.model)[-1]
+    was_training = bundle.model.training
+    handle = block.register_forward_hook(lambda _module, _inputs, output: seen.append(_hidden(output)))
+    bundle.model.eval()
+    for batch in batches:
+        bundle.model(**{name: value for name, value in batch.items() if name not in ("labels", "row_id")})
+    handle.remove()
+    bundle.model.train(was_training)
+    return seen
+
+
+def _hidden(output: Any) -> Tensor:
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden.float()
+
+
+def _tokens(batch: Batch, hidden: Tensor) -> Tensor:
+    mask = batch.get("attention_mask")
+    # Vision models have no mask, and all of their tokens are real.
+    return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device) if mask is None else mask.bool()

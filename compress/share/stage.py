@@ -1,0 +1,138 @@
+"""Blocks use the same tensors, as ALBERT's do, and the model recovers; and the way back. Converting is beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from compress.core.bundle import Bundle
+from compress.core.change import Change
+from compress.core.context import Context
+from compress.core.errors import InputError
+from compress.core.settings import Count
+from compress.core.sharing import What
+from compress.core.sketch import Sketch, State
+from compress.core.stage import Stage
+from compress.core.training import TrainPlan
+from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.share.change import ShareBlocks, UntieBlocks
+from compress.share.convert import Convert
+from compress.share.groups import Groups, even_groups
+from compress.share.origin import Origin
+from compress.share.origins.mean import Mean
+
+__all__ = ["Convert", "Share", "Untie"]
+
+UNFIT: tuple[tuple[State, str], ...] = (
+    ("quantized", "its weights are quantized; share before that, or `merge` first"),
+    ("fake_quantized", "it holds fake quantisation; share before it"),
+    ("adapted", "it holds adapters; `merge` them first"),
+    ("masked", "it holds masks, which differ from block to block; make them permanent first"),
+    ("shared", "its blocks share already; put `untie` before this stage"),
+)
+SMALLER = "sharing makes a model smaller, not faster: each layer still runs, with the same FLOPs"
+
+
+class Share(Stage):
+    """Groups of neighbouring blocks use the same tensors: fewer parameters and bytes, the same FLOPs and latency.
+
+    The tensors are counted once, lie on disk once, and are trained as one. Blocks that were trained apart do not agree,
+    so the model must be trained again: ALBERT itself, trained so from the start, loses 1.5 points of its average with
+    all shared and E = 128, most of it by the feed-forward network, and next to nothing by attention alone.
+
+    References:
+        Lan et al. 2020, arXiv 1909.11942, section 3.1 and table 4.
+    """
+
+    what: What = Field("all", description="whole blocks, or their attention or feed-forward network with its norms")
+    groups: Count = Field(1, description="how many different blocks are left; neighbours share")
+    by: Origin = Field(Mean(), description="what a group's tensors begin with")
+    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.by.needs_data or self.recover is not None
+
+    @property
+    def needs_data(self) -> bool:
+        return self.by.needs_data or self.recover is not None
+
+    def plan(self) -> TrainPlan | None:
+        return self.recover.plan() if self.recover else None
+
+    def remarks(self) -> tuple[str, ...]:
+        return (SMALLER,)
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        unfit = [why for state, why in UNFIT if state in sketch.states]
+        if unfit:
+            return f"share cannot tie the blocks of this model: {unfit[0]}"
+        try:
+            sketch.family.require("blocks", stage="share")
+        except InputError as error:
+            return str(error)
+        if any(place.rank for place in sketch.linears):
+            return "share cannot tie linears that are two factors each; share first, or put `merge_factors` before it"
+        if self.groups >= sketch.layers:
+            return f"{self.groups} groups of {sketch.layers} layers share nothing; choose fewer groups"
+        if self.recover and (why := self.recover.refuses(sketch)):
+            return why
+        return self._uneven(sketch)
+
+    def guess(self, sketch: Sketch) -> ShareBlocks:
+        groups = even_groups(sketch.layers, self.groups)
+        return ShareBlocks(what=self.what, groups=groups, sources=tuple(group[:1] for group in groups))
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        guessed = self.guess(bundle.sketch())
+        sources = self.by.sources(bundle, guessed.groups, self.what, ctx)
+        return guessed.model_copy(update={"sources": sources})
+
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        change = self.decide(bundle, ctx)
+        teacher = teacher_of_recovery(self.recover, bundle, ctx)
+        shared = self.apply(bundle, change)
+        return heal(shared, self.recover, ctx, teacher=teacher) if self.recover else shared
+
+    def _uneven(self, sketch: Sketch) -> str | None:
+        """Which blocks of a group differ in shape, where the sketch knows."""
+        groups = even_groups(sketch.layers, self.groups)
+        parts = {"heads": sketch.heads, "neurons": sketch.neurons}
+        if self.what != "all":
+            parts.pop("neurons" if self.what == "attention" else "heads")
+        for part, counts in parts.items():
+            odd = _odd_group(counts, groups)
+            if odd:
+                found = ", ".join(str(counts[number]) for number in odd)
+                where = f"the layers {odd[0]} to {odd[-1]} have {found} {part}"
+                advice = "prune with 'allocation: uniform', choose other groups, or share another part"
+                return f"share cannot tie blocks of different shapes: {where}; {advice}"
+        return None
+
+
+class Untie(Stage):
+    """Blocks that share get tensors of their own, with the same values: more bytes, the same answers.
+
+    Then what works on one block alone can follow: pruning, and updates of low rank.
+    """
+
+    @property
+    def needs_data(self) -> bool:
+        return False
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        return None if "shared" in sketch.states else "the blocks of this model share nothing; leave the stage out"
+
+    def guess(self, sketch: Sketch) -> Change:
+        return UntieBlocks()
+
+    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+        return UntieBlocks()
+
+
+def _odd_group(counts: Sequence[int], groups: Groups) -> tuple[int, ...] | None:
+    """The first group whose blocks differ in `counts`."""
+    if not counts:
+        return None
+    return next((group for group in groups if len({counts[number] for number in group}) > 1), None)

@@ -1,0 +1,57 @@
+"""Which evaluation texts another tokenizer cuts into other pieces than the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from compress.core.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from finetune.tasks.task import Task
+
+__all__ = ["ENCODING", "cut_otherwise", "encoding_facts"]
+
+ENCODING = "encoded_differently"
+"""The field of `stage.json`, and of a row's facts."""
+MUCH = 0.05
+"""Above this share the report warns."""
+
+
+def encoding_facts(before: Any, after: Any, task: Task, rows: Dataset) -> dict[str, Any]:
+    """How many of the rows the tokenizer `after` cuts into other pieces than `before`, and a warning where many.
+
+    Nothing where both are the same, or the task has no text.
+    """
+    from compress.distill.teacher import same_tokens
+
+    if before is None or after is None or same_tokens(before, after):
+        return {}
+    try:
+        columns = task.text_columns(rows)
+    except InputError:
+        return {}
+    other, total = cut_otherwise(before, after, columns), len(rows)
+    share = other / max(1, total)
+    many = f"{share:.1%} of the evaluation texts ({other} of {total}) are cut into other pieces than before"
+    advice = "what was dropped is missed: keep more words (`also`, `top`), or let the model `recover`"
+    return {
+        ENCODING: {"rows": other, "of": total, "share": round(share, 4)},
+        **({"notes": [f"{many}, above {MUCH:.0%}: {advice}"]} if share > MUCH else {}),
+    }
+
+
+def cut_otherwise(before: Any, after: Any, columns: Sequence[Sequence[str]]) -> int:
+    """How many rows hold a text that the two tokenizers cut into different pieces."""
+    differing: set[int] = set()
+    for column in columns:
+        pieces = [_pieces(tokenizer, column) for tokenizer in (before, after)]
+        differing |= {row for row, (one, other) in enumerate(zip(*pieces, strict=True)) if one != other}
+    return len(differing)
+
+
+def _pieces(tokenizer: Any, texts: Sequence[str]) -> list[list[str]]:
+    encoded = tokenizer(list(texts), add_special_tokens=False, truncation=False)["input_ids"]
+    return [tokenizer.convert_ids_to_tokens(ids) for ids in encoded]

@@ -1,0 +1,151 @@
+"""The stages: what stays, what is refused, and what is said before any data is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from compress.core.change import Nothing
+from compress.core.errors import InputError, Refusal
+from compress.positions.stage import TrimPositions
+from compress.vocabulary.change import KeepWords, ids_from_text, ids_to_text
+from compress.vocabulary.stage import First, Top, TrimVocabulary
+from compress.vocabulary.tokenizer import Vocabulary
+from tests.compress.vocabulary.given import TEXTS, context, trained
+
+
+def answers(bundle, texts=TEXTS):
+    with torch.no_grad():
+        return bundle.model(**bundle.processor(texts, padding=True, return_tensors="pt")).logits
+
+
+def test_what_the_data_uses_stays():
+    bundle, ctx = trained(), context()
+    before = bundle.copy()
+    after = TrimVocabulary(also=None).run(bundle, ctx)
+    rows = after.config.vocab_size
+    assert rows < before.config.vocab_size and after.states == {"head_trained", "trimmed"}
+    assert torch.equal(answers(after), answers(before))
+    assert ctx.facts["vocabulary"] == {
+        "rows": rows,
+        "of": before.config.vocab_size,
+        "used": ctx.facts["vocabulary"]["used"],
+    }
+    assert after.changes[-1].summary() == {"vocabulary": {"rows": rows, "of": before.config.vocab_size}}
+    again = TrimVocabulary(also=None).run(after, context())
+    assert again.config.vocab_size == rows and isinstance(again.changes[-1], Nothing)
+
+
+def test_the_first_words_stay_too():
+    bundle = trained()
+    ordinary = sorted(Vocabulary(bundle.processor).ids - Vocabulary(bundle.processor).essential)
+    kept = TrimVocabulary(also=First(first=4)).decide(bundle, context(["a"])).kept
+    assert set(ordinary[:4]) <= set(kept) and ordinary[5] not in kept
+    assert isinstance(TrimVocabulary().decide(bundle, context()), Nothing), "all 82 words are among the first 10,000"
+
+
+def test_as_many_words_as_were_asked_for():
+    bundle = trained()
+    stage = TrimVocabulary(keep=Top(top=63))
+    assert stage.guess(bundle.sketch()).count == 63 and stage.uncertainty(bundle.sketch()) is None
+    guessed = stage.apply(bundle.copy().to("meta"), stage.guess(bundle.sketch()))
+    after = stage.run(bundle, context())
+    assert after.config.vocab_size == len(after.processor) == 63
+    assert guessed.sketch().parameters == after.sketch().parameters
+    assert {n: p.shape for n, p in guessed.model.named_parameters()} == {
+        n: p.shape for n, p in after.model.named_parameters()
+    }
+    with pytest.raises(InputError, match="always stay"):
+        TrimVocabulary(keep=Top(top=20)).run(trained(), context())
+
+
+def test_without_data_the_stage_says_what_it_does_not_know():
+    sketch = replace(trained().sketch(), vocabulary=30_522)
+    assert TrimVocabulary().uncertainty(sketch) == "between 10,000 and 30,522 words stay; how many only the corpus says"
+    assert TrimVocabulary().guess(sketch).count == 30_522
+
+
+def test_a_file_of_texts(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("the film\n\nis good\n", "utf-8")
+    bundle = trained()
+    kept = TrimVocabulary(also=None, corpus=str(file)).decide(bundle, context(["awful plot"])).kept
+    vocabulary = bundle.processor.get_vocab()
+    assert {vocabulary[word] for word in ("the", "film", "is", "good")} <= set(kept)
+    assert vocabulary["awful"] not in kept
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake_of_the_recipe(tmp_path):
+    with pytest.raises(ValidationError, match="no such file of texts"):
+        TrimVocabulary(corpus=str(tmp_path / "nowhere.txt"))
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(ValidationError, match="is empty"):
+        TrimVocabulary(corpus=str(tmp_path / "empty.txt"))
+    (tmp_path / "odd.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValidationError, match="cannot be read"):
+        TrimVocabulary(corpus=str(tmp_path / "odd.txt"))
+
+
+def test_settings_that_contradict_each_other():
+    with pytest.raises(ValidationError, match="goes with 'keep: used'"):
+        TrimVocabulary.model_validate({"keep": {"top": 100}, "also": {"first": 10}})
+    assert TrimVocabulary.model_validate({"keep": {"top": 100}}).keep == Top(top=100)
+    assert TrimVocabulary.model_validate({"also": "none"}).also is None
+
+
+@pytest.mark.parametrize("state", ["quantized", "fake_quantized", "adapted", "masked"])
+@pytest.mark.parametrize("stage", [TrimVocabulary(), TrimPositions(length=8)])
+def test_states_that_cannot_be_trimmed(stage, state):
+    sketch = replace(trained().sketch(), states=frozenset({"head_trained", state}))
+    assert "cannot" in stage.refuses(sketch)
+
+
+def test_models_that_cannot_be_trimmed():
+    assert "reads pictures" in TrimVocabulary().refuses(trained("vit").sketch())
+    assert "how far tokens are" in TrimPositions(length=8).refuses(trained("t5").sketch())
+    assert "keeps them all" in TrimVocabulary(keep=Top(top=82)).refuses(trained().sketch())
+    assert "cuts none" in TrimPositions(length=72).refuses(trained().sketch())
+    assert TrimVocabulary().refuses(trained().sketch()) is None
+    untrained = replace(trained().sketch(), states=frozenset())
+    assert "head that is trained" in TrimVocabulary.model_validate({"recover": {}}).refuses(untrained)
+    assert TrimVocabulary.model_validate({"recover": {"by": "mlm"}}).refuses(untrained) is None
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused():
+    bundle = trained()
+    bundle.processor = None
+    with pytest.raises(Refusal, match="no tokenizer"):
+        TrimVocabulary().check_task(bundle, None)
+    with pytest.raises(InputError, match="no row for"):
+        TrimVocabulary().run(trained(vocab_size=80), context())
+
+
+def test_rows_that_the_tokenizer_does_not_know_go():
+    after = TrimVocabulary(also=None).run(trained(vocab_size=96), context())
+    assert after.config.vocab_size == len(after.processor)
+
+
+def test_positions_are_cut_to_the_served_length():
+    bundle = trained()
+    before, stage = bundle.copy(), TrimPositions(length=24)
+    assert stage.needs_data is False
+    after = stage.run(bundle, context())
+    assert after.config.max_position_embeddings == after.processor.model_max_length == 24
+    assert torch.equal(answers(after), answers(before))
+
+    class Longer:
+        max_length = 32
+
+    with pytest.raises(InputError, match="up to 32 tokens"):
+        stage.check_task(after, Longer())
+
+
+def test_ids_are_short_in_a_record():
+    ids = (0, 1, 2, 7, 9, 10)
+    assert ids_from_text(ids_to_text(ids)) == ids
+    change = KeepWords(kept=ids, of=20)
+    assert change.data()["kept"] == "0-2 7 9-10"
+    assert KeepWords.model_validate({"kept": "0-2 7 9-10", "of": 20}) == change
