@@ -24,9 +24,9 @@ __all__ = ["built_config", "difference_to_stock", "is_stock", "stock_class", "st
 Difference = dict[str, Any]
 """What `changed` makes of a stock model and its file. `linears` and `tables`: path -> rank of what is kept as two
 factors; `shapes`: parameter -> shape, also of biases that the stock linears lack; `attributes`: path -> value;
-`shared`: what `shared_parts` says; where the width was cut, `config`: field -> the value that the stock model is built with, and
-`head`: parameter of the task's head -> shape, None where a dimension is as the configuration says; `compact`: name in
-the file -> shape."""
+`shared`: what `shared_parts` says; where the width was cut, `config`: field -> the value that the stock model is built
+with, and `head`: parameter of the task's head -> shape, None where a dimension is as the configuration says;
+`compact`: name in the file -> shape."""
 
 LAYERS = Path(__file__).parent / "layers"
 CODE = ("changed.py", "low_rank.py", "bits.py")

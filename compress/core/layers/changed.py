@@ -2,12 +2,13 @@
 
 `changed.BertForSequenceClassification` is transformers' class of that name, built and then changed as the
 configuration records in `trimformer`: {"linears": {path: rank}, "tables": {path: rank}, "shapes": {parameter: shape},
-"attributes": {path: value}, "shared": [{"blocks": path, "groups": [[number, ...], ...], "parameters": [path in a block,
-...]}, ...]}, in this order, with paths relative to the base model. Where its width was cut, "config" has the fields
-that the stock model is built with (its heads divide them), and "head" the shapes of the task's head, null where they are as
-the configuration says. Blocks of a group use the same tensors; the file of the weights has those of the first. A weight
-that "compact" names (name in the file: shape) lies there as bits and values. A copy of this file, and of what it
-imports beside it, lies in every directory that needs it, so it imports torch, transformers and what these import only.
+"attributes": {path: value}, "shared": [{"blocks": path, "groups": [[number, ...], ...], "parameters": [path in a
+block, ...]}, ...]}, in this order, with paths relative to the base model. Where its width was cut, "config" has the
+fields that the stock model is built with (its heads divide them), and "head" the shapes of the task's head, null where
+they are as the configuration says. Blocks of a group use the same tensors; the file of the weights has those of the
+first. A weight that "compact" names (name in the file: shape) lies there as bits and values. A copy of this file, and
+of what it imports beside it, lies in every directory that needs it, so it imports torch, transformers and what these
+import only.
 """
 
 from __future__ import annotations
