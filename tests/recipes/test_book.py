@@ -11,8 +11,8 @@ from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
 NAMES = (
-    "bert/low-rank", "bert/sst2-production", "bert/tiny-on-disk", "bert/to-albert", "export/int8", "quickstart",
-    "tune/compare", "tune/small-gpu",
+    "bert/fewer-parameters", "bert/low-rank", "bert/sst2-production", "bert/tiny-on-disk", "bert/to-albert",
+    "export/int8", "quickstart", "tune/compare", "tune/small-gpu",
 )  # fmt: skip
 QUICK = (
     "measure.0.latency.repeats=2",
@@ -32,6 +32,7 @@ TRAINING = (
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
 EXPORTS = {
+    "bert/fewer-parameters": (),
     "bert/low-rank": (6,),
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
@@ -43,6 +44,9 @@ EXPORTS = {
 }
 NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
 """Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
+HEALED = (
+    *((index, "factorize") for index in (1, 2, 3)), (4, "share"), (5, "share"), (6, "trim_vocabulary"),
+)  # fmt: skip
 FACTORS = ((3, "activations"), (4, "fisher"), (5, "activations"))
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
@@ -52,6 +56,14 @@ TWINS: dict[str, tuple[str, ...]] = {
         *TRAINING,
         *PRUNING,
         "budget=null",
+    ),
+    "bert/fewer-parameters": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.factorize.rank=6" for index in (1, 2, 7, 8)),
+        *(f"stages.{index}.factorize.by={{activations: {{batches: 2}}}}" for index in (3, 10)),
+        *(f"stages.{index}.{stage}.recover.max_steps=2" for index, stage in HEALED),
     ),
     "bert/low-rank": (
         *OWN_COLUMNS,
