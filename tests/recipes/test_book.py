@@ -11,8 +11,8 @@ from recipes.recipe import Recipe
 from tests.tiny import tiny_classifier_directory
 
 NAMES = (
-    "bert/lottery", "bert/low-rank", "bert/sst2-production", "bert/tiny-on-disk", "bert/to-albert", "export/int8",
-    "quickstart", "tune/compare", "tune/small-gpu",
+    "bert/fewer-parameters", "bert/lottery", "bert/low-rank", "bert/sst2-production", "bert/tiny-on-disk",
+    "bert/to-albert", "export/int8", "prune/units", "prune/weights", "quickstart", "tune/compare", "tune/small-gpu",
 )  # fmt: skip
 QUICK = (
     "measure.0.latency.repeats=2",
@@ -32,7 +32,10 @@ TRAINING = (
 PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.max_steps=2")
 # A model of random weights answers close to the line, where int8 turns some answers round.
 EXPORTS = {
+    "bert/fewer-parameters": (),
     "bert/lottery": (),
+    "prune/units": (21, 22),
+    "prune/weights": (),
     "bert/low-rank": (6,),
     "quickstart": (3, 4),
     "bert/sst2-production": (3, 4),
@@ -45,6 +48,10 @@ EXPORTS = {
 NARROW = ((4, "houlsby"), (6, "parallel"), (16, "houlsby"), (19, "houlsby"))
 """Stages of `tune/compare` whose bottleneck would be wider than the tiny model."""
 LOTTERY = ((0, "finetune"), (1, "find_ticket"), (3, "finetune"), (4, "compare_subnetworks"))
+HEALED = (
+    *((index, "factorize") for index in (1, 2, 3)), (4, "share"), (5, "share"), (6, "trim_vocabulary"),
+)  # fmt: skip
+BY_TAYLOR = (*range(3, 19, 3), 19, 20, *range(25, 41, 3))
 FACTORS = ((3, "activations"), (4, "fisher"), (5, "activations"))
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
@@ -61,6 +68,14 @@ TWINS: dict[str, tuple[str, ...]] = {
         "stages.1.find_ticket.rounds=2",
         "stages.4.compare_subnetworks.batches=1",
         "measure=[{latency: {}}]",
+    ),
+    "bert/fewer-parameters": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.factorize.rank=6" for index in (1, 2, 7, 8)),
+        *(f"stages.{index}.factorize.by={{activations: {{batches: 2}}}}" for index in (3, 10)),
+        *(f"stages.{index}.{stage}.recover.max_steps=2" for index, stage in HEALED),
     ),
     "bert/low-rank": (
         *OWN_COLUMNS,
@@ -90,6 +105,20 @@ TWINS: dict[str, tuple[str, ...]] = {
         "budget=null",
     ),
     "export/int8": OWN_COLUMNS,
+    "prune/units": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.prune.criterion={{taylor: {{batches: 2}}}}" for index in BY_TAYLOR),
+        *(f"stages.{index}.prune.recover.max_steps=2" for index in (19, 20, *range(23, 41))),
+    ),
+    "prune/weights": (
+        *OWN_COLUMNS,
+        "task.text_classification.evaluation=test",
+        "stages.0.finetune.train.max_steps=2",
+        *(f"stages.{index}.prune.recover.max_steps=2" for index in range(10, 19)),
+        *(f"stages.{index}.finetune.train.max_steps=4" for index in range(19, 23)),
+    ),
     "tune/compare": (
         *OWN_COLUMNS,
         "task.text_classification.evaluation=test",
