@@ -118,6 +118,7 @@ TWINS: dict[str, tuple[str, ...]] = {
         "stages.0.finetune.train.max_steps=2",
         *(f"stages.{index}.prune.recover.max_steps=2" for index in range(10, 19)),
         *(f"stages.{index}.finetune.train.max_steps=4" for index in range(19, 23)),
+        "measure=[{latency: {}}]",
     ),
     "tune/compare": (
         *OWN_COLUMNS,
