@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from compress.core.context import Context
@@ -87,6 +88,7 @@ def job(bundle, name, directory):
     }
 
 
+@pytest.mark.slow
 def test_what_no_configuration_can_say_opens_with_transformers_alone(tmp_path):
     cases = [(cut_heads, name) for name in supporting("heads")]
     cases += [(shared, name) for name in supporting("blocks")] + [(factorized, name) for name in FACTORIZED]

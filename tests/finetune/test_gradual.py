@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -177,7 +178,7 @@ def test_what_cannot_work_is_found_in_the_recipe(settings: dict[str, Any], messa
 
 def test_a_check_knows_the_size_the_state_and_the_memory(tmp_path: Path) -> None:
     def stages(criterion: Any) -> list[dict[str, Any]]:
-        distilled = {"student": {"layers": 2}, "train": dict(TRAIN), "during": during(criterion, to=0.9)}
+        distilled = {"student": {"layers": 2}, "train": dict(TRAIN), "during": during(deepcopy(criterion), to=0.9)}
         return [{"finetune": {"train": dict(TRAIN), "during": during(criterion)}}, {"distill": distilled}]
 
     peaks = []

@@ -57,7 +57,11 @@ def test_a_step_keeps_its_rows(plan: tuple[int, int], expected: tuple[int, int] 
     assert (found and (found.batch_size, found.accumulation)) == expected
 
 
-@pytest.mark.parametrize("error", MESSAGES, ids=lambda error: str(error)[:20])
+@pytest.mark.parametrize(
+    "error",
+    [pytest.param(error, marks=[pytest.mark.slow] if number else []) for number, error in enumerate(MESSAGES)],
+    ids=lambda error: str(error)[:20],
+)
 def test_it_ends_as_one_that_was_asked_for_smaller_batches(
     task: TextClassification, splits: Splits, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

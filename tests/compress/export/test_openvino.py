@@ -16,6 +16,7 @@ TEXT_FAMILIES = [family for family in FAMILIES if family not in IMAGE_FAMILIES]
 FP32 = {"openvino": {"precision": "fp32"}}
 
 
+@pytest.mark.slow
 def test_fp32_gives_pytorchs_logits_with_own_heads_and_neurons_in_each_block(tmp_path: Path) -> None:
     bundle, ctx = cut_bundle(), context(tmp_path, rows=16)
     artifact = Export(format=FP32).run(bundle, ctx)
