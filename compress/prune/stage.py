@@ -92,21 +92,17 @@ class Prune(Stage):
         if why:
             return f"prune cannot cut this model: {why}"
         if isinstance(self.pattern, WeightPattern):
-            return self._untrained(sketch) or self.pattern.refuses(sketch)
+            return self._unhealed(sketch) or self.pattern.refuses(sketch)
         try:
             sketch.family.require(self.pattern.part, stage="prune")
         except InputError as error:
             return str(error)
+        return self._unhealed(sketch) or self._too_much(sketch)
+
+    def _unhealed(self, sketch: Sketch) -> str | None:
+        """Why the model cannot be scored or recover, or None."""
         why = self._untrained(sketch)
-        if why:
-            return why
-        try:
-            recover = self._recovery()
-        except ValueError as error:
-            return f"recover: {error}"
-        if recover and not recover.needs_head and (why := recover.refuses(sketch)):
-            return why
-        return self._too_much(sketch)
+        return why or (self.recover and self.recover.refuses(sketch, narrower=self.pattern.narrows))
 
     def _untrained(self, sketch: Sketch) -> str | None:
         """Why a head that is not trained is in the way, or None."""
@@ -155,13 +151,9 @@ class Prune(Stage):
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         change = self.decide(bundle, ctx)
-        recover = self._recovery()
-        teacher = teacher_of_recovery(recover, bundle, ctx)
+        teacher = teacher_of_recovery(self.recover, bundle, ctx)
         pruned = self.apply(bundle, change)
-        return heal(pruned, recover, ctx, teacher=teacher) if recover else pruned
-
-    def _recovery(self) -> Recover | None:
-        return self.recover.on_logits() if self.recover and self.pattern.narrows else self.recover
+        return heal(pruned, self.recover, ctx, teacher=teacher) if self.recover else pruned
 
     def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
         found = change.summary()
