@@ -102,7 +102,9 @@ class Prune(Stage):
     def _unhealed(self, sketch: Sketch) -> str | None:
         """Why the model cannot be scored or recover, or None."""
         why = self._untrained(sketch)
-        return why or (self.recover and self.recover.refuses(sketch, narrower=self.pattern.narrows))
+        if why is None and self.recover is not None:
+            return self.recover.refuses(sketch, narrower=self.pattern.narrows)
+        return why
 
     def _untrained(self, sketch: Sketch) -> str | None:
         """Why a head that is not trained is in the way, or None."""
