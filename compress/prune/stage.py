@@ -22,7 +22,7 @@ from compress.prune.criterion import Criterion, Share
 from compress.prune.keep import Allocation
 from compress.prune.pattern import Pattern
 from compress.prune.permanent import MakePermanent
-from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds, together
+from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds
 from compress.prune.unfit import unfit
 from compress.prune.weight_pattern import WeightPattern, own_sparsity
 from compress.prune.weights import WeightPlan
@@ -144,9 +144,7 @@ class Prune(Stage):
         ctx.note(importance={self.pattern.part: [_rounded(score) for score in scores]})
         if not all(bool(torch.isfinite(score).all()) for score in scores):
             raise StageFailed(f"a score of the {self.pattern.part} is not finite", given=self.criterion.name)
-        scores = together(scores, self.pattern.ties(sketch))
-        for score, units in zip(scores, self.pattern.fixed(sketch)):
-            score[list(units)] = torch.inf
+        scores = self.pattern.comparable(scores, sketch)
         competing = self._competing(sketch)
         kept = best_of_kinds(scores, self.sparsity, self._kinds(sketch)) if competing else None
         return self.pattern.change(kept or best_of_each(scores, self.sparsity), self.pattern.counts(sketch))
