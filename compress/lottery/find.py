@@ -89,7 +89,11 @@ class FindTicket(Stage):
         check_steps(self.rewind, self.plan(), task)
 
     def guess(self, sketch: Sketch) -> Change:
-        return KeepShare(remaining=(1 - self.rate) ** self._result)
+        return self.share_after(self._result)
+
+    def share_after(self, number: int | None) -> KeepShare:
+        """What the ticket of a round keeps; of the last unless given."""
+        return KeepShare(remaining=(1 - self.rate) ** (number or self.rounds))
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         with place_of(ctx) as place:
