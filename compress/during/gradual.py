@@ -22,7 +22,7 @@ from compress.prune.patterns.elements import Elements
 from compress.prune.schedule import Schedule
 from compress.prune.schedules.cubic import Cubic
 from compress.prune.unfit import unfit
-from compress.prune.weight_pattern import WeightPattern, own_sparsity
+from compress.prune.weight_pattern import WeightPattern, own_sparsity, unused
 
 __all__ = ["Gradual"]
 
@@ -73,6 +73,7 @@ class Gradual(During):
         if self.floor > 1 - self.to:
             raise ValueError(f"a floor of {self.floor:g} leaves more than `to: {self.to:g}` allows")
         why = self._unfit_pattern() or self.criterion.unfit_in_training(self.pattern)
+        why = why or unused(self.pattern, self.allocation, self.floor, usual="global")
         if why:
             raise ValueError(why)
         return self

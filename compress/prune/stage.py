@@ -24,7 +24,7 @@ from compress.prune.pattern import Pattern
 from compress.prune.permanent import MakePermanent
 from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds
 from compress.prune.unfit import unfit
-from compress.prune.weight_pattern import WeightPattern, own_sparsity
+from compress.prune.weight_pattern import WeightPattern, own_sparsity, unused
 from compress.prune.weights import WeightPlan
 
 __all__ = ["MakePermanent", "Prune"]
@@ -67,6 +67,7 @@ class Prune(Stage):
     @model_validator(mode="after")
     def _fits(self) -> Prune:
         why = self.criterion.unfit(self.pattern, self.allocation)
+        why = why or unused(self.pattern, self.allocation, self.floor, usual="uniform")
         if why:
             raise ValueError(why)
         own = own_sparsity(self.pattern)

@@ -14,7 +14,7 @@ from compress.core.sketch import Sketch
 from compress.prune.keep import Allocation, keep_highest
 from compress.prune.pattern import Pattern
 
-__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes", "own_sparsity"]
+__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes", "own_sparsity", "unused"]
 
 Scores = Mapping[str, Float[Tensor, "out in"]]
 
@@ -75,6 +75,25 @@ def input_sizes(sketch: Sketch) -> set[int]:
 def output_sizes(sketch: Sketch) -> set[int]:
     """Widths of what leaves them; fused ones are multiples of these."""
     return input_sizes(sketch)
+
+
+def unused(pattern: Pattern, allocation: Allocation, floor: float, *, usual: Allocation) -> str | None:
+    """Why a setting would change nothing with such a pattern, or None.
+
+    Args:
+        pattern: what is pruned.
+        allocation: who competes.
+        floor: least share of each matrix that stays.
+        usual: the allocation where none is given.
+    """
+    if own_sparsity(pattern) is not None and (allocation != usual or floor):
+        what = "floor" if allocation == usual else "allocation"
+        return f"{pattern.name} itself says what stays in each matrix; leave {what!r} out"
+    if floor and not isinstance(pattern, WeightPattern):
+        return f"'floor' is of weights that compete; with {pattern.name} leave it out"
+    if floor and allocation == "uniform":
+        return "'floor' is of matrices that compete, and with the allocation 'uniform' none do; leave it out"
+    return None
 
 
 def own_sparsity(pattern: Any) -> float | None:

@@ -217,6 +217,8 @@ def test_blocks_by_movement_stay_whole():
         ({"criterion": {"movement": {"threshold": 0.2}}}, "threshold belongs to soft movement"),
         ({"schedule": "cubik"}, "cubic"),
         ({"floor": 0.2}, "a floor of 0.2 leaves more"),
+        ({"floor": 0.05, "allocation": "uniform"}, "with the allocation 'uniform' none do"),
+        ({"allocation": "uniform", "pattern": "n_m", "to": 0.5}, "leave 'allocation' out"),
     ],
 )
 def test_what_cannot_work_is_found_in_the_recipe(settings, message):
