@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.settings import Count, Name
+from compress.core.settings import Count, Name, Seed
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.lottery.change import KeepShare
@@ -25,8 +25,6 @@ from compress.lottery.ticket import Ticket, read_ticket
 from compress.prune.mask import Mask
 
 __all__ = ["ApplyTicket"]
-
-Seed = Annotated[int, Field(strict=True, ge=0)]
 
 
 class ApplyTicket(Stage):

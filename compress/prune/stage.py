@@ -12,25 +12,23 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.errors import InputError, StageFailed
-from compress.core.settings import Fraction
+from compress.core.settings import Fraction, Share
 from compress.core.sketch import Sketch
 from compress.core.stage import Stage
 from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
 from compress.prune.criteria.taylor import Taylor
-from compress.prune.criterion import Criterion, Share
+from compress.prune.criterion import Criterion
 from compress.prune.keep import Allocation
 from compress.prune.pattern import Pattern
 from compress.prune.permanent import MakePermanent
 from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds
 from compress.prune.unfit import unfit
-from compress.prune.weight_pattern import WeightPattern, own_sparsity, unused
+from compress.prune.weight_pattern import WeightPattern, other_than_own, own_sparsity, unused
 from compress.prune.weights import WeightPlan
 
 __all__ = ["MakePermanent", "Prune"]
 
-SAME = 1e-4
-"""Shares nearer than this are the same."""
 MASKED_BYTES = "no matter of the parameters, but of the bytes: some have lost more weights than others to the masks"
 
 
@@ -68,11 +66,9 @@ class Prune(Stage):
     def _fits(self) -> Prune:
         why = self.criterion.unfit(self.pattern, self.allocation)
         why = why or unused(self.pattern, self.allocation, self.floor, usual="uniform")
+        why = why or other_than_own(self.pattern, self.sparsity, word="sparsity")
         if why:
             raise ValueError(why)
-        own = own_sparsity(self.pattern)
-        if own is not None and abs(own - self.sparsity) > SAME:
-            raise ValueError(f"the pattern itself cuts {own:g} of the weights; leave 'sparsity' out")
         if self.floor > 1 - self.sparsity:
             raise ValueError(f"a floor of {self.floor:g} leaves more than sparsity {self.sparsity:g} allows")
         return self

@@ -14,8 +14,10 @@ from compress.core.sketch import Sketch
 from compress.prune.keep import Allocation, keep_highest
 from compress.prune.pattern import Pattern
 
-__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes", "own_sparsity", "unused"]
+__all__ = ["Scores", "WeightPattern", "input_sizes", "other_than_own", "output_sizes", "own_sparsity", "unused"]
 
+SAME = 1e-4
+"""Shares nearer than this are the same."""
 Scores = Mapping[str, Float[Tensor, "out in"]]
 
 
@@ -94,6 +96,14 @@ def unused(pattern: Pattern, allocation: Allocation, floor: float, *, usual: All
     if floor and allocation == "uniform":
         return "'floor' is of matrices that compete, and with the allocation 'uniform' none do; leave it out"
     return None
+
+
+def other_than_own(pattern: Pattern, sparsity: float, *, word: str) -> str | None:
+    """Why such a sparsity, of the setting `word`, contradicts the share that the pattern cuts by itself, or None."""
+    own = own_sparsity(pattern)
+    if own is None or abs(own - sparsity) <= SAME:
+        return None
+    return f"the pattern itself cuts {own:g} of the weights; leave {word!r} out"
 
 
 def own_sparsity(pattern: Any) -> float | None:
