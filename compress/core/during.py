@@ -37,6 +37,10 @@ class During(Choice):
         """Why it cannot go on in a training by such a plan, or None."""
         return None
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        """As a stage's."""
+        return ()
+
     def guess(self) -> Change:
         """A change of the same size as it will make, without data."""
         return Nothing()

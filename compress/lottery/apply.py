@@ -99,6 +99,9 @@ class ApplyTicket(Stage):
         if self.ticket is not None:
             read_ticket(Path(self.ticket)).masks_for(bundle)
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
+
     def guess(self, sketch: Sketch) -> Change:
         return KeepShare(remaining=read_ticket(Path(self.ticket)).remaining if self.ticket else 1.0)
 

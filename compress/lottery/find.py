@@ -86,6 +86,9 @@ class FindTicket(Stage):
     def check_task(self, bundle: Bundle, task: object) -> None:
         check_steps(self.rewind, self.plan(), task)
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
+
     def guess(self, sketch: Sketch) -> Change:
         return self.share_after(self._result)
 

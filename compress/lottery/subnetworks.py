@@ -59,6 +59,9 @@ class CompareSubnetworks(Stage):
     def refuses(self, sketch: Sketch) -> str | None:
         return unfit(sketch, self.name) or no_units(sketch, self.name)
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
+
     def guess(self, sketch: Sketch) -> Change:
         return KeepShare(remaining=1.0)
 

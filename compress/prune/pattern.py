@@ -39,6 +39,9 @@ class Pattern(Choice):
     narrows: ClassVar[bool] = False
     """Whether the hidden states are narrower afterwards."""
 
+    first_stack_alone: ClassVar[bool] = False
+    """Whether a decoder's blocks stay as they are."""
+
     def counts(self, sketch: Sketch) -> tuple[int, ...]:
         """How many units each group has."""
         raise NotImplementedError

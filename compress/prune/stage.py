@@ -112,6 +112,9 @@ class Prune(Stage):
             return f"{what} needs a head that is trained for the task; {advice}"
         return None
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone if self.pattern.first_stack_alone else ()
+
     def guess(self, sketch: Sketch) -> Change:
         if isinstance(self.pattern, WeightPattern):
             return self._weights(self.pattern).guess()

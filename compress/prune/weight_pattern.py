@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
 from pydantic import ValidationError
@@ -26,6 +26,8 @@ class WeightPattern(Pattern):
 
     Of two stacks, the encoder's blocks. All matrices are seen as (out, in), however their linear stores them.
     """
+
+    first_stack_alone: ClassVar[bool] = True
 
     def own_sparsity(self) -> float | None:
         """The share that is cut, where the pattern says it."""

@@ -138,6 +138,14 @@ def test_recovery_that_a_family_cannot_have_is_refused(pattern):
     assert "recover by mlm" in Prune.model_validate(form).refuses(trained("gpt2").sketch())
 
 
+@pytest.mark.parametrize("pattern", ["layers", "elements", "heads"])
+def test_what_leaves_the_decoder_whole_says_so(pattern):
+    stage = Prune.model_validate({"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
+    said = {name: stage.remarks(trained(name).sketch()) for name in ("bert", "t5", "bart")}
+    words = () if pattern == "heads" else ("works on the encoder's layers alone; the other stack stays whole",)
+    assert said == {"bert": (), "t5": words, "bart": words}
+
+
 def test_similarity_needs_no_trained_head():
     bundle = trained()
     bundle.states = frozenset()
