@@ -87,6 +87,9 @@ class Finetune(Stage):
         stored: frozenset[State] = frozenset({"quantized"}) if self.base != "fp32" else frozenset()
         return frozenset[State]({"head_trained"}) | self.method.adds() | stored
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return self.during.remarks(sketch) if self.during else ()
+
     def guess(self, sketch: Sketch) -> Change:
         change = self._structure(sketch)
         return Several(steps=(change, self.during.guess())) if self.during else change

@@ -165,10 +165,21 @@ def _nodes(recipe: Recipe, errors: list[InputError]) -> Iterator[Node]:
             problem = _unreachable(name, field, earlier, ids, recipe.where(*words, field))
             if problem:
                 errors.append(problem)
+        errors += _unaccepted(recipe, stage, dict(zip((SOURCE, *ids[:index]), (None, *recipe.stages))), words)
         start = start if start in earlier else SOURCE
         yield Node(index + 1, id, stage, start, dict(stage.named_stages()), (None,), words)
         earlier[id] = stage.leaf
         trunk = trunk if stage.leaf else id
+
+
+def _unaccepted(
+    recipe: Recipe, stage: Stage, earlier: Mapping[str, Stage | None], words: tuple[Any, ...]
+) -> Iterator[InputError]:
+    """Where a stage that is named cannot be what the field is for."""
+    for field, name in stage.named_stages().items():
+        why = stage.accepts(field, earlier[name]) if name in earlier else None
+        if why:
+            yield InputError(f"{name!r} cannot be the stage of {field!r}: {why}", where=recipe.where(*words, field))
 
 
 def _after_export(stage: Stage, export: str, trunk: str, where: str) -> InputError:
@@ -237,12 +248,13 @@ def _seeded(recipe: Recipe, drafts: tuple[Node, ...], source: Bundle) -> tuple[N
 
 def _walk(recipe: Recipe, nodes: tuple[Node, ...], source: Bundle, errors: list[InputError]) -> Iterator[Step]:
     """Guess and apply every stage on a model without weights. What follows a stage that cannot work is left out."""
-    bundles = {SOURCE: _on_meta(source)}
+    bundles, stages = {SOURCE: _on_meta(source)}, {node.id: node.stage for node in nodes}
     for node in nodes:
         if node.start not in bundles:
             continue
         try:
-            step = _step(node, bundles[node.start].copy())
+            named = {field: stages[name] for field, name in node.names.items() if name in stages}
+            step = _step(node, bundles[node.start].copy(), named)
         except InputError as error:
             error.where = error.where or recipe.where(*node.words)
             errors.append(error)
@@ -252,13 +264,13 @@ def _walk(recipe: Recipe, nodes: tuple[Node, ...], source: Bundle, errors: list[
         yield step
 
 
-def _step(node: Node, bundle: Bundle) -> Step:
+def _step(node: Node, bundle: Bundle, named: Mapping[str, Stage]) -> Step:
     before = bundle.sketch()
     unmerged = before.states & {"adapted", "quantized"} - node.stage.bears
     refusal = _UNMERGED.format(id=node.id, start=node.start) if unmerged else node.stage.refuses(before)
     if refusal:
         raise Refusal(refusal)
-    change = node.stage.guess(before)
+    change = node.stage.guess_beside(before, named)
     return Step(node, before, change, node.stage.apply(bundle, change))
 
 

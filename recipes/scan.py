@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import Field, ValidationError
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from compress.prune.scan import Probe
     from recipes.recipe import Recipe
 
-__all__ = ["Scan", "ScanPoint", "criterion_option", "scan"]
+__all__ = ["LeftOut", "Scan", "ScanPoint", "criterion_option", "scan"]
 
 FILE = "scan.json"
+Chosen: TypeAlias = "tuple[Pattern, Criterion, list[float]]"
+"""A pattern, its criterion, and the sparsities that fit the model."""
 
 
 class ScanPoint(Record):
@@ -34,6 +36,14 @@ class ScanPoint(Record):
     where: str
     sparsity: float
     value: float
+
+
+class LeftOut(Record):
+    """A masking that was not measured, and why: a pattern at a sparsity."""
+
+    pattern: str
+    sparsity: float
+    why: str
 
 
 class Scan(Record):
@@ -51,6 +61,8 @@ class Scan(Record):
     """The metric of the model as it is."""
     points: list[ScanPoint] = Field(default_factory=list)
     importance: dict[str, list[list[float]]] = Field(default_factory=dict)
+    left_out: list[LeftOut] = Field(default_factory=list)
+    """What was asked for this time and does not fit the model."""
 
     @classmethod
     def read(cls, directory: Path) -> Scan | None:
@@ -95,7 +107,7 @@ def scan(
     splits = recipe.task.load(recipe.seeds[0])
     bundle = load(recipe, recipe.seeds[0])
     _check_head(recipe, bundle)
-    chosen = _patterns(bundle, patterns, sparsities, criterion)
+    chosen, left_out = _chosen(bundle, patterns, sparsities, criterion)
     from finetune.context import make_context
 
     ctx = make_context(recipe.task, splits, seed=recipe.seeds[0], device=place, scratch=None)
@@ -105,8 +117,9 @@ def scan(
     out.mkdir(parents=True, exist_ok=True)
     bundle.to(place)
     result = found or Scan(**begun, whole=ctx.evaluate(bundle))
-    _fill(result, bundle, ctx, chosen, sparsities, out)
-    asked = _asked(result, [pattern.name for pattern, _ in chosen], sparsities)
+    result.left_out = left_out
+    _fill(result, bundle, ctx, chosen, out)
+    asked = _asked(result, chosen)
     views.write(asked, out)
     return asked
 
@@ -129,8 +142,7 @@ def _fill(
     result: Scan,
     bundle: Bundle,
     ctx: Context,
-    chosen: list[tuple[Pattern, Criterion]],
-    sparsities: Sequence[float],
+    chosen: list[Chosen],
     out: Path,
 ) -> None:
     """Measure what is missing, and write it down one by one."""
@@ -139,7 +151,7 @@ def _fill(
     from compress.prune.scan import value_at
 
     known = {(point.pattern, point.where, point.sparsity) for point in result.points}
-    waiting = list(_missing(result, bundle, ctx, chosen, sparsities, known))
+    waiting = list(_missing(result, bundle, ctx, chosen, known))
     result.write(out)
     for pattern, probe in tqdm(waiting, desc="scan", unit=" maskings", disable=None):
         value = value_at(bundle, pattern, probe, ctx.evaluate)
@@ -151,13 +163,12 @@ def _missing(
     result: Scan,
     bundle: Bundle,
     ctx: Context,
-    chosen: list[tuple[Pattern, Criterion]],
-    sparsities: Sequence[float],
+    chosen: list[Chosen],
     known: set[tuple[str, str, float]],
 ) -> Iterator[tuple[Pattern, Probe]]:
     from compress.prune.scan import probes
 
-    for pattern, criterion in chosen:
+    for pattern, criterion, sparsities in chosen:
         scores = _scores(result, bundle, ctx, pattern, criterion)
         for probe in probes(pattern, bundle.sketch(), scores, sparsities):
             if (pattern.name, probe.where, probe.sparsity) not in known:
@@ -182,24 +193,27 @@ def _check_head(recipe: Recipe, bundle: Bundle) -> None:
         )
 
 
-def _patterns(
+def _chosen(
     bundle: Bundle, names: Sequence[str], sparsities: Sequence[float], criterion: Any
-) -> list[tuple[Pattern, Criterion]]:
-    """What is scanned, with its criterion; asked patterns must fit the model, others are left out where they do not."""
+) -> tuple[list[Chosen], list[LeftOut]]:
+    """What is scanned, and what is left out since it does not fit; all that was asked for by name must fit."""
     from compress.prune.criterion import Criterion
     from compress.prune.pattern import Pattern
 
-    scored, found = _parsed(Criterion, criterion), []
+    scored, chosen, left_out = _parsed(Criterion, criterion), list[Chosen](), list[LeftOut]()
     for name in names or ("heads", "neurons", "layers", "width"):
         pattern = _parsed(Pattern, name)
-        refusals = [why for sparsity in sparsities if (why := _refusal(bundle, pattern, scored, sparsity))]
-        if refusals and names:
-            raise InputError(refusals[0], given=name)
-        if not refusals:
-            found.append((pattern, scored))
-    if not found:
-        raise InputError("no pattern can be scanned on this model at these sparsities", given=list(sparsities))
-    return found
+        refusals = {sparsity: _refusal(bundle, pattern, scored, sparsity) for sparsity in sparsities}
+        refused = [LeftOut(pattern=name, sparsity=each, why=why) for each, why in refusals.items() if why]
+        if refused and names:
+            raise InputError(refused[0].why, given=name)
+        left_out += refused
+        if len(refused) < len(refusals):
+            chosen.append((pattern, scored, [each for each, why in refusals.items() if not why]))
+    if not chosen:
+        what = "no pattern can be scanned on this model at these sparsities"
+        raise InputError(what + "".join(f"; {each.pattern}: {each.why}" for each in left_out), given=list(sparsities))
+    return chosen, left_out
 
 
 def _refusal(bundle: Bundle, pattern: Pattern, criterion: Criterion, sparsity: float) -> str | None:
@@ -243,7 +257,8 @@ def _begun(
     }
 
 
-def _asked(result: Scan, patterns: list[str], sparsities: Sequence[float]) -> Scan:
+def _asked(result: Scan, chosen: list[Chosen]) -> Scan:
     """The scan with the points that were asked for this time; the file keeps them all."""
-    wanted = [p for p in result.points if p.pattern in patterns and p.sparsity in (*sparsities, 1.0)]
-    return result.model_copy(update={"points": wanted})
+    wanted = {(pattern.name, sparsity) for pattern, _, sparsities in chosen for sparsity in (*sparsities, 1.0)}
+    points = [point for point in result.points if (point.pattern, point.sparsity) in wanted]
+    return result.model_copy(update={"points": points})

@@ -37,6 +37,10 @@ class During(Choice):
         """Why it cannot go on in a training by such a plan, or None."""
         return None
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        """As a stage's."""
+        return ()
+
     def guess(self) -> Change:
         """A change of the same size as it will make, without data."""
         return Nothing()
@@ -51,14 +55,18 @@ class During(Choice):
 
 
 def going_on(ctx: Context, during: During | None) -> Context:
-    """The context in whose fits `during` goes on; the same context where it is None."""
+    """The context in whose fits `during` goes on; the same context where it is None.
+
+    What it says of itself is noted, and stands in each result too: of several fits only one may be the stage's.
+    """
     if during is None:
         return ctx
 
     def fit(bundle: Bundle, *args: Any, hooks: Sequence[Hook] = (), **settings: Any) -> FitResult:
         hook = during.hook(bundle, ctx)
         result = ctx.fit(bundle, *args, hooks=(*hooks, hook), **settings)
-        ctx.note(**{during.name: hook.finish()})
-        return result
+        found = {during.name: hook.finish()}
+        ctx.note(**found)
+        return replace(result, notes={**result.notes, **found})
 
     return replace(ctx, fit=fit)

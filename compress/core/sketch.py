@@ -56,6 +56,13 @@ class Sketch:
     """How many tokens the table of positions serves; 0 where there is none."""
 
     @property
+    def first_stack_alone(self) -> tuple[str, ...]:
+        """What the report remarks on a stage that works on the first stack alone; nothing where there is no other."""
+        if len({*self.head_stacks, *self.neuron_stacks}) < 2:
+            return ()
+        return (f"works on the {self.family.stack}'s layers alone; the other stack stays whole",)
+
+    @property
     def block_heads(self) -> tuple[int, ...]:
         """Those of `heads` that are of the blocks of the family's first stack."""
         return self.heads[: self.layers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,6 +61,10 @@ class Stage(Choice):
         """Field -> stage id, for every field that names an earlier stage besides `start` (`teacher`)."""
         return {}
 
+    def accepts(self, field: str, named: Stage | None) -> str | None:
+        """Why the earlier stage that `field` names (None: the model as given) cannot be what it is for, or None."""
+        return None
+
     def reads(self) -> tuple[Path, ...]:
         """Files that decide its result besides model and data; their contents belong to its identity."""
         return ()
@@ -99,12 +104,16 @@ class Stage(Choice):
         """A change of the same size as `decide` will give, without data."""
         return Nothing()
 
+    def guess_beside(self, sketch: Sketch, named: Mapping[str, Stage]) -> Change:
+        """`guess`, where the stages that it names can say more; by the fields that name them."""
+        return self.guess(sketch)
+
     def uncertainty(self, sketch: Sketch) -> str | None:
         """What only data decides, in words for `check` ('between 7.1 and 9.0 million parameters'), or None."""
         return None
 
-    def remarks(self) -> tuple[str, ...]:
-        """What a reader of its row should know, whatever comes out ("fewer bytes, the same FLOPs")."""
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        """What a reader of its row should know, whatever comes out of such a model ("fewer bytes, the same FLOPs")."""
         return ()
 
     def predicted_bytes(self, sketch: Sketch) -> int | None:

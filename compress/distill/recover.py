@@ -79,36 +79,28 @@ class Recover(Settings):
     def plan(self) -> TrainPlan:
         return self.train.over(RECOVER_PLAN)
 
-    def terms(self) -> tuple[Loss, ...]:
-        """The losses that are summed."""
+    def terms(self, *, same_width: bool = True) -> tuple[Loss, ...]:
+        """The losses that are summed; unless given, those of the logits alone where the two widths differ."""
         if self.by == "mlm":
             return ()
         if self.by == "task":
             return (Labels(),)
-        return self.losses or (SoftTargets(), HiddenStates())
-
-    def on_logits(self) -> Recover:
-        """The same, without the default's comparison of hidden states, for a model that is narrower than its teacher.
-
-        Raises:
-            ValueError: the losses that were asked for compare hidden states.
-        """
-        if self.losses and any(loss.on_tokens for loss in self.losses):
-            raise ValueError("hidden states of two widths cannot be compared; leave that loss out")
-        return self if self.losses or self.by == "task" else self.model_copy(update={"losses": (SoftTargets(),)})
+        return self.losses or ((SoftTargets(), HiddenStates()) if same_width else (SoftTargets(),))
 
     @property
     def needs_head(self) -> bool:
         """Whether the model's head must be trained for the task already."""
         return self.by != "mlm"
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        """Why such a model cannot recover this way, or None; for the stage that damages it."""
+    def refuses(self, sketch: Sketch, *, narrower: bool = False) -> str | None:
+        """Why such a model cannot recover this way, or None; for the stage that damages it, and maybe narrows it."""
         if self.by == "mlm":
             why = masked_refusal(sketch.family)
             return f"recover by mlm: {why}; recover by distillation, or by task" if why else None
         if "head_trained" not in sketch.states:
             return "recover needs a head that is trained for the task; fine-tune first, or recover `by: mlm`"
+        if narrower and any(loss.on_tokens for loss in self.losses or ()):
+            return "recover: hidden states of two widths cannot be compared; leave that loss out"
         return None
 
     @property
@@ -134,6 +126,8 @@ def teacher_of_recovery(recover: Recover | None, bundle: Bundle, ctx: Context) -
 def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, Bundle] | None) -> Bundle:
     """`bundle`, trained as `recover` says, in place.
 
+    The teacher may be wider, since an earlier row may be the best one: then the default losses are the logits' alone.
+
     Args:
         bundle: the damaged model.
         recover: how.
@@ -142,6 +136,7 @@ def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, 
 
     Raises:
         InputError: there is no data to train on.
+        Refusal: the losses that were asked for do not fit the two models.
     """
     plan = recover.plan()
     if recover.by == "mlm":
@@ -149,7 +144,8 @@ def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, 
         ctx.note(recovery={"by": recover.by, **facts})
         return bundle
     name, model = teacher or (None, None)
-    objective = distillation(bundle, model, recover.terms(), ctx, plan, name="recover")
+    same_width = model is None or model.sketch().hidden == bundle.sketch().hidden
+    objective = distillation(bundle, model, recover.terms(same_width=same_width), ctx, plan, name="recover")
     facts = train(bundle, objective, ctx, plan, name="recover")
     ctx.note(recovery={"by": recover.by, **({"teacher": name} if name else {}), **facts})
     return bundle

@@ -94,6 +94,9 @@ class Distill(Stage):
             return f"the first layer of this family must stay: {sketch.family.needs_first_layer}"
         return self.during.refuses(sketch) if self.during else None
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return self.during.remarks(sketch) if self.during else ()
+
     def guess(self, sketch: Sketch) -> Change:
         layers = self._layers(sketch)
         return Several(steps=(layers, self.during.guess())) if self.during else layers

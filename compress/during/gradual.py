@@ -10,11 +10,11 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.during import During
-from compress.core.settings import Count, Fraction
+from compress.core.settings import Count, Fraction, Share
 from compress.core.sketch import Sketch
 from compress.core.training import TrainPlan
 from compress.prune.criteria.magnitude import Magnitude
-from compress.prune.criterion import Criterion, Share
+from compress.prune.criterion import Criterion
 from compress.prune.gradual import Narrowing, Way
 from compress.prune.keep import Allocation
 from compress.prune.pattern import Pattern
@@ -22,12 +22,9 @@ from compress.prune.patterns.elements import Elements
 from compress.prune.schedule import Schedule
 from compress.prune.schedules.cubic import Cubic
 from compress.prune.unfit import unfit
-from compress.prune.weight_pattern import WeightPattern, own_sparsity
+from compress.prune.weight_pattern import WeightPattern, other_than_own, own_sparsity, unused
 
 __all__ = ["Gradual"]
-
-SAME = 1e-4
-"""Shares nearer than this are the same."""
 
 
 class Gradual(During):
@@ -73,6 +70,7 @@ class Gradual(During):
         if self.floor > 1 - self.to:
             raise ValueError(f"a floor of {self.floor:g} leaves more than `to: {self.to:g}` allows")
         why = self._unfit_pattern() or self.criterion.unfit_in_training(self.pattern)
+        why = why or unused(self.pattern, self.allocation, self.floor, usual="global")
         if why:
             raise ValueError(why)
         return self
@@ -90,6 +88,9 @@ class Gradual(During):
                 "this training"
             )
         return None
+
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
 
     def guess(self) -> Change:
         plan = self._way().plan(self.to)
@@ -125,7 +126,4 @@ class Gradual(During):
             return (
                 f"{self.pattern.name} are cut out for good, by the stage `prune`; inside a training weights are masked"
             )
-        own = self.pattern.own_sparsity()
-        if own is not None and abs(own - self.to) > SAME:
-            return f"the pattern itself cuts {own:g} of the weights; leave 'to' out"
-        return None
+        return other_than_own(self.pattern, self.to, word="to")

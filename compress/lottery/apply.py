@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
@@ -11,11 +12,12 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.settings import Count, Name
+from compress.core.settings import Count, Name, Seed
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.lottery.change import KeepShare
 from compress.lottery.control import Control
+from compress.lottery.find import FindTicket
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import ticket_file
 from compress.lottery.surroundings import unfit
@@ -23,8 +25,6 @@ from compress.lottery.ticket import Ticket, read_ticket
 from compress.prune.mask import Mask
 
 __all__ = ["ApplyTicket"]
-
-Seed = Annotated[int, Field(strict=True, ge=0)]
 
 
 class ApplyTicket(Stage):
@@ -68,6 +68,15 @@ class ApplyTicket(Stage):
     def named_stages(self) -> dict[str, str]:
         return {"found_by": self.found_by} if self.found_by else {}
 
+    def accepts(self, field: str, named: Stage | None) -> str | None:
+        if not isinstance(named, FindTicket):
+            return "it leaves no tickets; name a `find_ticket` stage"
+        if self.round is not None and self.round > named.rounds:
+            return f"its search has {named.rounds} rounds, and none of the number {self.round}"
+        if self.seed is not None and self.seed not in named.seeds:
+            return f"its search runs with the seeds {', '.join(map(str, named.seeds))}, and not with {self.seed}"
+        return None
+
     def reads(self) -> tuple[Path, ...]:
         return (Path(self.ticket),) if self.ticket else ()
 
@@ -90,11 +99,18 @@ class ApplyTicket(Stage):
         if self.ticket is not None:
             read_ticket(Path(self.ticket)).masks_for(bundle)
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
+
     def guess(self, sketch: Sketch) -> Change:
         return KeepShare(remaining=read_ticket(Path(self.ticket)).remaining if self.ticket else 1.0)
 
+    def guess_beside(self, sketch: Sketch, named: Mapping[str, Stage]) -> Change:
+        search = named.get("found_by")
+        return search.share_after(self.round) if isinstance(search, FindTicket) else self.guess(sketch)
+
     def uncertainty(self, sketch: Sketch) -> str | None:
-        return "how many weights stay is the ticket's, which is not found yet" if self.found_by else None
+        return "which weights stay is the ticket's, which is not found yet" if self.found_by else None
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         ticket = self._ticket(ctx)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.fingerprint import base_fingerprint
-from compress.core.settings import Count
+from compress.core.settings import Count, Share
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.core.training import DEFAULT_PLAN, TrainPlan
@@ -28,8 +28,6 @@ from compress.lottery.units import lowest_units
 from compress.prune.mask import Mask
 
 __all__ = ["FindTicket"]
-
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
 class FindTicket(Stage):
@@ -88,8 +86,15 @@ class FindTicket(Stage):
     def check_task(self, bundle: Bundle, task: object) -> None:
         check_steps(self.rewind, self.plan(), task)
 
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
+
     def guess(self, sketch: Sketch) -> Change:
-        return KeepShare(remaining=(1 - self.rate) ** self._result)
+        return self.share_after(self._result)
+
+    def share_after(self, number: int | None) -> KeepShare:
+        """What the ticket of a round keeps; of the last unless given."""
+        return KeepShare(remaining=(1 - self.rate) ** (number or self.rounds))
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         with place_of(ctx) as place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.fingerprint import base_fingerprint
-from compress.core.settings import Count
+from compress.core.settings import Count, Share
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.core.training import DEFAULT_PLAN, TrainPlan
@@ -25,8 +25,6 @@ from compress.lottery.surroundings import Seeds, about, judge_of, no_units, plac
 from compress.prune.mask import Mask
 
 __all__ = ["CompareSubnetworks"]
-
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
 class CompareSubnetworks(Stage):
@@ -60,6 +58,9 @@ class CompareSubnetworks(Stage):
 
     def refuses(self, sketch: Sketch) -> str | None:
         return unfit(sketch, self.name) or no_units(sketch, self.name)
+
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone
 
     def guess(self, sketch: Sketch) -> Change:
         return KeepShare(remaining=1.0)

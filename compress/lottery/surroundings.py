@@ -13,22 +13,16 @@ from pydantic import AfterValidator, Field
 from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.families.family import Part
-from compress.core.sketch import Sketch, State
+from compress.core.settings import Seed
+from compress.core.sketch import Sketch
 from compress.core.training import TrainPlan
 from compress.lottery.bench import Bench
 from compress.lottery.findings import Judge
 from compress.lottery.rewind import Rewind
+from compress.prune.unfit import unfit as unfit_to_prune
 
 __all__ = ["Seeds", "about", "check_steps", "judge_of", "no_units", "place_of", "unfit"]
 
-UNFIT: tuple[tuple[State, str], ...] = (
-    ("quantized", "its weights are quantized"),
-    ("fake_quantized", "it holds fake quantisation"),
-    ("adapted", "it holds adapters; merge them first"),
-    ("masked", "it holds masks already"),
-    ("shared", "its blocks share weights"),
-    ("factorized", "its linears are factorized"),
-)
 PARTS: tuple[Part, ...] = ("heads", "neurons")
 
 
@@ -38,13 +32,13 @@ def _unlike(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_unlike)]
 
 
 def unfit(sketch: Sketch, stage: str) -> str | None:
     """Why no ticket of such a model can be looked for, or None."""
-    why = next((why for state, why in UNFIT if state in sketch.states), None)
+    masked = "it holds masks already; start from a model without" if "masked" in sketch.states else None
+    why = unfit_to_prune(sketch) or masked
     return f"{stage} cannot prune this model: {why}" if why else None
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from compress.core.bundle import Bundle
@@ -21,9 +20,7 @@ from compress.prune.weight_pattern import WeightPattern
 if TYPE_CHECKING:
     from compress.prune.weights import WeightPlan
 
-__all__ = ["Criterion", "Share"]
-
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+__all__ = ["Criterion"]
 
 
 class Criterion(Choice):

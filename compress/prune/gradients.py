@@ -21,7 +21,10 @@ OfOne = Callable[[Float[Tensor, "out in"], Float[Tensor, "out in"]], Float[Tenso
 def totals_of_gradients(
     bundle: Bundle, matrices: Mapping[str, Matrix], batch: Batch, objective: Objective, of_one: OfOne
 ) -> list[Float[Tensor, "out in"]]:
-    """For each matrix the sum over the batch's rows of `of_one(weight, dL(row)/dweight)`; the model stays as it is."""
+    """For each matrix the sum over the batch's rows of `of_one(weight, dL(row)/dweight)`; the model stays as it is.
+
+    Each row has a forward and a backward pass of its own, which takes several times as long as those of a batch.
+    """
     weights = [part.linear.weight for part in matrices.values()]
     was_training = bundle.model.training
     bundle.model.eval()

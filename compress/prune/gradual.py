@@ -144,8 +144,9 @@ class Narrowing(DuringHook):
         """Masks become what the bundle remembers as a change."""
         if not self.settled:
             self.settle()
-        self.bundle.changed_by(Mask.of({name: self.bundle.masks[name] for name in self.matrices}))
-        kept, of = self._counts()
+        masks = {name: self._mask(name) for name in self.matrices}
+        self.bundle.changed_by(Mask.of(masks))
+        kept, of = sum(int(mask.sum()) for mask in masks.values()), sum(mask.numel() for mask in masks.values())
         return {"sparsity": round(1 - kept / of, 6), "cuts": self.cuts, "steps_at_final": self.after}
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -177,9 +178,10 @@ class Narrowing(DuringHook):
         if plan is not None:
             plan.masks(self.bundle, {name: _size(part) for name, part in self.matrices.items()})
 
-    def _counts(self) -> tuple[int, int]:
-        masks = [self.bundle.masks[name] for name in self.matrices]
-        return sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)
+    def _mask(self, name: str) -> Tensor:
+        """All ones where so little was asked that nothing of a matrix was cut."""
+        weight = self.bundle.model.get_parameter(name)
+        return self.bundle.masks.get(name, torch.ones_like(weight, dtype=torch.bool))
 
 
 def _size(part: Matrix) -> Tensor:

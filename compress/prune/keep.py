@@ -13,7 +13,7 @@ from compress.core.errors import InputError, StageFailed
 from compress.core.masks import Masks
 from compress.prune.selection import kept_count, kept_mask, kept_together
 
-__all__ = ["Allocation", "keep_highest"]
+__all__ = ["Allocation", "check_left", "keep_highest"]
 
 Allocation = Literal["uniform", "per_type", "global"]
 
@@ -45,6 +45,12 @@ def keep_highest(
     return {name: mask for group in groups for name, mask in _of_group(group, sparsity, within or {}, floor).items()}
 
 
+def check_left(left: int, *, of: int, sparsity: float) -> None:
+    """Raise `InputError` where fewer units are left already than stay at a sparsity of all `of` them."""
+    if kept_count(of, sparsity) > left:
+        raise InputError(f"more weights are cut already than sparsity {sparsity} asks for", given=sparsity)
+
+
 def _groups(scores: Mapping[str, Tensor], allocation: Allocation, types: Mapping[str, str]) -> list[dict[str, Tensor]]:
     groups: dict[str, dict[str, Tensor]] = {}
     for name, score in scores.items():
@@ -65,8 +71,7 @@ def _of_group(scores: Mapping[str, Tensor], sparsity: float, within: Mapping[str
             "is left empty",
             advice="choose a smaller sparsity",
         )
-    if count > sum(int((each > -torch.inf).sum()) for each in flat):
-        raise InputError(f"more weights are cut already than sparsity {sparsity} asks for", given=sparsity)
+    check_left(sum(int((each > -torch.inf).sum()) for each in flat), of=size, sparsity=sparsity)
     kept = kept_together(flat, count)
     return {name: mask.reshape(score.shape) for mask, (name, score) in zip(kept, scores.items(), strict=True)}
 

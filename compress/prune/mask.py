@@ -15,7 +15,7 @@ from compress.core.errors import StageFailed
 from compress.core.masks import apply_masks, evenly, masked_parameters, place_of_masks
 from compress.core.settings import Settings
 
-__all__ = ["Kept", "Mask"]
+__all__ = ["Kept", "Mask", "starting"]
 
 
 class Kept(Settings):
@@ -53,11 +53,11 @@ class Mask(Change):
 
     def masks(self) -> dict[str, Tensor]:
         """Name of a parameter -> which of its weights stay."""
-        return self._starting("mask.")
+        return starting("mask.", self.tensors())
 
     def weights(self) -> dict[str, Tensor]:
         """Name of a parameter -> what it becomes."""
-        return self._starting("weight.")
+        return starting("weight.", self.tensors())
 
     def apply(self, bundle: Bundle) -> Bundle:
         """The masked bundle. Without tensors, on the meta device alone: masks of the same counts, spread evenly."""
@@ -79,12 +79,14 @@ class Mask(Change):
         by = {part.parameter: round(1 - part.kept / prod(part.shape), 4) for part in self.parts}
         return {"weights": {"kept": kept, "of": of, "sparsity": by}}
 
-    def _starting(self, word: str) -> dict[str, Tensor]:
-        return {name.removeprefix(word): t for name, t in self.tensors().items() if name.startswith(word)}
-
     @torch.no_grad()
     def _put_weights(self, bundle: Bundle) -> None:
         weights = self.weights()
         for name, parameter in masked_parameters(bundle.model, weights):
             if parameter.device.type != "meta":
                 parameter.copy_(weights[name])
+
+
+def starting(word: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with the word, by the rest of their names."""
+    return {name.removeprefix(word): tensor for name, tensor in tensors.items() if name.startswith(word)}

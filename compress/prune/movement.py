@@ -16,6 +16,7 @@ from compress.core.errors import StageFailed
 from compress.core.masks import Masks, pack, unpack
 from compress.core.matrix import matrix
 from compress.prune.gradual import Narrowing, Way
+from compress.prune.mask import starting
 
 if TYPE_CHECKING:
     from compress.prune.criterion import Criterion
@@ -164,9 +165,9 @@ class Learned(Narrowing):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         super().load_state_dict(state)
         self.learned, self.whole = int(state["learned"]), {}
-        self.score = _starting("score.", state)
-        self.moments = {name: (pair[0], pair[1]) for name, pair in _starting("moments.", state).items()}
-        masks = _starting("mask.", state)
+        self.score = starting("score.", state)
+        self.moments = {name: (pair[0], pair[1]) for name, pair in starting("moments.", state).items()}
+        masks = starting("mask.", state)
         self.now = self._factors({name: unpack(bits, self._weight(name).shape) for name, bits in masks.items()})
 
     def _weight(self, name: str) -> nn.Parameter:
@@ -196,7 +197,3 @@ class Learned(Narrowing):
         self.moments[name] = mean, square = mean.to(score.device), square.to(score.device)
         gradient = gradient + penalty_gradient(score, self.soft.penalty, count)
         adam_step(score, gradient, mean, square, learning_rate=self.soft.learning_rate, step=self.learned)
-
-
-def _starting(word: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(word): tensor for name, tensor in state.items() if name.startswith(word)}

@@ -66,11 +66,16 @@ class Solver:
         return errors
 
     def _chosen(self, new: Tensor, mask: Tensor, factor: Tensor, alive: Tensor, start: int, end: int) -> Tensor:
-        """The mask of these columns; the counts up to here are exact, whatever the width of a block."""
-        outputs = new.shape[0]
-        count = kept_count(outputs * end, self.sparsity) - int(mask[:, :start].sum())
+        """The mask of these columns; the counts up to here are exact, whatever the width of a block.
+
+        More stay here where the columns behind have too few alive for the matrix's count, so that this one is exact.
+        """
+        before = int(mask[:, :start].sum())
+        count = kept_count(new.shape[0] * end, self.sparsity) - before
+        least = kept_count(mask.numel(), self.sparsity) - before - int(alive[:, end:].sum())
         scores = _scores(new, factor, alive, start, end)
-        return kept_mask(scores.flatten(), count).view_as(scores) & alive[:, start:end]
+        wanted = min(max(count, least), scores.numel())
+        return kept_mask(scores.flatten(), wanted).view_as(scores) & alive[:, start:end]
 
     def _best(self, scores: Tensor) -> Tensor:
         n = self.group[0] if self.group else 1

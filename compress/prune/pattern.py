@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from compress.core.choice import Choice
 from compress.core.families.family import Part
 from compress.core.sketch import Sketch
 from compress.prune.gates import inputs_gated, inputs_seen
+from compress.prune.selection import together
 
 __all__ = ["Pattern"]
 
@@ -37,6 +39,9 @@ class Pattern(Choice):
     narrows: ClassVar[bool] = False
     """Whether the hidden states are narrower afterwards."""
 
+    first_stack_alone: ClassVar[bool] = False
+    """Whether a decoder's blocks stay as they are."""
+
     def counts(self, sketch: Sketch) -> tuple[int, ...]:
         """How many units each group has."""
         raise NotImplementedError
@@ -52,6 +57,13 @@ class Pattern(Choice):
     def fixed(self, sketch: Sketch) -> Kept:
         """The units of each group that must stay."""
         return ((),) * len(self.counts(sketch))
+
+    def comparable(self, scores: Sequence[Float[Tensor, " units"]], sketch: Sketch) -> list[Float[Tensor, " units"]]:
+        """Copies of the scores as they are compared: summed over tied groups, and those that must stay above all."""
+        found = together(scores, self.ties(sketch))
+        for score, units in zip(found, self.fixed(sketch)):
+            score[list(units)] = inf
+        return found
 
     def weights(self, bundle: Bundle) -> list[list[Float[Tensor, "units _"]]]:
         """The weights (without biases) that go with each unit of each group, one row for each unit."""

@@ -12,7 +12,7 @@ from compress.core.bundle import Bundle
 from compress.core.sketch import Sketch
 from compress.prune.gates import masked
 from compress.prune.pattern import Pattern
-from compress.prune.selection import best_of_each, together
+from compress.prune.selection import best_of_each
 
 __all__ = ["Probe", "probes", "value_at"]
 
@@ -48,7 +48,8 @@ def probes(
     counts, kinds = pattern.counts(sketch), pattern.kinds(sketch)
     whole: Kept = tuple(tuple(range(count)) for count in counts)
     chosen = {sparsity: best_of_each(scores, sparsity) for sparsity in sparsities}
-    common = {sparsity: best_of_each(together(scores, pattern.ties(sketch)), sparsity) for sparsity in sparsities}
+    comparable = pattern.comparable(scores, sketch)
+    common = {sparsity: best_of_each(comparable, sparsity) for sparsity in sparsities}
     if len(counts) > 1:
         for group in range(len(counts)):
             for sparsity, kept in chosen.items():

@@ -12,25 +12,23 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
 from compress.core.errors import InputError, StageFailed
-from compress.core.settings import Fraction
+from compress.core.settings import Fraction, Share
 from compress.core.sketch import Sketch
 from compress.core.stage import Stage
 from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
 from compress.prune.criteria.taylor import Taylor
-from compress.prune.criterion import Criterion, Share
+from compress.prune.criterion import Criterion
 from compress.prune.keep import Allocation
 from compress.prune.pattern import Pattern
 from compress.prune.permanent import MakePermanent
-from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds, together
+from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds
 from compress.prune.unfit import unfit
-from compress.prune.weight_pattern import WeightPattern, own_sparsity
+from compress.prune.weight_pattern import WeightPattern, other_than_own, own_sparsity, unused
 from compress.prune.weights import WeightPlan
 
 __all__ = ["MakePermanent", "Prune"]
 
-SAME = 1e-4
-"""Shares nearer than this are the same."""
 MASKED_BYTES = "no matter of the parameters, but of the bytes: some have lost more weights than others to the masks"
 
 
@@ -67,11 +65,10 @@ class Prune(Stage):
     @model_validator(mode="after")
     def _fits(self) -> Prune:
         why = self.criterion.unfit(self.pattern, self.allocation)
+        why = why or unused(self.pattern, self.allocation, self.floor, usual="uniform")
+        why = why or other_than_own(self.pattern, self.sparsity, word="sparsity")
         if why:
             raise ValueError(why)
-        own = own_sparsity(self.pattern)
-        if own is not None and abs(own - self.sparsity) > SAME:
-            raise ValueError(f"the pattern itself cuts {own:g} of the weights; leave 'sparsity' out")
         if self.floor > 1 - self.sparsity:
             raise ValueError(f"a floor of {self.floor:g} leaves more than sparsity {self.sparsity:g} allows")
         return self
@@ -92,21 +89,19 @@ class Prune(Stage):
         if why:
             return f"prune cannot cut this model: {why}"
         if isinstance(self.pattern, WeightPattern):
-            return self._untrained(sketch) or self.pattern.refuses(sketch)
+            return self._unhealed(sketch) or self.pattern.refuses(sketch)
         try:
             sketch.family.require(self.pattern.part, stage="prune")
         except InputError as error:
             return str(error)
+        return self._unhealed(sketch) or self._too_much(sketch)
+
+    def _unhealed(self, sketch: Sketch) -> str | None:
+        """Why the model cannot be scored or recover, or None."""
         why = self._untrained(sketch)
-        if why:
-            return why
-        try:
-            recover = self._recovery()
-        except ValueError as error:
-            return f"recover: {error}"
-        if recover and not recover.needs_head and (why := recover.refuses(sketch)):
-            return why
-        return self._too_much(sketch)
+        if why is None and self.recover is not None:
+            return self.recover.refuses(sketch, narrower=self.pattern.narrows)
+        return why
 
     def _untrained(self, sketch: Sketch) -> str | None:
         """Why a head that is not trained is in the way, or None."""
@@ -116,6 +111,9 @@ class Prune(Stage):
             advice = "fine-tune first, or prune by magnitude with 'recover: none'"
             return f"{what} needs a head that is trained for the task; {advice}"
         return None
+
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        return sketch.first_stack_alone if self.pattern.first_stack_alone else ()
 
     def guess(self, sketch: Sketch) -> Change:
         if isinstance(self.pattern, WeightPattern):
@@ -146,22 +144,16 @@ class Prune(Stage):
         ctx.note(importance={self.pattern.part: [_rounded(score) for score in scores]})
         if not all(bool(torch.isfinite(score).all()) for score in scores):
             raise StageFailed(f"a score of the {self.pattern.part} is not finite", given=self.criterion.name)
-        scores = together(scores, self.pattern.ties(sketch))
-        for score, units in zip(scores, self.pattern.fixed(sketch)):
-            score[list(units)] = torch.inf
+        scores = self.pattern.comparable(scores, sketch)
         competing = self._competing(sketch)
         kept = best_of_kinds(scores, self.sparsity, self._kinds(sketch)) if competing else None
         return self.pattern.change(kept or best_of_each(scores, self.sparsity), self.pattern.counts(sketch))
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         change = self.decide(bundle, ctx)
-        recover = self._recovery()
-        teacher = teacher_of_recovery(recover, bundle, ctx)
+        teacher = teacher_of_recovery(self.recover, bundle, ctx)
         pruned = self.apply(bundle, change)
-        return heal(pruned, recover, ctx, teacher=teacher) if recover else pruned
-
-    def _recovery(self) -> Recover | None:
-        return self.recover.on_logits() if self.recover and self.pattern.narrows else self.recover
+        return heal(pruned, self.recover, ctx, teacher=teacher) if self.recover else pruned
 
     def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
         found = change.summary()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
 from pydantic import ValidationError
@@ -14,8 +14,10 @@ from compress.core.sketch import Sketch
 from compress.prune.keep import Allocation, keep_highest
 from compress.prune.pattern import Pattern
 
-__all__ = ["Scores", "WeightPattern", "input_sizes", "output_sizes", "own_sparsity"]
+__all__ = ["Scores", "WeightPattern", "input_sizes", "other_than_own", "output_sizes", "own_sparsity", "unused"]
 
+SAME = 1e-4
+"""Shares nearer than this are the same."""
 Scores = Mapping[str, Float[Tensor, "out in"]]
 
 
@@ -24,6 +26,8 @@ class WeightPattern(Pattern):
 
     Of two stacks, the encoder's blocks. All matrices are seen as (out, in), however their linear stores them.
     """
+
+    first_stack_alone: ClassVar[bool] = True
 
     def own_sparsity(self) -> float | None:
         """The share that is cut, where the pattern says it."""
@@ -75,6 +79,33 @@ def input_sizes(sketch: Sketch) -> set[int]:
 def output_sizes(sketch: Sketch) -> set[int]:
     """Widths of what leaves them; fused ones are multiples of these."""
     return input_sizes(sketch)
+
+
+def unused(pattern: Pattern, allocation: Allocation, floor: float, *, usual: Allocation) -> str | None:
+    """Why a setting would change nothing with such a pattern, or None.
+
+    Args:
+        pattern: what is pruned.
+        allocation: who competes.
+        floor: least share of each matrix that stays.
+        usual: the allocation where none is given.
+    """
+    if own_sparsity(pattern) is not None and (allocation != usual or floor):
+        what = "floor" if allocation == usual else "allocation"
+        return f"{pattern.name} itself says what stays in each matrix; leave {what!r} out"
+    if floor and not isinstance(pattern, WeightPattern):
+        return f"'floor' is of weights that compete; with {pattern.name} leave it out"
+    if floor and allocation == "uniform":
+        return "'floor' is of matrices that compete, and with the allocation 'uniform' none do; leave it out"
+    return None
+
+
+def other_than_own(pattern: Pattern, sparsity: float, *, word: str) -> str | None:
+    """Why such a sparsity, of the setting `word`, contradicts the share that the pattern cuts by itself, or None."""
+    own = own_sparsity(pattern)
+    if own is None or abs(own - sparsity) <= SAME:
+        return None
+    return f"the pattern itself cuts {own:g} of the weights; leave {word!r} out"
 
 
 def own_sparsity(pattern: Any) -> float | None:

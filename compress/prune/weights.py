@@ -12,7 +12,7 @@ from compress.core.change import Change
 from compress.core.masks import Masks, evenly
 from compress.core.matrix import matrix
 from compress.core.settings import Count
-from compress.prune.keep import Allocation
+from compress.prune.keep import Allocation, check_left
 from compress.prune.mask import Kept, Mask
 from compress.prune.matrices import Matrix, as_stored, block_matrices
 from compress.prune.selection import kept_count
@@ -55,6 +55,17 @@ class WeightPlan:
     def before(self, bundle: Bundle, matrices: Mapping[str, Matrix]) -> Masks:
         """(out, in) of the masks that the matrices have already."""
         return {n: matrix(part.linear, bundle.masks[n]) for n, part in matrices.items() if n in bundle.masks}
+
+    def before_each(self, bundle: Bundle, matrices: Mapping[str, Matrix]) -> Masks:
+        """`before`, for a criterion that takes each matrix by itself.
+
+        Raises:
+            InputError: a matrix has lost more already than is asked for.
+        """
+        found, unit = self.before(bundle, matrices), self.pattern.unit()
+        for mask in () if self.pattern.own_sparsity() else found.values():
+            check_left(self.pattern.left(mask), of=mask.numel() // unit, sparsity=self.sparsity)
+        return found
 
     def guess(self) -> MaskEvenly:
         return MaskEvenly(sparsity=self.sparsity, unit=self.pattern.unit())

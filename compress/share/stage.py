@@ -61,7 +61,7 @@ class Share(Stage):
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         return (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:

@@ -16,7 +16,7 @@ from recipes.report.plots import ACCENT, INK, MUTED, SETTINGS, inline
 if TYPE_CHECKING:
     from recipes.scan import Scan
 
-__all__ = ["headline", "markdown", "page", "plot", "write"]
+__all__ = ["headline", "left_out", "markdown", "page", "plot", "write"]
 
 REMOVED = 1.0
 """The sparsity of a layer that is masked as a whole."""
@@ -41,7 +41,17 @@ def markdown(scan: Scan) -> str:
         head, lines = _table(scan, pattern)
         rows = [head, ["---", *("---:" for _ in head[1:])], *lines]
         parts += [f"## {pattern}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+    if scan.left_out:
+        parts += ["## Left out", "\n".join(f"- {line}" for line in left_out(scan))]
     return "\n\n".join(parts) + "\n"
+
+
+def left_out(scan: Scan) -> list[str]:
+    """What was not measured, and why: a line for each pattern and reason."""
+    shares: dict[tuple[str, str], list[str]] = {}
+    for each in scan.left_out:
+        shares.setdefault((each.pattern, each.why), []).append(f"{each.sparsity * 100:g} %")
+    return [f"{pattern} at {', '.join(at)}: {why}" for (pattern, why), at in shares.items()]
 
 
 def page(scan: Scan) -> str:
@@ -57,6 +67,9 @@ def page(scan: Scan) -> str:
         body = "".join(_row(line, "td") for line in lines)
         table = f"<table><thead>{_row(head, 'th')}</thead><tbody>{body}</tbody></table>"
         sections.append(f"<h2>{escape(pattern)}</h2><div class='pictures'>{''.join(figures)}</div>{table}")
+    if scan.left_out:
+        items = "".join(f"<li>{escape(line)}</li>" for line in left_out(scan))
+        sections.append(f"<h2>Left out</h2><ul>{items}</ul>")
     style = (Path(__file__).parent / "templates" / "style.css").read_text("utf-8")
     title = escape(f"Scan of {scan.name}")
     return (

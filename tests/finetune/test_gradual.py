@@ -20,6 +20,7 @@ from compress.core.masks import masked_parameters
 from compress.core.saving import load, save
 from compress.core.training import FitResult, Hook
 from compress.distill.stage import Distill
+from compress.prune.gradual import Narrowing
 from compress.prune.matrices import block_matrices
 from compress.prune.selection import kept_count
 from finetune.context import make_context
@@ -39,7 +40,7 @@ CRITERIA = ["magnitude", HARD, SOFT]
 
 
 def during(criterion: Any = "magnitude", **settings: Any) -> dict[str, Any]:
-    return {"gradual": {"to": 0.8, "every": 2, "criterion": criterion, **settings}}
+    return {"gradual": {"to": 0.8, "every": 2, "criterion": deepcopy(criterion), **settings}}
 
 
 def finetune(criterion: Any = "magnitude", **settings: Any) -> Finetune:
@@ -150,6 +151,14 @@ def test_masked_weights_come_back_in_movement_alone(criterion: str, comes_back: 
 def test_each_learning_rate_is_pruned_for_itself(ctx: Context) -> None:
     bundle = finetune(HARD, learning_rates=[1e-3, 1e-4]).run(tiny_bundle("bert", num_hidden_layers=2), ctx)
     assert exact(bundle, 0.8) and zeros_hold(bundle) and len(ctx.facts["select_by_learning_rate"]) == 2
+
+
+def test_what_is_said_of_the_pruning_is_of_the_rate_that_was_best(ctx: Context, monkeypatch: Any) -> None:
+    finish, said, scores = Narrowing.finish, [1, 2, 3], [0.5, 0.9, 0.7, 0.9]
+    monkeypatch.setattr(Narrowing, "finish", lambda hook: {**finish(hook), "cuts": said.pop(0)})
+    of_three = replace(ctx, evaluate=lambda _: scores.pop(0))
+    finetune(learning_rates=[1e-3, 1e-4, 1e-5]).run(tiny_bundle("bert", num_hidden_layers=2), of_three)
+    assert of_three.facts["learning_rate"] == 1e-4 and of_three.facts["gradual"]["cuts"] == 2
 
 
 def test_a_training_too_short_for_the_way_ends_exactly_all_the_same(ctx: Context) -> None:

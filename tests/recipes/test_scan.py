@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from compress.core.context import Context
 from compress.prune.gates import masked
@@ -40,6 +41,12 @@ def test_layers_go_one_by_one_but_the_first_that_must_stay():
     assert [probe.where for probe in found] == ["layer 1", "layer 2", "layer 3", "all"]
 
 
+def test_the_first_layer_stays_where_it_must_though_it_is_worth_least():
+    bundle = trained("modernbert")
+    found = list(probes(Layers(), bundle.sketch(), [torch.tensor([0.0, 3.0, 2.0, 1.0])], (0.5,)))
+    assert found[-1].kept == ((0, 1),)
+
+
 def test_a_value_is_that_of_the_masked_model():
     bundle = trained("bert")
     probe = list(probes(Heads(), bundle.sketch(), scores_of(bundle, Heads()), (0.5,)))[-1]
@@ -73,6 +80,20 @@ def test_the_command_writes_a_scan_and_goes_on_where_it_was(tmp_path):
     assert {point["pattern"] for point in after["points"]} == {"heads", "neurons", "layers", "width"}
     trimformer(*asked, "--fresh", "--pattern", "heads")
     assert json.loads((tmp_path / "out" / "scan.json").read_text())["points"][0]["value"] != 0.123
+
+
+def test_what_does_not_fit_is_left_out_and_said(tmp_path):
+    asked = ["--out", tmp_path / "out", "--criterion", "magnitude", "--sparsities", "0.5,0.9"]
+    result = trimformer("scan", recipe_file(tmp_path, []), *asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out" / "scan.json").read_text())
+    shares = {name: {p["sparsity"] for p in found["points"] if p["pattern"] == name} for name in ("heads", "neurons")}
+    assert shares == {"heads": {0.5}, "neurons": {0.5, 0.9}}
+    line = "heads at 90 %: sparsity 0.9 leaves none of the 4 heads of a layer"
+    assert line in result.stdout and line in (tmp_path / "out" / "scan.html").read_text()
+    assert {"pattern": "heads", "sparsity": 0.9, "why": line.split(": ")[1] + "; choose a smaller one"} in found[
+        "left_out"
+    ]
 
 
 @pytest.mark.parametrize(

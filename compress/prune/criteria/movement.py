@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.core.settings import Positive
-from compress.prune.criterion import Criterion, Share
+from compress.core.settings import Positive, Share
+from compress.prune.criterion import Criterion
 from compress.prune.gradual import Narrowing, Way
 from compress.prune.movement import Learned, Soft
 from compress.prune.pattern import Pattern

@@ -55,7 +55,7 @@ class SparseGPT(Criterion):
 
     def mask(self, bundle: Bundle, plan: WeightPlan, ctx: Context) -> Mask:
         matrices = block_matrices(bundle)
-        before = plan.before(bundle, matrices)
+        before = plan.before_each(bundle, matrices)
         group = (plan.pattern.n, plan.pattern.m) if isinstance(plan.pattern, NM) else None
         solver = Solver(plan.sparsity, group, columns=self.columns, damping=self.damping)
         masks, weights = dict[str, Tensor](), dict[str, Tensor]()

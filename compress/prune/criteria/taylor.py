@@ -31,6 +31,8 @@ class Taylor(Criterion):
     are L2-normalised in each layer, which makes layers comparable and counts only where they compete (`allocation:
     global`); those of weights, |w dL/dw|, are compared as they are.
 
+    Weights take a backward pass for each row, several times as long as units; fewer `batches` take less.
+
     References:
         Michel et al. 2019, arXiv 1905.10650, eq. 2 and section 4.1; Molchanov et al. 2017, arXiv 1611.06440.
     """

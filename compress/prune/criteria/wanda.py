@@ -18,6 +18,8 @@ from compress.prune.matrices import as_stored, block_matrices
 from compress.prune.over_rows import drawn
 from compress.prune.passing import solved_in_passing
 from compress.prune.pattern import Pattern
+from compress.prune.patterns.elements import Elements
+from compress.prune.selection import kept_mask
 
 if TYPE_CHECKING:
     from compress.prune.weights import WeightPlan
@@ -28,7 +30,8 @@ __all__ = ["Wanda", "wanda_scores"]
 class Wanda(Criterion):
     """|w| times the norm of the input that it meets, compared within each output; one forward pass.
 
-    Each matrix sees the inputs that those cut before it give. Padding does not count.
+    Each matrix sees the inputs that those cut before it give. Padding does not count. Where an earlier pruning left an
+    output fewer weights than its share, the best single weights of the whole matrix make up for it.
 
     References:
         Sun et al. 2024, arXiv 2306.11695, eq. 1 and section 3.
@@ -48,16 +51,25 @@ class Wanda(Criterion):
 
     def mask(self, bundle: Bundle, plan: WeightPlan, ctx: Context) -> Mask:
         matrices = block_matrices(bundle)
-        before, found = plan.before(bundle, matrices), dict[str, Tensor]()
+        before, found = plan.before_each(bundle, matrices), dict[str, Tensor]()
 
         def solve(name: str, weight: Tensor, inputs: Tensor) -> Tensor:
             scores = wanda_scores(weight, inputs.norm(dim=0))
             alive = before.get(name, torch.ones_like(weight, dtype=torch.bool))
-            found[name] = alive & plan.pattern.mask_by_output(scores.masked_fill(~alive, -1), plan.sparsity)
+            chosen = plan.pattern.mask_by_output(scores.masked_fill(~alive, -1), plan.sparsity)
+            found[name] = _made_up(chosen, alive, scores) if isinstance(plan.pattern, Elements) else chosen & alive
             return weight * found[name]
 
         solved_in_passing(bundle, matrices, drawn(bundle, ctx, self.rows, word="wanda"), solve)
         return Mask.of(as_stored(matrices, found))
+
+
+def _made_up(chosen: Tensor, alive: Tensor, scores: Tensor) -> Tensor:
+    """`chosen` of what is alive; where an output has too few of these, the best of the matrix stay instead."""
+    kept = chosen & alive
+    others = alive & ~kept
+    missing = min(int(chosen.sum() - kept.sum()), int(others.sum()))
+    return kept | kept_mask(scores.masked_fill(~others, -1).flatten(), missing).view_as(kept)
 
 
 def wanda_scores(weight: Float[Tensor, "out in"], norms: Float[Tensor, " in"]) -> Float[Tensor, "out in"]:

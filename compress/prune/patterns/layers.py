@@ -27,6 +27,7 @@ class Layers(Pattern):
 
     part: ClassVar[Part] = "layers"
     of: ClassVar[str] = "of the model"
+    first_stack_alone: ClassVar[bool] = True
 
     def counts(self, sketch: Sketch) -> tuple[int, ...]:
         return (sketch.layers,)

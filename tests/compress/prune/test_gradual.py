@@ -203,6 +203,16 @@ def test_blocks_by_movement_stay_whole():
     assert all(set(block_means(mask, 4, 4).unique().tolist()) <= {0.0, 1.0} for mask in bundle.masks.values())
 
 
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_so_little_that_nothing_is_cut(allocation):
+    bundle = trained(**SMALL)
+    hook = Narrowing(bundle, way(last=1e-5, allocation=allocation), Magnitude(), Context())
+    hook.before_step(bundle.model, 0.5)
+    facts = hook.finish()
+    assert facts["sparsity"] == 0 and cut_share(bundle) == 0
+    assert bundle.masks.keys() == block_matrices(bundle).keys()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -217,6 +227,8 @@ def test_blocks_by_movement_stay_whole():
         ({"criterion": {"movement": {"threshold": 0.2}}}, "threshold belongs to soft movement"),
         ({"schedule": "cubik"}, "cubic"),
         ({"floor": 0.2}, "a floor of 0.2 leaves more"),
+        ({"floor": 0.05, "allocation": "uniform"}, "with the allocation 'uniform' none do"),
+        ({"allocation": "uniform", "pattern": "n_m", "to": 0.5}, "leave 'allocation' out"),
     ],
 )
 def test_what_cannot_work_is_found_in_the_recipe(settings, message):

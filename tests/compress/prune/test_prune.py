@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from compress.core.change import change_from_data
 from compress.core.context import Context
-from compress.core.errors import InputError
+from compress.core.errors import InputError, Refusal
 from compress.core.families.family import family_of
 from compress.core.training import TrainPlan
 from compress.distill.recover import Recover
@@ -119,6 +119,31 @@ def test_a_narrower_model_recovers_on_the_logits_alone(tmp_path):
     assert pruned.sketch().hidden == 16 and set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
     asked = prune(Width(), recover=Recover(losses=["soft_targets", "hidden_states"]))
     assert "hidden states of two widths" in asked.refuses(trained().sketch())
+
+
+def test_after_the_width_the_teacher_may_be_wider(tmp_path):
+    wider = trained(seed=4)
+    ctx = stub_context(tmp_path, best=lambda: ("finetune", wider))
+    narrow = prune(Width()).run(trained(), stub_context())
+    prune(Neurons(), recover=Recover()).run(narrow.copy(), ctx)
+    assert set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
+    asked = prune(Neurons(), recover=Recover(losses=["hidden_states"]))
+    with pytest.raises(Refusal, match="compares equal widths"):
+        asked.run(narrow, stub_context(tmp_path, best=lambda: ("finetune", wider)))
+
+
+@pytest.mark.parametrize("pattern", ["elements", "neurons"])
+def test_recovery_that_a_family_cannot_have_is_refused(pattern):
+    form = {"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": {"by": "mlm"}}
+    assert "recover by mlm" in Prune.model_validate(form).refuses(trained("gpt2").sketch())
+
+
+@pytest.mark.parametrize("pattern", ["layers", "elements", "heads"])
+def test_what_leaves_the_decoder_whole_says_so(pattern):
+    stage = Prune.model_validate({"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
+    said = {name: stage.remarks(trained(name).sketch()) for name in ("bert", "t5", "bart")}
+    words = () if pattern == "heads" else ("works on the encoder's layers alone; the other stack stays whole",)
+    assert said == {"bert": (), "t5": words, "bart": words}
 
 
 def test_similarity_needs_no_trained_head():

@@ -161,12 +161,36 @@ def test_every_criterion_cuts_its_share_of_every_family(name, criterion):
 @pytest.mark.parametrize("criterion", [Magnitude(), Wanda(), SparseGPT()], ids=lambda criterion: criterion.name)
 @pytest.mark.parametrize("pattern", [Elements(), NM()], ids=lambda pattern: pattern.name)
 def test_what_was_cut_stays_cut(criterion, pattern):
-    ctx = stub_context()
-    first = prune(Magnitude(), sparsity=0.3).run(trained(), Context())
+    first = prune(Magnitude(), sparsity=0.5).run(unequal(), Context())
     before = {name: mask.clone() for name, mask in first.masks.items()}
-    again = prune(criterion, pattern, sparsity=0.5 if isinstance(pattern, NM) else 0.7).run(first, ctx)
+    again = prune(criterion, pattern, sparsity=0.5 if isinstance(pattern, NM) else 0.625).run(first, stub_context())
     for name, mask in again.masks.items():
-        assert not (mask & ~before[name]).any() and mask.sum() < before[name].sum()
+        assert not (mask & ~before[name]).any()
+        of_groups = before[name].unflatten(1, (-1, 4)).sum(2).clamp(max=2).sum()
+        assert mask.sum() == (of_groups if isinstance(pattern, NM) else kept_count(mask.numel(), 0.625))
+
+
+def unequal():
+    """A model whose outputs have weights of very different size, so that some keep none of them."""
+    bundle = trained()
+    for part in block_matrices(bundle).values():
+        part.weight.mul_(torch.logspace(-2, 1, part.weight.shape[0])[:, None])
+    return bundle
+
+
+@pytest.mark.parametrize("criterion", [Magnitude(), Wanda(), SparseGPT()], ids=lambda criterion: criterion.name)
+def test_less_than_is_cut_already_is_refused(criterion):
+    first = prune(Magnitude(), sparsity=0.5).run(trained(), Context())
+    with pytest.raises(InputError, match=r"cut already than sparsity 0\.3"):
+        prune(criterion, sparsity=0.3).decide(first, stub_context())
+
+
+def test_sparsegpt_keeps_its_count_where_the_last_columns_are_dead():
+    weight, inputs = data(outputs=32, inputs=128)
+    alive = torch.ones_like(weight, dtype=torch.bool)
+    alive[:, 68:] = False
+    _, mask = Solver(0.5, columns=32)(weight, inputs, alive=alive)
+    assert int(mask.sum()) == 2048 and not (mask & ~alive).any()
 
 
 def test_sparsegpt_moves_the_weights_that_stay():

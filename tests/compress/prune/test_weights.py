@@ -162,7 +162,11 @@ def test_a_masked_model_recovers_by_distillation(tmp_path):
         ({"criterion": "wanda", "allocation": "global"}, "the allocation is 'uniform', not 'global'"),
         ({"criterion": "sparsegpt", "pattern": {"blocks": {"rows": 2, "columns": 2}}}, "not blocks"),
         ({"criterion": "sparsegpt", "allocation": "per_type"}, "the allocation is 'uniform'"),
-        ({"floor": 0.6}, "a floor of 0.6 leaves more"),
+        ({"floor": 0.6, "allocation": "global"}, "a floor of 0.6 leaves more"),
+        ({"floor": 0.1}, "with the allocation 'uniform' none do"),
+        ({"floor": 0.1, "pattern": "heads", "allocation": "global"}, "with heads leave it out"),
+        ({"floor": 0.1, "pattern": "n_m"}, "n_m itself says what stays in each matrix; leave 'floor' out"),
+        ({"allocation": "per_type", "pattern": "n_m"}, "leave 'allocation' out"),
     ],
 )
 def test_what_cannot_work_is_found_in_the_recipe(settings, message):

@@ -70,7 +70,25 @@ def test_a_ticket_of_another_run_is_named_by_its_file_and_belongs_to_the_identit
 
 def test_a_check_predicts_without_training(made):
     _, data, _ = made
-    assert [row.id for row in check(Recipe.parse(data)).rows][-3:] == ["find_ticket", "apply_ticket", "again"]
+    rows = check(Recipe.parse(data)).rows
+    assert [row.id for row in rows][-3:] == ["find_ticket", "apply_ticket", "again"]
+    assert rows[-1].size.bytes == pytest.approx(rows[-3].size.bytes, rel=0.01)
+    assert rows[-1].size.bytes < 0.9 * rows[0].size.bytes
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"found_by": "finetune"}, "'finetune' cannot be the stage of 'found_by': it leaves no tickets"),
+        ({"found_by": "source"}, "it leaves no tickets"),
+        ({"found_by": "find_ticket", "round": 3}, "its search has 2 rounds, and none of the number 3"),
+        ({"found_by": "find_ticket", "seed": 1}, "its search runs with the seeds 0, and not with 1"),
+    ],
+)
+def test_a_ticket_that_the_search_cannot_leave_is_refused_before_any_work(tmp_path, named, message):
+    data = recipe_data(tmp_path, [*STAGES[:2], {"apply_ticket": {"start": "source", **named}}])
+    with pytest.raises(InputError, match=message):
+        check(Recipe.parse(data))
 
 
 def test_a_file_that_is_no_ticket_is_refused_before_any_work(made, tmp_path):
