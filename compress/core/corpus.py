@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from compress.core.context import Context
 from compress.core.errors import InputError
 
-__all__ = ["TASK", "Corpus", "documents", "texts_of"]
+__all__ = ["TASK", "Corpus", "documents", "files_of", "texts_of"]
 
 TASK = "task"
 PACKED = ".gz"
@@ -41,6 +41,11 @@ def check_file(corpus: str) -> None:
         raise InputError("there is no such file of texts", given=corpus, advice="name a file, or `task`")
     if not any(line.strip() for line in _lines(path)):
         raise InputError("the file of texts is empty", given=corpus, advice="one text on a line")
+
+
+def files_of(corpus: str) -> tuple[Path, ...]:
+    """The file that is named, or none where the texts are the task's."""
+    return () if corpus == TASK else (Path(corpus).expanduser(),)
 
 
 def texts_of(corpus: str, ctx: Context) -> list[str]:

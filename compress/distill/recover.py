@@ -6,15 +6,17 @@ this file alone of `compress.distill`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.core.corpus import TASK, Corpus
+from compress.core.corpus import TASK, Corpus, files_of
 from compress.core.settings import Settings
 from compress.core.sketch import Sketch
+from compress.core.source import files_in, resolve
 from compress.core.training import DEFAULT_PLAN, TrainPlan
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
@@ -101,6 +103,11 @@ class Recover(Settings):
     def needs_head(self) -> bool:
         """Whether the model's head must be trained for the task already."""
         return self.by != "mlm"
+
+    def reads(self) -> tuple[Path, ...]:
+        """Files that decide what comes out: of the corpus, and of the checkpoint of the head."""
+        head = resolve(self.head) if self.head else None
+        return (*files_of(self.corpus or TASK), *(files_in(head) if isinstance(head, Path) else ()))
 
     def refuses(self, sketch: Sketch) -> str | None:
         """Why such a model cannot recover this way, or None; for the stage that damages it."""

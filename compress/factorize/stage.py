@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -69,6 +70,9 @@ class Factorize(Stage):
     @property
     def needs_data(self) -> bool:
         return self.by.needs_data or self.recover is not None
+
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
 
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,6 +84,9 @@ class Prune(Stage):
     @property
     def needs_data(self) -> bool:
         return self.criterion.needs_data or self.recover is not None
+
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
 
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -106,6 +107,9 @@ class Convert(Stage):
     @property
     def needs_data(self) -> bool:
         return self.by.needs_data or self.recover is not None
+
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
 
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None

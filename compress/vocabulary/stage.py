@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from compress.core.bundle import Bundle
 from compress.core.change import Change, Nothing
 from compress.core.context import Context
-from compress.core.corpus import TASK, Corpus, texts_of
+from compress.core.corpus import TASK, Corpus, files_of, texts_of
 from compress.core.errors import InputError, Refusal
 from compress.core.settings import Count, Settings
 from compress.core.sketch import Sketch, State
@@ -77,6 +78,9 @@ class TrimVocabulary(Stage):
     @property
     def draws_random_numbers(self) -> bool:
         return self.recover is not None
+
+    def reads(self) -> tuple[Path, ...]:
+        return (*files_of(self.corpus), *(self.recover.reads() if self.recover else ()))
 
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
