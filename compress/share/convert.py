@@ -150,8 +150,14 @@ class Convert(Stage):
 
     def _odd(self, sketch: Sketch) -> str | None:
         """Why blocks of these shapes have no place in a stock model that runs one for all."""
-        whole = set(sketch.heads) == {sketch.hidden // sketch.head_size}
-        if whole and len(set(sketch.neurons)) == 1:
+        wide = {count * sketch.head_size for count in sketch.heads}
+        if wide == {sketch.hidden} and len(set(sketch.neurons)) == 1:
             return None
-        what = "its heads are cut" if not whole else f"its layers have {', '.join(map(str, sketch.neurons))} neurons"
+        if max(wide) > sketch.hidden:
+            most = f"{max(sketch.heads)} of {sketch.head_size} are {max(wide)}"
+            what = f"its width is cut to {sketch.hidden}, and its heads are not: {most}"
+        elif wide != {sketch.hidden}:
+            what = "its heads are cut"
+        else:
+            what = f"its layers have {', '.join(map(str, sketch.neurons))} neurons"
         return f"{self.to} runs one block of whole width for many layers, and here {what}; convert before `prune`"
