@@ -80,8 +80,9 @@ def _fresh(model: Any, family: Family, target: Family, conversion: Conversion, *
     setattr(config, conversion.groups, groups)
     setattr(config, conversion.length, given[conversion.length] - _skipped(model, conversion))
     config._attn_implementation_internal = model.config._attn_implementation
-    with torch.random.fork_rng(devices=[]), torch.device(next(model.parameters()).device):
-        return _twin_class(model, family, target)(config)
+    like = next(model.parameters())
+    with torch.random.fork_rng(devices=[]), torch.device(like.device):
+        return _twin_class(model, family, target)(config).to(like.dtype)
 
 
 def _twin_class(model: nn.Module, family: Family, target: Family) -> Any:

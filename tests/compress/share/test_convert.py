@@ -263,6 +263,16 @@ def test_a_width_that_is_no_multiple_of_the_heads_is_refused():
     assert "its heads are cut" in stage.refuses(bundle.sketch())
 
 
+def test_weights_stay_in_the_type_that_they_have(tmp_path):
+    bundle = trained()
+    bundle.model.to(torch.bfloat16)
+    found = convert(bundle, width=32, groups=4)
+    assert {parameter.dtype for parameter in found.model.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(logits(found), logits(bundle), atol=0.1, rtol=0.1)
+    stage = Convert(to="albert", width=8, recover=None)
+    assert stage.run(bundle.copy(), Context()).sketch() == stage.apply(bundle, stage.guess(bundle.sketch())).sketch()
+
+
 def test_settings_and_changes_as_plain_data():
     assert Convert.model_validate({"to": "albert"}).recipe_form() == {"convert": {"to": "albert"}}
     assert any("not faster" in remark for remark in Convert(to="albert").remarks())
