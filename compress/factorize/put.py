@@ -16,7 +16,7 @@ from compress.core.layers.low_rank import (
     factorize_table,
     forget_projections,
 )
-from compress.core.stock import stock_class, stock_config
+from compress.core.stock import built_config, stock_class
 from compress.core.wrapped import put
 
 __all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix"]
@@ -69,7 +69,7 @@ def to_one_matrix(model: nn.Module) -> None:
     if not tables:
         return
     with torch.device("meta"):
-        plain = stock_class(model)(stock_config(model))
+        plain = stock_class(model)(built_config(model))
     for path, factorized in tables.items():
         put(model, factorized, _dense_table(factorized, plain.get_submodule(path), weights))
     forget_projections(model)

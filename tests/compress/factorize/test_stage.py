@@ -13,6 +13,7 @@ from compress.core.heads import head_counts
 from compress.core.kept_layers import KeepLayers
 from compress.core.saving import load, save
 from compress.core.stock import is_stock
+from compress.core.width import keep_width
 from compress.distill.recover import Recover
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decompositions.activations import Activations, second_moments
@@ -228,6 +229,20 @@ def test_layers_can_go_afterwards(tmp_path):
     bundle = bundle.changed_by(KeepLayers(kept=(1, 3), of=4))
     loaded = load(save(bundle, tmp_path))
     assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch().layers == 2
+
+
+@pytest.mark.parametrize("name", ["bert", "electra", "bart", "gpt2"])
+def test_a_table_of_a_narrower_model_is_multiplied_out(name, tmp_path):
+    bundle = trained(name)
+    keep_width(bundle.model, bundle.family, tuple(range(20)))
+    bundle = load(save(bundle, tmp_path / "narrow"))
+    before = bundle.sketch()
+    low = factorize("embeddings").run(bundle, Context())
+    expected = logits(low)
+    dense = to_dense(load(save(low, tmp_path / "low")))
+    torch.testing.assert_close(logits(dense), expected, atol=1e-5, rtol=0)
+    assert dense.sketch() == before
+    assert torch.equal(logits(load(save(dense, tmp_path / "dense"))), logits(dense))
 
 
 def test_stages_that_need_plain_linears_say_what_to_do():
