@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -64,6 +64,15 @@ class Sketch:
     def block_neurons(self) -> tuple[int, ...]:
         """Those of `neurons` that are of the blocks of the family's first stack."""
         return self.neurons[: self.layers]
+
+    @property
+    def has_factorized_linears(self) -> bool:
+        """Whether a linear of the blocks is kept as two factors; the table of words may be, and none of these."""
+        return any(place.rank for place in self.linears)
+
+    def unfit(self, reasons: Iterable[tuple[State, str]]) -> str | None:
+        """The reason that stands beside the first state that is true of the model, or None."""
+        return next((why for state, why in reasons if state in self.states), None)
 
     @classmethod
     def of(

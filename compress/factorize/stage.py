@@ -81,9 +81,8 @@ class Factorize(Stage):
         return frozenset({"factorized"})
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"factorize cannot work on this model: {unfit[0]}"
+        if why := sketch.unfit(UNFIT):
+            return f"factorize cannot work on this model: {why}"
         if self.recover and (why := self.recover.refuses(sketch)):
             return why
         if "head_trained" not in sketch.states and self.by.needs_head:

@@ -92,7 +92,7 @@ class Prune(Stage):
         return self.recover.plan() if self.recover else None
 
     def refuses(self, sketch: Sketch) -> str | None:
-        why = unfit(sketch)
+        why = unfit(sketch, narrows=self.pattern.narrows)
         if why:
             return f"prune cannot cut this model: {why}"
         if isinstance(self.pattern, WeightPattern):

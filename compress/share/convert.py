@@ -118,9 +118,8 @@ class Convert(Stage):
         return (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"this model cannot be turned into {self.to}: {unfit[0]}"
+        if why := sketch.unfit(UNFIT):
+            return f"this model cannot be turned into {self.to}: {why}"
         possible = family_of(self.to).made_from
         if sketch.family.model_type not in possible:
             kinds = ", ".join(possible)

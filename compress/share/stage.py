@@ -10,7 +10,6 @@ from pydantic import Field
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
-from compress.core.errors import InputError
 from compress.core.settings import Count
 from compress.core.sharing import What
 from compress.core.sketch import Sketch, State
@@ -69,14 +68,11 @@ class Share(Stage):
         return (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"share cannot tie the blocks of this model: {unfit[0]}"
-        try:
-            sketch.family.require("blocks", stage="share")
-        except InputError as error:
-            return str(error)
-        if any(place.rank for place in sketch.linears):
+        if why := sketch.unfit(UNFIT):
+            return f"share cannot tie the blocks of this model: {why}"
+        if why := sketch.family.refuses("blocks", stage="share"):
+            return why
+        if sketch.has_factorized_linears:
             return "share cannot tie linears that are two factors each; share first, or put `merge_factors` before it"
         if self.groups >= sketch.layers:
             return f"{self.groups} groups of {sketch.layers} layers share nothing; choose fewer groups"

@@ -89,13 +89,10 @@ class TrimVocabulary(Stage):
         return frozenset({"trimmed"})
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"trim_vocabulary cannot change the words of this model: {unfit[0]}"
-        try:
-            sketch.family.require("vocabulary", stage=self.name)
-        except InputError as error:
-            return str(error)
+        if why := sketch.unfit(UNFIT):
+            return f"trim_vocabulary cannot change the words of this model: {why}"
+        if why := sketch.family.refuses("vocabulary", stage=self.name):
+            return why
         if self.recover and (why := self.recover.refuses(sketch)):
             return why
         if isinstance(self.keep, Top) and self.keep.top >= sketch.vocabulary:

@@ -263,6 +263,27 @@ def test_stages_that_need_plain_linears_say_what_to_do():
     assert pruning.refuses(MergeFactors().run(bundle, Context()).sketch()) is None
 
 
+PRUNING = {"sparsity": 0.5, "criterion": "magnitude", "recover": "none"}
+
+
+@pytest.mark.parametrize("pattern", ["heads", "neurons", "elements"])
+def test_the_blocks_are_pruned_beside_a_factorized_table(pattern, tmp_path):
+    bundle = load(save(factorize("embeddings").run(trained(), Context()), tmp_path / "low"))
+    pruning = Prune.model_validate({"pattern": pattern, **PRUNING})
+    assert pruning.refuses(bundle.sketch()) is None
+    pruned = pruning.run(bundle, stub_context())
+    assert torch.equal(logits(load(save(pruned, tmp_path / "pruned"))), logits(pruned))
+    narrow = Prune.model_validate({"pattern": "width", **PRUNING})
+    assert "its table of words is factorized" in narrow.refuses(bundle.sketch())
+
+
+@pytest.mark.parametrize("storage", ["int8", "nf4"])
+def test_the_linears_are_stored_in_fewer_bits_beside_a_factorized_table(storage, tmp_path):
+    bundle = load(save(factorize("embeddings").run(trained(), Context()), tmp_path / "low"))
+    stored = StoreLinears(storage=storage).apply(bundle)
+    assert torch.equal(logits(load(save(stored, tmp_path / "stored"))), logits(stored))
+
+
 @pytest.mark.parametrize(
     ("name", "states", "settings", "message"),
     [
