@@ -15,7 +15,7 @@ from compress.core.matrix import matrix
 from compress.core.places import Place
 from compress.factorize.decomposition import Decomposition
 from compress.factorize.low_rank import Factors, decompose
-from compress.factorize.put import put_linear, put_table, set_factors
+from compress.factorize.put import put_linear, put_table, set_factors, twins
 from compress.factorize.rank import Rank, saves
 
 __all__ = ["Fitted", "fitted", "put_fitted", "sampled"]
@@ -44,7 +44,8 @@ def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Ran
     from tqdm.auto import tqdm
 
     modules = {place.path: base_model(bundle.model).get_submodule(place.path) for place in places}
-    weightings = by.weightings(bundle, modules, ctx)
+    users = {path: (module, *twins(bundle.model, module)) for path, module in modules.items()}
+    weightings = by.weightings(bundle, users, ctx)
     factors = []
     for place in tqdm(places, desc="factorize", unit=" matrices", disable=None, leave=False):
         found = decompose(_weight(modules[place.path]), weightings.pop(place.path))

@@ -19,7 +19,7 @@ from compress.core.layers.low_rank import (
 from compress.core.stock import built_config, stock_class
 from compress.core.wrapped import put
 
-__all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix"]
+__all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix", "twins"]
 
 Pair = tuple[Tensor, Tensor]
 """(out, rank) and (rank, in)."""
@@ -32,7 +32,7 @@ def put_linear(model: nn.Module, path: str, rank: int) -> LowRankLinear:
     """
     linear = base_model(model).get_submodule(path)
     new = LowRankLinear.like(linear, rank)
-    for twin in _twins(model, linear):
+    for twin in twins(model, linear):
         other = LowRankLinear.like(twin, rank)
         other.reduce.weight, other.expand.weight = new.reduce.weight, new.expand.weight
         put(model, twin, other)
@@ -75,6 +75,12 @@ def to_one_matrix(model: nn.Module) -> None:
     forget_projections(model)
 
 
+def twins(model: nn.Module, linear: Any) -> Iterator[nn.Module]:
+    """Other modules of the same kind with the same weight."""
+    same = [m for m in model.modules() if type(m) is type(linear) and m is not linear]
+    yield from (module for module in same if getattr(module, "weight", None) is linear.weight)
+
+
 def _dense_linear(low: LowRankLinear, weights: dict[int, nn.Parameter]) -> nn.Module:
     """The `nn.Linear`, or Conv1D, with the product of the factors and the same bias."""
     from transformers.pytorch_utils import Conv1D
@@ -109,9 +115,3 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     if left.is_meta:
         return torch.empty(left.shape[0], right.shape[1], dtype=left.dtype, device="meta")
     return (left.double() @ right.double()).to(left.dtype)
-
-
-def _twins(model: nn.Module, linear: Any) -> Iterator[nn.Module]:
-    """Other linears of the same kind with the same weight."""
-    same = [m for m in model.modules() if type(m) is type(linear) and m is not linear]
-    yield from (module for module in same if getattr(module, "weight", None) is linear.weight)

@@ -17,17 +17,18 @@ from compress.core.width import keep_width
 from compress.distill.recover import Recover
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decompositions.activations import Activations, second_moments
-from compress.factorize.decompositions.fisher import Fisher
+from compress.factorize.decompositions.fisher import Fisher, row_information
 from compress.factorize.decompositions.frequency import Frequency
 from compress.factorize.decompositions.svd import Svd
 from compress.factorize.dense import MergeFactors, to_dense
-from compress.factorize.low_rank import output_error
+from compress.factorize.low_rank import Weighting, decompose, output_error
 from compress.factorize.ranks.budget import Budget
 from compress.factorize.ranks.energy import Energy
 from compress.factorize.stage import Factorize
 from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears
-from tests.compress.distill.stub import encode, stub_context, trained
+from compress.share.stage import Share
+from tests.compress.distill.stub import StubTask, encode, stub_context, trained
 from tests.tiny import FAMILIES, tiny_inputs, tiny_rows
 
 TEXT = [name for name in FAMILIES if family_of(name).word_embedding]
@@ -92,15 +93,51 @@ def test_full_rank_gives_the_same_answers(name):
 def test_the_outputs_error_is_never_above_that_of_plain_svd(name):
     plain, seen = trained(name), trained(name)
     places, batch = plain.sketch().linears, encode(plain, tiny_rows(40, seed=3))
-    modules = {p.path: base_model(plain.model).get_submodule(p.path) for p in places}
+    modules = {p.path: (base_model(plain.model).get_submodule(p.path),) for p in places}
     whole = {p.path: second_moments(plain, modules, batch)[p.path] for p in places[:1] + places[-1:]}
-    weights = {path: product_or_weight(modules[path]) for path in whole}
+    weights = {path: product_or_weight(modules[path][0]) for path in whole}
     plain = factorize().run(plain, stub_context())
     seen = factorize(by={"activations": {"batches": 2, "batch_size": 20}}).run(seen, stub_context())
     for path, (moment, count) in whole.items():
         errors = [output_error(weights[path] - product_at(b, path), moment / count) for b in (seen, plain)]
         assert errors[0] <= errors[1] * (1 + 1e-4)
         assert errors[0] < errors[1] * 0.99
+
+
+def shared(name="bert"):
+    return Share.model_validate({"groups": 1, "recover": "none"}).run(trained(name), Context())
+
+
+def test_the_outputs_error_is_that_of_all_blocks_that_share():
+    bundle = shared()
+    batch, base = encode(bundle, tiny_rows(40, seed=3)), base_model(bundle.model)
+    path = "encoder.layer.0.output.dense"
+    users = {path: tuple(base.get_submodule(path.replace("0", str(number), 1)) for number in range(4))}
+    moments = [second_moments(bundle, {path: linears}, batch)[path] for linears in ((user,) for user in users[path])]
+    whole = second_moments(bundle, users, batch)[path]
+    torch.testing.assert_close(whole[0], sum(moment for moment, _ in moments))
+    assert whole[1] == sum(count for _, count in moments)
+    weight = product_or_weight(base.get_submodule(path))
+    seen = factorize(by={"activations": {"batches": 2, "batch_size": 20}}).run(bundle.copy(), stub_context())
+    rank = seen.sketch().linears[-1].rank
+    tried = [moment / count for moment, count in (whole, *moments)]
+    found = [decompose(weight, Weighting(inputs=moment)).of_rank(rank) for moment in tried]
+    errors = [float(output_error(weight - left @ right, tried[0])) for left, right in found]
+    ours = float(output_error(weight - product_at(seen, path), tried[0]))
+    assert ours == pytest.approx(errors[0], rel=1e-3) and errors[0] < min(errors[1:]) * 0.999
+
+
+def test_fisher_feels_all_blocks_that_share():
+    bundle = shared()
+    batch, base = encode(bundle, tiny_rows(10, seed=3)), base_model(bundle.model)
+    path = "encoder.layer.0.output.dense"
+    users = {path: tuple(base.get_submodule(path.replace("0", str(number), 1)) for number in range(4))}
+    found = row_information(bundle, users, batch, StubTask().objective)[path]
+    expected = torch.zeros(32)
+    for row in range(10):
+        loss = StubTask().objective(bundle.model, {name: value[row : row + 1] for name, value in batch.items()})
+        expected += torch.autograd.grad(loss, users[path][0].weight)[0].square().sum(1)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def product_or_weight(module):

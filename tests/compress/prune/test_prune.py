@@ -178,7 +178,7 @@ def test_without_data_recovery_says_so():
         ({"criterion": "taylor"}, [], "taylor' needs a head"),
         ({"recover": {"epochs": 1}}, [], "recover needs a head"),
         ({}, ["quantized"], "quantized"),
-        ({}, ["factorized"], "prune before 'factorize'"),
+        ({"pattern": "width"}, ["factorized"], "prune before 'factorize'"),
         ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
         ({"sparsity": 0.9, "pattern": "layers"}, [], "leaves none of the 4 layers of the model"),
         ({"sparsity": 0.99, "pattern": "width"}, [], "leaves none of the 32 entries of the hidden dimension"),
