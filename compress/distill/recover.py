@@ -22,7 +22,7 @@ from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.labels import Labels
 from compress.distill.losses.soft_targets import SoftTargets
-from compress.distill.masked.heal import heal_on_text
+from compress.distill.masked.heal import check_text_recovery, heal_on_text
 from compress.distill.masked.model import refusal as masked_refusal
 from compress.distill.objective import distillation, train
 
@@ -117,6 +117,11 @@ class Recover(Settings):
         if "head_trained" not in sketch.states:
             return "recover needs a head that is trained for the task; fine-tune first, or recover `by: mlm`"
         return None
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise `InputError` where such a model cannot recover this way; it is as the cut leaves it, maybe on meta."""
+        if self.by == "mlm":
+            check_text_recovery(bundle, head=self.head)
 
     @property
     def needs_teacher(self) -> bool:

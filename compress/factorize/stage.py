@@ -89,6 +89,10 @@ class Factorize(Stage):
             return f"'by: {self.by.name}' needs a head that is trained for the task; fine-tune first, or take `by: svd`"
         return self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
+
     def guess(self, sketch: Sketch) -> Change:
         places = self._places(sketch)
         return self._change(places, self.rank.ranks(places, flat_spectra(places)))

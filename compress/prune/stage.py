@@ -121,6 +121,10 @@ class Prune(Stage):
             return f"{what} needs a head that is trained for the task; {advice}"
         return None
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
+
     def guess(self, sketch: Sketch) -> Change:
         if isinstance(self.pattern, WeightPattern):
             return self._weights(self.pattern).guess()

@@ -132,6 +132,10 @@ class Convert(Stage):
             return why
         return self._odd(sketch)
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
+
     def guess(self, sketch: Sketch) -> ConvertTo:
         sources = tuple(group[:1] for group in even_groups(sketch.layers, self.groups))
         return ConvertTo(to=self.to, width=self.width, sources=sources, of=sketch.layers)

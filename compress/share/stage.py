@@ -80,6 +80,10 @@ class Share(Stage):
             return why
         return self._uneven(sketch)
 
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
+
     def guess(self, sketch: Sketch) -> ShareBlocks:
         groups = even_groups(sketch.layers, self.groups)
         return ShareBlocks(what=self.what, groups=groups, sources=tuple(group[:1] for group in groups))

@@ -20,7 +20,7 @@ from compress.core.tables import named_words, word_count
 from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, heal, teacher_of_recovery
 from compress.vocabulary.change import KeepWordCount, KeepWords
-from compress.vocabulary.selection import counted, top, used
+from compress.vocabulary.selection import check_room, counted, top, used
 from compress.vocabulary.tokenizer import Vocabulary, refusal
 
 __all__ = ["First", "Top", "TrimVocabulary"]
@@ -103,6 +103,12 @@ class TrimVocabulary(Stage):
         why = refusal(bundle.processor)
         if why:
             raise Refusal(f"trim_vocabulary cannot rewrite the vocabulary: {why}")
+        vocabulary = Vocabulary(bundle.processor)
+        _check_rows(vocabulary.ids, _rows(bundle))
+        if isinstance(self.keep, Top):
+            check_room(vocabulary.closed(()), self.keep.top)
+        if self.recover:
+            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> KeepWordCount:
         count = self.keep.top if isinstance(self.keep, Top) else sketch.vocabulary
@@ -118,7 +124,6 @@ class TrimVocabulary(Stage):
         self.check_task(bundle, ctx.task)
         vocabulary = Vocabulary(bundle.processor)
         rows = word_count(bundle.model, bundle.family)
-        _check_rows(vocabulary.ids, rows)
         counts = counted(bundle.processor, texts_of(self.corpus, ctx))
         kept = self._kept(vocabulary, counts, named_words(bundle.model, bundle.family))
         ctx.note(vocabulary={"rows": len(kept), "of": rows, "used": len(counts)})
@@ -134,6 +139,12 @@ class TrimVocabulary(Stage):
         if isinstance(self.keep, Top):
             return top(vocabulary, counts, self.keep.top, fixed=fixed)
         return used(vocabulary, counts, also=self.also.first if self.also else 0, fixed=fixed)
+
+
+def _rows(bundle: Bundle) -> int:
+    """How many rows there are for the tokenizer, which a guess leaves as it was."""
+    guessed = [change.of for change in bundle.changes if isinstance(change, KeepWordCount)]
+    return guessed[0] if guessed else word_count(bundle.model, bundle.family)
 
 
 def _check_rows(ids: Iterable[int], rows: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,14 +11,14 @@ from torch.nn import functional
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
-from compress.core.families.family import Family, base_model, family_of
+from compress.core.families.family import Family, base_model, family_of, stock_type
 from compress.core.layers.low_rank import FactorizedEmbedding
 from compress.core.opening import open_weights, read_config
-from compress.core.source import resolve
+from compress.core.source import find_weights, resolve
 from compress.core.stock import built_config
 from compress.core.width import keep_width
 
-__all__ = ["ORDER", "masked_class", "masked_model", "refusal"]
+__all__ = ["ORDER", "check_head", "masked_class", "masked_model", "refusal"]
 
 ORDER = "order_of_segments"
 """Where the model has the head that is asked for the order."""
@@ -113,14 +114,29 @@ class _OverWords(nn.Module):
         return functional.linear(hidden, self._table[0](words), self.bias)
 
 
+def check_head(reference: str, family: Family) -> Path | str:
+    """The directory or hub id of the checkpoint that a head is to come from.
+
+    Raises:
+        InputError: there is no such directory, it holds no weights, or a model of another family.
+    """
+    found = resolve(reference)
+    if isinstance(found, Path):
+        find_weights(found)
+        theirs = stock_type(str(read_config(found).get("model_type")))
+        if theirs != family.model_type:
+            raise InputError(
+                f"the checkpoint of the head is of another family: {theirs!r}, not {family.model_type!r}",
+                given=reference,
+                advice="name a checkpoint of the model's own family, or leave out `head`",
+            )
+    return found
+
+
 def _start_from(model: Any, reference: str) -> None:
     """Copy what a checkpoint has outside of its body; the bias of each word only where the words are as many."""
-    directory = resolve(reference)
+    directory = check_head(reference, family_of(model.config.model_type))
     kind = type(model)
-    if not isinstance(directory, str) and family_of(read_config(directory)["model_type"]) is not family_of(
-        model.config.model_type
-    ):
-        raise InputError("the checkpoint of the head is of another family", given=reference)
     config = kind.config_class.from_pretrained(directory)
     theirs, report = open_weights(directory, kind, config=config, dtype=torch.float32, output_loading_info=True)
     prefix = f"{model.base_model_prefix}."

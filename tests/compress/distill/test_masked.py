@@ -9,10 +9,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+import compress.factorize.stage
+import compress.prune.stage
+import compress.share.stage  # noqa: F401
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model
 from compress.core.layers.low_rank import factorize_table
 from compress.core.saving import load, save
+from compress.core.stage import Stage
 from compress.core.training import NO_LABEL
 from compress.core.width import keep_width
 from compress.distill.masked.model import ORDER, masked_model
@@ -109,6 +113,37 @@ def test_without_a_mask_token_there_is_nothing_to_hide():
     bundle.processor.mask_token = None
     with pytest.raises(Refusal, match="no mask token"):
         MaskedWords(bundle.processor)
+    with pytest.raises(Refusal, match="there is no tokenizer"):
+        MaskedWords(None)
+
+
+STAGES = {
+    "trim_vocabulary": {"also": "none"},
+    "share": {},
+    "convert": {"to": "albert", "width": 8},
+    "factorize": {"what": "embeddings", "rank": 8},
+    "prune": {"pattern": "heads", "sparsity": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_in_the_way_is_found_before_any_work(name, tmp_path):
+    def stage(**recover):
+        settings = {**STAGES[name], "recover": {"by": "mlm", **recover}}
+        return Stage.members()[name].model_validate(settings)
+
+    bundle = trained().to("meta")
+    after = stage().apply(bundle, stage().guess(bundle.sketch()))
+    stage().check_task(after, None)
+    with pytest.raises(InputError, match="does not exist"):
+        stage(head="/nowhere").check_task(after, None)
+    other = tiny_bundle("electra")
+    save(other, tmp_path)
+    with pytest.raises(InputError, match="another family: 'electra'"):
+        stage(head=str(tmp_path)).check_task(after, None)
+    after.processor.mask_token = None
+    with pytest.raises(Refusal, match="no mask token"):
+        stage().check_task(after, None)
 
 
 def test_a_factorized_table_is_its_own_output():

@@ -120,7 +120,22 @@ def test_a_tokenizer_that_does_not_fit_is_refused():
     with pytest.raises(Refusal, match="no tokenizer"):
         TrimVocabulary().check_task(bundle, None)
     with pytest.raises(InputError, match="no row for"):
+        TrimVocabulary().check_task(trained(vocab_size=80), None)
+    with pytest.raises(InputError, match="no row for"):
         TrimVocabulary().run(trained(vocab_size=80), context())
+
+
+def test_what_always_stays_is_counted_before_any_work():
+    bundle = trained()
+    for number, fits in ((20, False), (63, True)):
+        stage = TrimVocabulary(keep=Top(top=number))
+        guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+        if fits:
+            stage.check_task(guessed, None)
+            TrimVocabulary().check_task(guessed, None)
+        else:
+            with pytest.raises(InputError, match="always stay, more than are to be kept"):
+                stage.check_task(guessed, None)
 
 
 def test_rows_that_the_tokenizer_does_not_know_go():
