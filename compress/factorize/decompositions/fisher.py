@@ -16,7 +16,7 @@ from compress.core.errors import InputError, Refusal
 from compress.core.settings import Count
 from compress.core.training import Batch, Objective
 from compress.factorize.decomposition import Decomposition, Users
-from compress.factorize.low_rank import Weighting
+from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite
 from compress.factorize.watching import with_outputs
 
 __all__ = ["Fisher", "row_information", "squared_row_gradients"]
@@ -52,6 +52,8 @@ class Fisher(Decomposition):
             rows += len(batch["labels"])
         if not rows:
             raise InputError("fisher needs rows of train, and there are none")
+        for path, total in sums.items():
+            check_finite(total, what=f"the squared gradients of {path}", advice=OVERFLOW)
         return {path: Weighting(rows=_root(total / rows)) for path, total in sums.items()}
 
 

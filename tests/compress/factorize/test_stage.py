@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from compress.core.bundle import Bundle
 from compress.core.change import change_from_data
 from compress.core.context import Context
-from compress.core.errors import InputError, Refusal
+from compress.core.errors import InputError, Refusal, StageFailed
 from compress.core.families.family import base_model, family_of
 from compress.core.heads import head_counts
 from compress.core.kept_layers import KeepLayers
@@ -217,6 +217,16 @@ def test_ranks_that_the_spectra_decide(rank):
         spent = sum(p.size if p.rank is None else p.rank * sum(p.shape) for p in found.linears)
         assert spent <= rank.total(sketch.linears) < spent + 200
     assert all(one["kept_energy"] > 0.4 for one in ctx.facts["spectra"]) or isinstance(rank, Budget)
+
+
+@pytest.mark.parametrize("by", ["svd", "activations", "fisher"])
+def test_a_model_that_is_not_finite_is_named(by):
+    bundle = trained()
+    path = "encoder.layer.1.output.dense"
+    base_model(bundle.model).get_submodule(path).weight.data[0, 0] = torch.inf
+    with pytest.raises(StageFailed, match=r"not finite") as caught:
+        factorize(by=by).run(bundle, stub_context())
+    assert "encoder.layer" in str(caught.value) and caught.value.advice
 
 
 def test_what_would_be_larger_is_left_alone_and_noted():
