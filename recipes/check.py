@@ -177,7 +177,7 @@ def _exported(row: Row, step: Step) -> Row:
 
 
 def _notes(step: Step) -> Iterator[str]:
-    yield from step.node.stage.remarks()
+    yield from step.node.stage.remarks(step.before)
     uncertain = step.node.stage.uncertainty(step.before)
     if uncertain:
         yield uncertain

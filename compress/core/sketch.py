@@ -70,6 +70,17 @@ class Sketch:
         """Whether a linear of the blocks is kept as two factors; the table of words may be, and none of these."""
         return any(place.rank for place in self.linears)
 
+    def other_stacks(self, *, heads: bool = True, neurons: bool = True) -> tuple[str, ...]:
+        """The stacks beside the first (`decoder`, `cross-attention`) with blocks of their own, as the family calls
+        them.
+
+        Args:
+            heads, neurons: which of both count.
+        """
+        found = (*(self.head_stacks if heads else ()), *(self.neuron_stacks if neurons else ()))
+        inside = {self.family.stack, *(r.stack for r in self.family.further if r.blocks == self.family.blocks)}
+        return tuple(name for name in dict.fromkeys(found) if name not in inside)
+
     def unfit(self, reasons: Iterable[tuple[State, str]]) -> str | None:
         """The reason that stands beside the first state that is true of the model, or None."""
         return next((why for state, why in reasons if state in self.states), None)

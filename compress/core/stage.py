@@ -103,8 +103,12 @@ class Stage(Choice):
         """What only data decides, in words for `check` ('between 7.1 and 9.0 million parameters'), or None."""
         return None
 
-    def remarks(self) -> tuple[str, ...]:
-        """What a reader of its row should know, whatever comes out ("fewer bytes, the same FLOPs")."""
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        """What a reader of its row should know, whatever comes out ("fewer bytes, the same FLOPs").
+
+        Args:
+            sketch: of the model that comes in.
+        """
         return ()
 
     def predicted_bytes(self, sketch: Sketch) -> int | None:

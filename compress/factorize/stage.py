@@ -31,6 +31,8 @@ UNFIT: tuple[tuple[State, str], ...] = (
     ("adapted", "it holds adapters; merge them first"),
     ("masked", "it holds masks, which factors cannot keep; make them permanent first"),
 )
+NEURONS = {"up", "gate", "down"}
+"""The roles of the feed-forward network."""
 Role = Literal["all", "query", "key", "value", "output", "up", "gate", "down"]
 
 
@@ -76,6 +78,14 @@ class Factorize(Stage):
 
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
+
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        if self.what == "embeddings":
+            return ()
+        asked = set(ROLES) if "all" in self.roles else set(self.roles)
+        others = sketch.other_stacks(heads=bool(asked - NEURONS), neurons=bool(asked & NEURONS))
+        alone = f"only linears of the {sketch.family.stack} become factors; left as they are: {', '.join(others)}"
+        return (alone,) if others else ()
 
     def adds(self) -> frozenset[State]:
         return frozenset({"factorized"})

@@ -114,7 +114,7 @@ class Convert(Stage):
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         return (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:

@@ -64,8 +64,10 @@ class Share(Stage):
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
-    def remarks(self) -> tuple[str, ...]:
-        return (SMALLER,)
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        others = sketch.other_stacks(heads=self.what != "ffn", neurons=self.what != "attention")
+        alone = f"only blocks of the {sketch.family.stack} share; left as they are: {', '.join(others)}"
+        return (SMALLER, alone) if others else (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:
         if why := sketch.unfit(UNFIT):

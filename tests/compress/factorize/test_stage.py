@@ -353,6 +353,24 @@ def test_refusals_say_why(name, states, settings, message):
     assert message in factorize(**{"what": "linears", **settings}).refuses(bundle.sketch())
 
 
+@pytest.mark.parametrize(
+    ("name", "roles", "expected"),
+    [
+        ("t5", "all", "only linears of the encoder become factors; left as they are: decoder, cross-attention"),
+        ("bart", ["up", "down"], "only linears of the encoder become factors; left as they are: decoder"),
+    ],
+)
+def test_a_decoder_that_stays_as_it_is_is_told(name, roles, expected):
+    assert factorize(roles=roles).remarks(trained(name).sketch()) == (expected,)
+    assert factorize("embeddings").remarks(trained(name).sketch()) == ()
+    assert factorize().remarks(trained().sketch()) == ()
+    told = Share.model_validate({"groups": 1}).remarks(trained(name).sketch())
+    assert told[1] == "only blocks of the encoder share; left as they are: decoder, cross-attention"
+    ffn = Share.model_validate({"groups": 1, "what": "ffn"}).remarks(trained(name).sketch())
+    assert ffn[1].endswith("left as they are: decoder")
+    assert len(Share(groups=1).remarks(trained("gpt2", add_cross_attention=True).sketch())) == 1
+
+
 def test_a_second_time_says_so():
     bundle = factorize().run(trained(), stub_context())
     assert "factorized already; put `merge_factors`" in factorize().refuses(bundle.sketch())

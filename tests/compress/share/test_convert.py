@@ -275,7 +275,7 @@ def test_weights_stay_in_the_type_that_they_have(tmp_path):
 
 def test_settings_and_changes_as_plain_data():
     assert Convert.model_validate({"to": "albert"}).recipe_form() == {"convert": {"to": "albert"}}
-    assert any("not faster" in remark for remark in Convert(to="albert").remarks())
+    assert any("not faster" in remark for remark in Convert(to="albert").remarks(trained().sketch()))
     change = Convert(to="albert", width=8, recover=None).guess(trained().sketch())
     assert change_from_data(change.data()) == change
     assert change.summary()["blocks"] == "1 for 4 layers"

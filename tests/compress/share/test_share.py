@@ -295,7 +295,7 @@ def test_settings_and_changes_as_plain_data():
     assert Share(recover=None).recipe_form() == {"share": {"recover": None}}
     assert Share(by="pick", recover="none").needs_data and not Share(recover="none").needs_data
     assert Share().draws_random_numbers and not Share(recover="none", by="first").draws_random_numbers
-    assert any("not faster" in remark for remark in Share().remarks())
+    assert any("not faster" in remark for remark in Share().remarks(trained().sketch()))
     change = Share(groups=2, recover=None).guess(trained().sketch())
     assert change_from_data(change.data()) == change
     assert change.summary() == {"shared": "all", "groups": [[0, 1], [2, 3]], "made_of": [[0], [2]]}
