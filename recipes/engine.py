@@ -162,11 +162,7 @@ class _Engine:
             context=partial(self._context, node.start, seed, drawn),
             base=parent.directory,
             device=self.device,
-            about={
-                **about,
-                "settings": stage_settings(node.stage),
-                "notes": list(node.stage.remarks(start.sketch())),
-            },
+            about={**about, "settings": stage_settings(node.stage), "notes": list(node.stage.remarks(start.sketch()))},
             facts=partial(self._facts_of_bundle, reader=start.processor),
         )
 

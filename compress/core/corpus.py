@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from compress.core.context import Context
 from compress.core.errors import InputError
 
-__all__ = ["TASK", "Corpus", "documents", "texts_of"]
+__all__ = ["TASK", "Corpus", "documents", "files_of", "texts_of"]
 
 TASK = "task"
 PACKED = ".gz"
@@ -43,6 +44,11 @@ def check_file(corpus: str) -> None:
         raise InputError("the file of texts is empty", given=corpus, advice="one text on a line")
 
 
+def files_of(corpus: str) -> tuple[Path, ...]:
+    """The file that is named, or none where the texts are the task's."""
+    return () if corpus == TASK else (Path(corpus).expanduser(),)
+
+
 def texts_of(corpus: str, ctx: Context) -> list[str]:
     """Every text of the corpus; those of a pair one by one.
 
@@ -70,9 +76,11 @@ def documents(corpus: str, ctx: Context) -> list[tuple[str, ...]]:
     return [tuple(document) for document in found if document]
 
 
-def _lines(path: Path) -> Sequence[str]:
+def _lines(path: Path) -> Iterator[str]:
+    """The lines, with what ends them. A text may hold a form feed or a line separator of Unicode, which end none."""
+    opened = gzip.open if path.suffix == PACKED else open
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == PACKED else path.open(encoding="utf-8") as file:
-            return file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+            yield from file
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"the file of texts cannot be read: {error}", given=str(path)) from error

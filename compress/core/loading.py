@@ -15,6 +15,7 @@ from compress.core.families.family import Family, base_model, family_of
 from compress.core.history import HALF, history, read_record
 from compress.core.mask_files import read_masks
 from compress.core.opening import library, open_processor, open_weights, quiet, read_config
+from compress.core.sharing import forget_block_ties
 from compress.core.source import Reference, not_found, resolve
 from compress.core.storage.model import storage_of
 from compress.core.storage.stock import put_on_meta
@@ -83,6 +84,7 @@ def load_source(
     if meta:
         with torch.device("meta"), quiet():
             model = model_class(config)
+        forget_block_ties(model, family)
         put_on_meta(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
         missing: set[str] = set()
     else:

@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from compress.core.errors import InputError
-from compress.core.families.family import CHANGED_PREFIX
+from compress.core.families.family import CHANGED_PREFIX, family_of
 from compress.core.history import HALF, read_record
+from compress.core.sharing import forget_block_ties
 from compress.core.source import find_weights, not_found, pickled_weights
 from compress.core.storage.package import bitsandbytes
 from compress.core.storage.stock import adopt, foreign
@@ -119,6 +120,7 @@ def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
     model = opened[0] if isinstance(opened, tuple) else opened
     adopt(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
     owned(model)
+    forget_block_ties(model, family_of(model.config.model_type))
     return opened
 
 

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family
 
-__all__ = ["What", "is_shared", "mean_of", "share_blocks", "shared_parts", "shared_twice", "untie_blocks"]
+__all__ = [
+    "What",
+    "forget_block_ties",
+    "is_shared",
+    "mean_of",
+    "share_blocks",
+    "shared_parts",
+    "shared_twice",
+    "untie_blocks",
+]
 
 What = Literal["all", "attention", "ffn"]
 Groups = Sequence[Sequence[int]]
@@ -52,6 +61,20 @@ def untie_blocks(model: nn.Module, family: Family) -> None:
             if id(parameter) in seen:
                 _set(block, path, nn.Parameter(parameter.detach().clone(), parameter.requires_grad))
         seen |= {id(parameter) for parameter in block.parameters()}
+
+
+def forget_block_ties(model: Any, family: Family) -> None:
+    """Let transformers no longer tie the blocks of a model that it opened: what shares is the tensors alone.
+
+    It is told of them so that it ties while it loads. Afterwards blocks are taken out, parted and factorized, and a
+    tie that outlived them would bring back what is gone.
+    """
+    for name in ("_tied_weights_keys", "all_tied_weights_keys"):
+        known = getattr(model, name, None) or {}
+        # Outside of its blocks no parameter of the family has their path in its name.
+        left = {path: source for path, source in known.items() if f".{family.blocks}." not in f".{path}"}
+        if len(left) < len(known):
+            setattr(model, name, left)
 
 
 def is_shared(model: nn.Module, family: Family) -> bool:

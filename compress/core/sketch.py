@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -58,9 +58,8 @@ class Sketch:
     @property
     def first_stack_alone(self) -> tuple[str, ...]:
         """What the report remarks on a stage that works on the first stack alone; nothing where there is no other."""
-        if len({*self.head_stacks, *self.neuron_stacks}) < 2:
-            return ()
-        return (f"works on the {self.family.stack}'s layers alone; the other stack stays whole",)
+        others = ", ".join(self.other_stacks())
+        return (f"works on the {self.family.stack}'s layers alone; left as they are: {others}",) if others else ()
 
     @property
     def block_heads(self) -> tuple[int, ...]:
@@ -71,6 +70,26 @@ class Sketch:
     def block_neurons(self) -> tuple[int, ...]:
         """Those of `neurons` that are of the blocks of the family's first stack."""
         return self.neurons[: self.layers]
+
+    @property
+    def has_factorized_linears(self) -> bool:
+        """Whether a linear of the blocks is kept as two factors; the table of words may be, and none of these."""
+        return any(place.rank for place in self.linears)
+
+    def other_stacks(self, *, heads: bool = True, neurons: bool = True) -> tuple[str, ...]:
+        """The stacks beside the first (`decoder`, `cross-attention`) with blocks of their own, as the family calls
+        them.
+
+        Args:
+            heads, neurons: which of both count.
+        """
+        found = (*(self.head_stacks if heads else ()), *(self.neuron_stacks if neurons else ()))
+        inside = {self.family.stack, *(r.stack for r in self.family.further if r.blocks == self.family.blocks)}
+        return tuple(name for name in dict.fromkeys(found) if name not in inside)
+
+    def unfit(self, reasons: Iterable[tuple[State, str]]) -> str | None:
+        """The reason that stands beside the first state that is true of the model, or None."""
+        return next((why for state, why in reasons if state in self.states), None)
 
     @classmethod
     def of(

@@ -11,7 +11,7 @@ from typing import Any
 
 from compress.core.errors import InputError
 
-__all__ = ["Reference", "find_weights", "fingerprint", "not_found", "pickled_weights", "resolve"]
+__all__ = ["Reference", "files_in", "find_weights", "fingerprint", "not_found", "pickled_weights", "resolve"]
 
 Reference = str | Path | Mapping[str, str]
 
@@ -113,9 +113,14 @@ def not_found(model_id: str, error: Exception) -> InputError:
     )
 
 
+def files_in(directory: Path) -> tuple[Path, ...]:
+    """The files of a model directory that say what the model is, by name."""
+    return tuple(sorted(each for each in directory.iterdir() if each.is_file() and not each.name.startswith(".")))
+
+
 def _digest(directory: Path) -> str:
     whole = hashlib.sha256()
-    for path in sorted(entry for entry in directory.iterdir() if entry.is_file() and not entry.name.startswith(".")):
+    for path in files_in(directory):
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _slow(file)
         whole.update(f"{path.name}\0{content.hexdigest()}\n".encode())

@@ -113,7 +113,11 @@ class Stage(Choice):
         return None
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        """What a reader of its row should know, whatever comes out of such a model ("fewer bytes, the same FLOPs")."""
+        """What a reader of its row should know, whatever comes out ("fewer bytes, the same FLOPs").
+
+        Args:
+            sketch: of the model that comes in.
+        """
         return ()
 
     def predicted_bytes(self, sketch: Sketch) -> int | None:

@@ -6,21 +6,23 @@ this file alone of `compress.distill`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.core.corpus import TASK, Corpus
+from compress.core.corpus import TASK, Corpus, files_of
 from compress.core.settings import Settings
 from compress.core.sketch import Sketch
+from compress.core.source import files_in, resolve
 from compress.core.training import DEFAULT_PLAN, TrainPlan
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.labels import Labels
 from compress.distill.losses.soft_targets import SoftTargets
-from compress.distill.masked.heal import heal_on_text
+from compress.distill.masked.heal import check_text_recovery, heal_on_text
 from compress.distill.masked.model import refusal as masked_refusal
 from compress.distill.objective import distillation, train
 
@@ -92,6 +94,11 @@ class Recover(Settings):
         """Whether the model's head must be trained for the task already."""
         return self.by != "mlm"
 
+    def reads(self) -> tuple[Path, ...]:
+        """Files that decide what comes out: of the corpus, and of the checkpoint of the head."""
+        head = resolve(self.head) if self.head else None
+        return (*files_of(self.corpus or TASK), *(files_in(head) if isinstance(head, Path) else ()))
+
     def refuses(self, sketch: Sketch, *, narrower: bool = False) -> str | None:
         """Why such a model cannot recover this way, or None; for the stage that damages it, and maybe narrows it."""
         if self.by == "mlm":
@@ -102,6 +109,11 @@ class Recover(Settings):
         if narrower and any(loss.on_tokens for loss in self.losses or ()):
             return "recover: hidden states of two widths cannot be compared; leave that loss out"
         return None
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise `InputError` where such a model cannot recover this way; it is as the cut leaves it, maybe on meta."""
+        if self.by == "mlm":
+            check_text_recovery(bundle, head=self.head)
 
     @property
     def needs_teacher(self) -> bool:

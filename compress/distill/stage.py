@@ -80,9 +80,8 @@ class Distill(Stage):
     def refuses(self, sketch: Sketch) -> str | None:
         if self.teacher is None and "head_trained" not in sketch.states:
             return "the teacher's head is not trained for the task; fine-tune first, or name a 'teacher'"
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"distill cannot take layers out of this model: {unfit[0]}"
+        if why := sketch.unfit(UNFIT):
+            return f"distill cannot take layers out of this model: {why}"
         try:
             sketch.family.require("layers", stage="distill")
             kept = kept_layers(self.student.layers, sketch.layers)

@@ -17,7 +17,7 @@ from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import InputError, ParityError
 from compress.core.settings import Positive
-from compress.core.sketch import Sketch
+from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
 from compress.core.stock import stock_config
 from compress.core.training import Batch
@@ -30,7 +30,7 @@ __all__ = ["Export"]
 
 CHECKED_BATCHES = 8
 """Of 32 rows; enough for fp32, where one wrong row is a wrong graph. int8 is checked on all rows of select."""
-UNFIT = {
+UNFIT: dict[State, str] = {
     "adapted": "its adapters are not merged",
     "quantized": "its weights are already quantized for PyTorch: export the model from before that stage",
 }
@@ -58,7 +58,7 @@ class Export(Stage):
     def refuses(self, sketch: Sketch) -> str | None:
         if "head_trained" not in sketch.states:
             return "its head is not trained: put a stage before that trains it, or start from a fine-tuned checkpoint"
-        return next((reason for state, reason in UNFIT.items() if state in sketch.states), None)
+        return sketch.unfit(UNFIT.items())
 
     def predicted_bytes(self, sketch: Sketch) -> int:
         """About how large the exported model's files become."""

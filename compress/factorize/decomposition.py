@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from torch import nn
@@ -12,9 +12,11 @@ from compress.core.choice import Choice
 from compress.core.context import Context
 from compress.factorize.low_rank import Weighting
 
-__all__ = ["Decomposition", "What"]
+__all__ = ["Decomposition", "Users", "What"]
 
 What = Literal["embeddings", "linears"]
+Users = Mapping[str, Sequence[nn.Module]]
+"""Path from the base model -> the modules that use the matrix there: one, or those of all blocks that share it."""
 
 
 class Decomposition(Choice):
@@ -28,12 +30,12 @@ class Decomposition(Choice):
     needs_head: ClassVar[bool] = False
     """Whether it needs a head that is trained for the task."""
 
-    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+    def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
         """Path -> what the error of that matrix is weighed with. The model stays as it is.
 
         Args:
             bundle: the model.
-            modules: path from the base model -> linear, or table of words.
+            modules: the linears, or the table of words.
             ctx: gives batches of train.
         """
         raise NotImplementedError

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
+from compress.core.errors import StageFailed
 from compress.core.families.family import base_model
 from compress.core.matrix import matrix
 from compress.core.places import Place
 from compress.factorize.decomposition import Decomposition
-from compress.factorize.low_rank import Factors, decompose
-from compress.factorize.put import put_linear, put_table, set_factors
+from compress.factorize.low_rank import Factors, Weighting, decompose
+from compress.factorize.put import put_linear, put_table, set_factors, twins
 from compress.factorize.rank import Rank, saves
 
 __all__ = ["Fitted", "fitted", "put_fitted", "sampled"]
@@ -44,10 +45,11 @@ def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Ran
     from tqdm.auto import tqdm
 
     modules = {place.path: base_model(bundle.model).get_submodule(place.path) for place in places}
-    weightings = by.weightings(bundle, modules, ctx)
+    users = {path: (module, *twins(bundle.model, module)) for path, module in modules.items()}
+    weightings = by.weightings(bundle, users, ctx)
     factors = []
     for place in tqdm(places, desc="factorize", unit=" matrices", disable=None, leave=False):
-        found = decompose(_weight(modules[place.path]), weightings.pop(place.path))
+        found = _decomposed(place, modules[place.path], weightings.pop(place.path))
         # What saves nothing is never used.
         factors.append(found.shortened(place.size // sum(place.shape)))
     return Fitted(tuple(places), tuple(factors), rank.ranks(places, [found.values for found in factors]))
@@ -67,6 +69,14 @@ def sampled(values: Tensor, points: int = POINTS) -> list[float]:
     index = [round(step * (len(values) - 1) / max(1, count - 1)) for step in range(count)]
     top = float(values[0]) or 1.0
     return [float(f"{float(values[place]) / top:.4g}") for place in index]
+
+
+def _decomposed(place: Place, module: nn.Module, weighting: Weighting) -> Factors:
+    try:
+        return decompose(_weight(module), weighting)
+    except StageFailed as error:
+        error.where = place.path
+        raise
 
 
 def _weight(module: Any) -> Tensor:

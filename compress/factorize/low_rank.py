@@ -8,13 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Factors", "Weighting", "decompose", "output_error", "second_moment_root"]
+from compress.core.errors import StageFailed
+
+__all__ = ["Factors", "Weighting", "check_finite", "decompose", "output_error", "second_moment_root"]
 
 TALL = 8
 """From so many times more rows than columns the columns' Gram matrix is decomposed, in pieces of `ROWS` rows."""
 ROWS = 65_536
 JITTER = 1e-8
 """Of the mean second moment, added to each input's own: what the inputs never reach stays determined by the weight."""
+
+OVERFLOW = "the model's answers overflow on train: look at its metric before this stage, or take `by: svd`"
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,14 @@ def decompose(matrix: Float[Tensor, "out in"], weighting: Weighting = Weighting(
     outputs, tr((M - M') C (M - M')^T). With weighted rows: D M = U S V^T, and M V_r V_r^T has the least
     |D (M - M')|. Both are projections, so that nothing is inverted, and rows or inputs of no weight do no harm.
 
+    Raises:
+        StageFailed: a weight, or what the error is weighed with, is not finite.
+
     References:
         Chen et al. 2021 (DRONE), section 3; Wang et al. 2024 (SVD-LLM), arXiv 2403.07378, section 3.1; Hsu et al. 2022
         (FWSVD), arXiv 2207.00112, section 3.
     """
+    check_finite(matrix, what="its weights", advice="the model is damaged: start from another checkpoint or stage")
     if weighting.inputs is not None:
         exact = matrix.double()
         left, values, _ = torch.linalg.svd(exact @ second_moment_root(weighting.inputs), full_matrices=False)
@@ -82,7 +90,11 @@ def second_moment_root(moment: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]
 
     The diagonal is raised by as little as the factorization needs, from 1e-8 of its mean. A moment of zero gives the
     identity: inputs that were never seen leave the plain error.
+
+    Raises:
+        StageFailed: a moment is not finite.
     """
+    check_finite(moment, what="the second moments of its inputs", advice=OVERFLOW)
     exact = moment.double()
     identity = torch.eye(len(exact), dtype=exact.dtype, device=exact.device)
     mean = exact.diagonal().mean()
@@ -94,6 +106,13 @@ def second_moment_root(moment: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]
         if not failed:
             return root
         share *= 10
+
+
+def check_finite(values: Tensor, *, what: str, advice: str) -> None:
+    """Raise `StageFailed` where one of `values` is not finite: no factors are the best then."""
+    wrong = int((~values.isfinite()).sum())
+    if wrong:
+        raise StageFailed(f"{what} are not finite, {wrong} of {values.numel()}", advice=advice)
 
 
 def output_error(difference: Float[Tensor, "out in"], moment: Float[Tensor, "in in"]) -> Float[Tensor, ""]:

@@ -16,10 +16,10 @@ from compress.core.layers.low_rank import (
     factorize_table,
     forget_projections,
 )
-from compress.core.stock import stock_class, stock_config
+from compress.core.stock import built_config, stock_class
 from compress.core.wrapped import put
 
-__all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix"]
+__all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix", "twins"]
 
 Pair = tuple[Tensor, Tensor]
 """(out, rank) and (rank, in)."""
@@ -32,7 +32,7 @@ def put_linear(model: nn.Module, path: str, rank: int) -> LowRankLinear:
     """
     linear = base_model(model).get_submodule(path)
     new = LowRankLinear.like(linear, rank)
-    for twin in _twins(model, linear):
+    for twin in twins(model, linear):
         other = LowRankLinear.like(twin, rank)
         other.reduce.weight, other.expand.weight = new.reduce.weight, new.expand.weight
         put(model, twin, other)
@@ -69,10 +69,16 @@ def to_one_matrix(model: nn.Module) -> None:
     if not tables:
         return
     with torch.device("meta"):
-        plain = stock_class(model)(stock_config(model))
+        plain = stock_class(model)(built_config(model))
     for path, factorized in tables.items():
         put(model, factorized, _dense_table(factorized, plain.get_submodule(path), weights))
     forget_projections(model)
+
+
+def twins(model: nn.Module, linear: Any) -> Iterator[nn.Module]:
+    """Other modules of the same kind with the same weight."""
+    same = [m for m in model.modules() if type(m) is type(linear) and m is not linear]
+    yield from (module for module in same if getattr(module, "weight", None) is linear.weight)
 
 
 def _dense_linear(low: LowRankLinear, weights: dict[int, nn.Parameter]) -> nn.Module:
@@ -109,9 +115,3 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
     if left.is_meta:
         return torch.empty(left.shape[0], right.shape[1], dtype=left.dtype, device="meta")
     return (left.double() @ right.double()).to(left.dtype)
-
-
-def _twins(model: nn.Module, linear: Any) -> Iterator[nn.Module]:
-    """Other linears of the same kind with the same weight."""
-    same = [m for m in model.modules() if type(m) is type(linear) and m is not linear]
-    yield from (module for module in same if getattr(module, "weight", None) is linear.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -30,6 +31,8 @@ UNFIT: tuple[tuple[State, str], ...] = (
     ("adapted", "it holds adapters; merge them first"),
     ("masked", "it holds masks, which factors cannot keep; make them permanent first"),
 )
+NEURONS = {"up", "gate", "down"}
+"""The roles of the feed-forward network."""
 Role = Literal["all", "query", "key", "value", "output", "up", "gate", "down"]
 
 
@@ -70,21 +73,35 @@ class Factorize(Stage):
     def needs_data(self) -> bool:
         return self.by.needs_data or self.recover is not None
 
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
+
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
+
+    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+        if self.what == "embeddings":
+            return ()
+        asked = set(ROLES) if "all" in self.roles else set(self.roles)
+        others = sketch.other_stacks(heads=bool(asked - NEURONS), neurons=bool(asked & NEURONS))
+        alone = f"only linears of the {sketch.family.stack} become factors; left as they are: {', '.join(others)}"
+        return (alone,) if others else ()
 
     def adds(self) -> frozenset[State]:
         return frozenset({"factorized"})
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"factorize cannot work on this model: {unfit[0]}"
+        if why := sketch.unfit(UNFIT):
+            return f"factorize cannot work on this model: {why}"
         if self.recover and (why := self.recover.refuses(sketch)):
             return why
         if "head_trained" not in sketch.states and self.by.needs_head:
             return f"'by: {self.by.name}' needs a head that is trained for the task; fine-tune first, or take `by: svd`"
         return self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
+
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> Change:
         places = self._places(sketch)

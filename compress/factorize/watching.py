@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -28,23 +28,25 @@ def forward(bundle: Bundle, batch: Batch) -> Any:
 
 
 @contextmanager
-def watched(modules: Mapping[str, nn.Module], mask: Tensor | None = None) -> Iterator[dict[str, list[Tensor]]]:
-    """Within it, the tokens (tokens, in) that each linear is given are collected, one tensor for each of its calls.
+def watched(
+    modules: Mapping[str, Sequence[nn.Module]], mask: Tensor | None = None
+) -> Iterator[dict[str, list[Tensor]]]:
+    """Within it, the tokens (tokens, in) that each matrix is given are collected, one tensor for each of its calls.
 
     Args:
-        modules: path -> linear.
+        modules: path -> the linears that use one matrix.
         mask: (rows, length); where an input has these first dimensions, tokens of mask 0 are left out.
     """
     seen: dict[str, list[Tensor]] = {path: [] for path in modules}
     with ExitStack() as stack:
-        for path, module in modules.items():
+        for path, module in ((path, user) for path, users in modules.items() for user in users):
             stack.callback(module.register_forward_pre_hook(_keeping(seen[path], mask)).remove)
         yield seen
 
 
 @contextmanager
-def with_outputs(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
-    """Within it, (input, output) of each call of each linear are collected, the outputs with gradients."""
+def with_outputs(modules: Mapping[str, Sequence[nn.Module]]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """Within it, (input, output) of each call with each matrix are collected, the outputs with gradients."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {path: [] for path in modules}
 
     def keeping(calls: list[tuple[Tensor, Tensor]]) -> Any:
@@ -57,7 +59,7 @@ def with_outputs(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[tu
         return hook
 
     with ExitStack() as stack:
-        for path, module in modules.items():
+        for path, module in ((path, user) for path, users in modules.items() for user in users):
             stack.callback(module.register_forward_hook(keeping(seen[path])).remove)
         yield seen
 

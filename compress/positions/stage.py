@@ -36,13 +36,10 @@ class TrimPositions(Stage):
         return False
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"trim_positions cannot cut this model: {unfit[0]}"
-        try:
-            sketch.family.require("positions", stage=self.name)
-        except InputError as error:
-            return str(error)
+        if why := sketch.unfit(UNFIT):
+            return f"trim_positions cannot cut this model: {why}"
+        if why := sketch.family.refuses("positions", stage=self.name):
+            return why
         if self.length >= sketch.positions:
             return f"the model has {sketch.positions} positions; 'length: {self.length}' cuts none"
         return None

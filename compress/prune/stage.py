@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,11 +82,14 @@ class Prune(Stage):
     def needs_data(self) -> bool:
         return self.criterion.needs_data or self.recover is not None
 
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
+
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
     def refuses(self, sketch: Sketch) -> str | None:
-        why = unfit(sketch)
+        why = unfit(sketch, narrows=self.pattern.narrows)
         if why:
             return f"prune cannot cut this model: {why}"
         if isinstance(self.pattern, WeightPattern):
@@ -114,6 +118,10 @@ class Prune(Stage):
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         return sketch.first_stack_alone if self.pattern.first_stack_alone else ()
+
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> Change:
         if isinstance(self.pattern, WeightPattern):

@@ -11,10 +11,17 @@ UNFIT: tuple[tuple[State, str], ...] = (
     ("fake_quantized", "it holds fake quantisation; prune before it"),
     ("adapted", "it holds adapters; merge them first"),
     ("shared", "its blocks share weights; prune before 'share', or put 'untie' before this stage"),
-    ("factorized", "its linears are factorized; prune before 'factorize', or put 'merge_factors' before this stage"),
 )
+FACTORIZED = "factorized; prune before 'factorize', or put 'merge_factors' before this stage"
 
 
-def unfit(sketch: Sketch) -> str | None:
-    """Why nothing can be cut out of such a model, and what to do about it; None where it can."""
-    return next((why for state, why in UNFIT if state in sketch.states), None)
+def unfit(sketch: Sketch, *, narrows: bool = False) -> str | None:
+    """Why nothing can be cut out of such a model, and what to do about it; None where it can.
+
+    Args:
+        narrows: whether the hidden dimension is cut, which the table of words has too.
+    """
+    why = sketch.unfit(UNFIT)
+    if why is None and sketch.has_factorized_linears:
+        return f"its linears are {FACTORIZED}"
+    return why or (f"its table of words is {FACTORIZED}" if narrows and "factorized" in sketch.states else None)

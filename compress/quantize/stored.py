@@ -11,21 +11,21 @@ from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.errors import Refusal
 from compress.core.matrix import is_transposed
-from compress.core.sketch import Sketch
+from compress.core.sketch import Sketch, State
 from compress.core.storage.linear import Storage
 from compress.core.storage.model import plain, storage_of, store, stored_linears
 from compress.core.wrapped import put
 
 __all__ = ["StoreLinears", "stored_as", "to_dense"]
 
-UNFIT = {
+UNFIT: dict[State, str] = {
     "quantized": "its linears are stored in fewer bits already, and to round them once more would lose more; "
     "make it dense first, or start from the model before that",
     "fake_quantized": "it holds fake quantisation, which these bits would round once more",
     "adapted": "modules stand around its linears; merge them first",
-    "factorized": "its matrices are two factors each, which few bits would round twice; put `merge_factors` before it",
     "shared": "its blocks share tensors, which would be stored once for each block; put `untie` before this stage",
 }
+FACTORIZED = "its linears are two factors each, which few bits would round twice; put `merge_factors` before it"
 
 
 class StoreLinears(Change):
@@ -44,7 +44,7 @@ class StoreLinears(Change):
 
     def refuses(self, sketch: Sketch) -> str | None:
         """Why such a model cannot be stored so, or None."""
-        return next((reason for state, reason in UNFIT.items() if state in sketch.states), None)
+        return sketch.unfit(UNFIT.items()) or (FACTORIZED if sketch.has_factorized_linears else None)
 
     def apply(self, bundle: Bundle) -> Bundle:
         """The bundle, changed in place.

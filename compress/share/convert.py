@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -107,6 +108,9 @@ class Convert(Stage):
     def needs_data(self) -> bool:
         return self.by.needs_data or self.recover is not None
 
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
+
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
@@ -114,9 +118,8 @@ class Convert(Stage):
         return (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"this model cannot be turned into {self.to}: {unfit[0]}"
+        if why := sketch.unfit(UNFIT):
+            return f"this model cannot be turned into {self.to}: {why}"
         possible = family_of(self.to).made_from
         if sketch.family.model_type not in possible:
             kinds = ", ".join(possible)
@@ -128,6 +131,10 @@ class Convert(Stage):
         if self.recover and (why := self.recover.refuses(sketch)):
             return why
         return self._odd(sketch)
+
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> ConvertTo:
         sources = tuple(group[:1] for group in even_groups(sketch.layers, self.groups))
@@ -146,8 +153,14 @@ class Convert(Stage):
 
     def _odd(self, sketch: Sketch) -> str | None:
         """Why blocks of these shapes have no place in a stock model that runs one for all."""
-        whole = set(sketch.heads) == {sketch.hidden // sketch.head_size}
-        if whole and len(set(sketch.neurons)) == 1:
+        wide = {count * sketch.head_size for count in sketch.heads}
+        if wide == {sketch.hidden} and len(set(sketch.neurons)) == 1:
             return None
-        what = "its heads are cut" if not whole else f"its layers have {', '.join(map(str, sketch.neurons))} neurons"
+        if max(wide) > sketch.hidden:
+            most = f"{max(sketch.heads)} of {sketch.head_size} are {max(wide)}"
+            what = f"its width is cut to {sketch.hidden}, and its heads are not: {most}"
+        elif wide != {sketch.hidden}:
+            what = "its heads are cut"
+        else:
+            what = f"its layers have {', '.join(map(str, sketch.neurons))} neurons"
         return f"{self.to} runs one block of whole width for many layers, and here {what}; convert before `prune`"

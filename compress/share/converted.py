@@ -73,12 +73,16 @@ def _fresh(model: Any, family: Family, target: Family, conversion: Conversion, *
             setattr(config, name, value)
     for name, names in conversion.config.items():
         setattr(config, name, next(given[there] for there in names if given.get(there) is not None))
+    # Where heads and width were cut, the configuration still says how many heads there were.
+    hidden = getattr(config, target.config["hidden"])
+    setattr(config, target.config["heads"], hidden // family.head_size(model.config))
     setattr(config, conversion.width, width)
     setattr(config, conversion.groups, groups)
     setattr(config, conversion.length, given[conversion.length] - _skipped(model, conversion))
     config._attn_implementation_internal = model.config._attn_implementation
-    with torch.random.fork_rng(devices=[]), torch.device(next(model.parameters()).device):
-        return _twin_class(model, family, target)(config)
+    like = next(model.parameters())
+    with torch.random.fork_rng(devices=[]), torch.device(like.device):
+        return _twin_class(model, family, target)(config).to(like.dtype)
 
 
 def _twin_class(model: nn.Module, family: Family, target: Family) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import Field
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change
 from compress.core.context import Context
-from compress.core.errors import InputError
 from compress.core.settings import Count
 from compress.core.sharing import What
 from compress.core.sketch import Sketch, State
@@ -58,27 +58,33 @@ class Share(Stage):
     def needs_data(self) -> bool:
         return self.by.needs_data or self.recover is not None
 
+    def reads(self) -> tuple[Path, ...]:
+        return self.recover.reads() if self.recover else ()
+
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return (SMALLER,)
+        others = sketch.other_stacks(heads=self.what != "ffn", neurons=self.what != "attention")
+        alone = f"only blocks of the {sketch.family.stack} share; left as they are: {', '.join(others)}"
+        return (SMALLER, alone) if others else (SMALLER,)
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"share cannot tie the blocks of this model: {unfit[0]}"
-        try:
-            sketch.family.require("blocks", stage="share")
-        except InputError as error:
-            return str(error)
-        if any(place.rank for place in sketch.linears):
+        if why := sketch.unfit(UNFIT):
+            return f"share cannot tie the blocks of this model: {why}"
+        if why := sketch.family.refuses("blocks", stage="share"):
+            return why
+        if sketch.has_factorized_linears:
             return "share cannot tie linears that are two factors each; share first, or put `merge_factors` before it"
         if self.groups >= sketch.layers:
             return f"{self.groups} groups of {sketch.layers} layers share nothing; choose fewer groups"
         if self.recover and (why := self.recover.refuses(sketch)):
             return why
         return self._uneven(sketch)
+
+    def check_task(self, bundle: Bundle, task: object) -> None:
+        if self.recover:
+            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> ShareBlocks:
         groups = even_groups(sketch.layers, self.groups)

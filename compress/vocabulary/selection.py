@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from compress.core.errors import InputError
 from compress.vocabulary.tokenizer import Vocabulary
 
-__all__ = ["counted", "first_pieces", "top", "used"]
+__all__ = ["check_room", "counted", "first_pieces", "top", "used"]
 
 CHUNK = 10_000
 PLACEHOLDER = re.compile(r"[\[<]unused_?\d+[\]>]")
@@ -52,6 +52,16 @@ def used(vocabulary: Vocabulary, counts: Iterable[int], *, also: int, fixed: Ite
     return tuple(sorted(kept | set(fixed)))
 
 
+def check_room(always: Collection[int], count: int) -> None:
+    """Raise `InputError` where more always stay than are to be kept."""
+    if len(always) > count:
+        raise InputError(
+            f"{len(always)} special tokens and single characters always stay, more than are to be kept",
+            given=count,
+            advice="keep more, or `keep: used`",
+        )
+
+
 def top(vocabulary: Vocabulary, counts: dict[int, int], count: int, *, fixed: Iterable[int]) -> tuple[int, ...]:
     """`count` ids: what always stays, then the most frequent of the texts, then the first of the vocabulary.
 
@@ -61,12 +71,7 @@ def top(vocabulary: Vocabulary, counts: dict[int, int], count: int, *, fixed: It
         InputError: there is no room for what always stays.
     """
     kept = vocabulary.closed(()) | set(fixed)
-    if len(kept) > count:
-        raise InputError(
-            f"{len(kept)} special tokens and single characters always stay, more than are to be kept",
-            given=count,
-            advice="keep more, or `keep: used`",
-        )
+    check_room(kept, count)
     by_frequency = sorted(counts, key=lambda number: (-counts[number], number))
     for number in [*by_frequency, *sorted(vocabulary.ids)]:
         if len(kept) == count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from compress.core.bundle import Bundle
 from compress.core.change import Change, Nothing
 from compress.core.context import Context
-from compress.core.corpus import TASK, Corpus, texts_of
+from compress.core.corpus import TASK, Corpus, files_of, texts_of
 from compress.core.errors import InputError, Refusal
 from compress.core.settings import Count, Settings
 from compress.core.sketch import Sketch, State
@@ -19,7 +20,7 @@ from compress.core.tables import named_words, word_count
 from compress.core.training import TrainPlan
 from compress.distill.recover import MaybeRecover, heal, teacher_of_recovery
 from compress.vocabulary.change import KeepWordCount, KeepWords
-from compress.vocabulary.selection import counted, top, used
+from compress.vocabulary.selection import check_room, counted, top, used
 from compress.vocabulary.tokenizer import Vocabulary, refusal
 
 __all__ = ["First", "Top", "TrimVocabulary"]
@@ -78,6 +79,9 @@ class TrimVocabulary(Stage):
     def draws_random_numbers(self) -> bool:
         return self.recover is not None
 
+    def reads(self) -> tuple[Path, ...]:
+        return (*files_of(self.corpus), *(self.recover.reads() if self.recover else ()))
+
     def plan(self) -> TrainPlan | None:
         return self.recover.plan() if self.recover else None
 
@@ -85,13 +89,10 @@ class TrimVocabulary(Stage):
         return frozenset({"trimmed"})
 
     def refuses(self, sketch: Sketch) -> str | None:
-        unfit = [why for state, why in UNFIT if state in sketch.states]
-        if unfit:
-            return f"trim_vocabulary cannot change the words of this model: {unfit[0]}"
-        try:
-            sketch.family.require("vocabulary", stage=self.name)
-        except InputError as error:
-            return str(error)
+        if why := sketch.unfit(UNFIT):
+            return f"trim_vocabulary cannot change the words of this model: {why}"
+        if why := sketch.family.refuses("vocabulary", stage=self.name):
+            return why
         if self.recover and (why := self.recover.refuses(sketch)):
             return why
         if isinstance(self.keep, Top) and self.keep.top >= sketch.vocabulary:
@@ -102,6 +103,12 @@ class TrimVocabulary(Stage):
         why = refusal(bundle.processor)
         if why:
             raise Refusal(f"trim_vocabulary cannot rewrite the vocabulary: {why}")
+        vocabulary = Vocabulary(bundle.processor)
+        _check_rows(vocabulary.ids, _rows(bundle))
+        if isinstance(self.keep, Top):
+            check_room(vocabulary.closed(()), self.keep.top)
+        if self.recover:
+            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> KeepWordCount:
         count = self.keep.top if isinstance(self.keep, Top) else sketch.vocabulary
@@ -117,7 +124,6 @@ class TrimVocabulary(Stage):
         self.check_task(bundle, ctx.task)
         vocabulary = Vocabulary(bundle.processor)
         rows = word_count(bundle.model, bundle.family)
-        _check_rows(vocabulary.ids, rows)
         counts = counted(bundle.processor, texts_of(self.corpus, ctx))
         kept = self._kept(vocabulary, counts, named_words(bundle.model, bundle.family))
         ctx.note(vocabulary={"rows": len(kept), "of": rows, "used": len(counts)})
@@ -133,6 +139,12 @@ class TrimVocabulary(Stage):
         if isinstance(self.keep, Top):
             return top(vocabulary, counts, self.keep.top, fixed=fixed)
         return used(vocabulary, counts, also=self.also.first if self.also else 0, fixed=fixed)
+
+
+def _rows(bundle: Bundle) -> int:
+    """How many rows there are for the tokenizer, which a guess leaves as it was."""
+    guessed = [change.of for change in bundle.changes if isinstance(change, KeepWordCount)]
+    return guessed[0] if guessed else word_count(bundle.model, bundle.family)
 
 
 def _check_rows(ids: Iterable[int], rows: int) -> None:

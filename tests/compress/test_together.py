@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.core.saving import load, save
+from compress.core.kept_layers import KeepLayers
+from compress.core.saving import load, load_source, save
+from compress.core.sharing import is_shared
 from compress.factorize.dense import MergeFactors
 from compress.factorize.stage import Factorize
 from compress.positions.stage import TrimPositions
 from compress.prune.stage import Prune
+from compress.share.change import UntieBlocks
 from compress.share.stage import Share
 from compress.vocabulary.stage import TrimVocabulary
 from tests.compress.vocabulary.given import TEXTS, context, trained
@@ -21,6 +26,11 @@ WORDS = Factorize.model_validate({"what": "embeddings", "rank": 8, "recover": "n
 LINEARS = Factorize.model_validate({"what": "linears", "rank": {"ratio": 0.5}, "recover": "none"})
 SHARE = Share.model_validate({"what": "all", "groups": 2, "recover": "none"})
 TRIM = TrimVocabulary(also=None)
+
+
+def reopened(bundle: Bundle, directory: Path) -> Bundle:
+    """As the engine hands a model from stage to stage: through a directory."""
+    return load(save(bundle, directory))
 
 
 def answers(bundle: Bundle) -> torch.Tensor:
@@ -44,6 +54,7 @@ def test_everything_that_makes_a_model_small_in_one_chain(tmp_path: Path) -> Non
     bundle = trained()
     prune = Prune.model_validate({"pattern": "neurons", "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
     for stage in (prune, TRIM, WORDS, SHARE, TrimPositions(length=16)):
+        bundle = reopened(bundle, tmp_path / stage.name)
         assert stage.refuses(bundle.sketch()) is None
         guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
         bundle = stage.run(bundle, context())
@@ -69,3 +80,28 @@ def test_shared_linears_get_the_same_factors(tmp_path: Path) -> None:
     opened = load(tmp_path)
     assert torch.equal(answers(opened), answers(bundle))
     assert opened.sketch().parameters == bundle.sketch().parameters
+
+
+def test_what_was_shared_no_longer_counts_once_the_layers_are_gone(tmp_path: Path) -> None:
+    bundle = reopened(SHARE.run(trained(num_hidden_layers=4), Context()), tmp_path)
+    bundle = WORDS.run(bundle.changed_by(KeepLayers(kept=(0, 2), of=4)), Context())
+    assert torch.equal(answers(reopened(bundle, tmp_path / "short")), answers(bundle))
+
+
+def test_factors_of_shared_blocks_are_multiplied_out_after_a_reload(tmp_path: Path) -> None:
+    bundle = LINEARS.run(SHARE.run(WORDS.run(trained(), Context()), Context()), Context())
+    opened = reopened(bundle, tmp_path)
+    expected = answers(opened)
+    dense = MergeFactors().run(opened, Context())
+    assert torch.allclose(answers(reopened(dense, tmp_path / "dense")), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("meta", (False, True))
+def test_blocks_that_are_untied_after_a_reload_stay_untied(tmp_path: Path, meta: bool) -> None:
+    save(SHARE.run(trained(), Context()), tmp_path)
+    for opened in (load(tmp_path), load_source(tmp_path, head="sequence_classification", labels=None, meta=meta)):
+        assert is_shared(opened.model, opened.family)
+        opened = opened.changed_by(UntieBlocks())
+        model: Any = opened.model
+        model.tie_weights()
+        assert not is_shared(model, opened.family)

@@ -6,6 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+import compress.factorize.stage
+import compress.share.stage
+import compress.vocabulary.stage  # noqa: F401
+from compress.core.stage import Stage
 from compress.prune.stage import Prune
 from finetune.stage import Finetune
 from recipes.chain import source_identity, stage_identity
@@ -52,6 +56,43 @@ def test_what_a_stage_cannot_see_makes_no_other_stage():
     assert of_stage(CUT, random=False) == of_stage(CUT, random=False, seed=1)
     assert of_stage(CUT) == of_stage(CUT.model_copy(update={"id": "other", "start": "finetune"}))
     assert of_stage(CUT) != of_stage(CUT.model_copy(update={"sparsity": 0.25}))
+
+
+LEARNING = {
+    "trim_vocabulary": {},
+    "share": {"groups": 1},
+    "convert": {"to": "albert"},
+    "factorize": {"what": "embeddings", "rank": 8},
+    "prune": {"pattern": "heads", "sparsity": 0.5},
+}
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("one text\n")
+    return path
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_file_of_texts_and_a_checkpoint_that_changed_make_another_stage(name, corpus, tmp_path):
+    head = tmp_path / "head"
+    head.mkdir()
+    (head / "config.json").write_text("{}")
+    recover = {"by": "mlm", "corpus": str(corpus), "head": str(head)}
+    stage = Stage.members()[name].model_validate({**LEARNING[name], "recover": recover})
+    first = of_stage(stage)
+    corpus.write_text("another text\n")
+    second = of_stage(stage)
+    (head / "config.json").write_text("{ }")
+    assert len({first, second, of_stage(stage)}) == 3
+
+
+def test_the_words_of_a_file_that_changed_make_another_vocabulary(corpus):
+    stage = Stage.members()["trim_vocabulary"].model_validate({"corpus": str(corpus)})
+    before = of_stage(stage)
+    corpus.write_text("another text\n")
+    assert before != of_stage(stage)
 
 
 def of_source(**changes) -> str:

@@ -119,6 +119,14 @@ class Family:
                 advice="'trimformer list families' shows what works on which family",
             )
 
+    def refuses(self, part: Part, *, stage: str) -> str | None:
+        """Why the stage cannot work on the part, in words, or None."""
+        try:
+            self.require(part, stage=stage)
+        except Refusal as error:
+            return str(error)
+        return None
+
     def module_list(self, model: nn.Module) -> nn.ModuleList:
         """The blocks of `model` (with or without a task's head)."""
         return attrgetter(self.blocks)(base_model(model))

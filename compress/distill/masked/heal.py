@@ -6,15 +6,22 @@ from typing import Any
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.core.corpus import documents
+from compress.core.corpus import TASK, documents
 from compress.core.errors import InputError
 from compress.core.families.family import base_model
 from compress.core.training import NO_LABEL, TrainPlan
-from compress.distill.masked.model import ORDER, masked_model
+from compress.distill.masked.model import ORDER, check_head, masked_model
 from compress.distill.masked.objective import MaskedWords
 from compress.distill.masked.segments import rows_of_text
 
-__all__ = ["heal_on_text"]
+__all__ = ["check_text_recovery", "heal_on_text"]
+
+
+def check_text_recovery(bundle: Bundle, *, head: str | None) -> None:
+    """Raise `InputError` where `heal_on_text` could not begin; the model needs no weights, and none are opened."""
+    MaskedWords(bundle.processor)
+    if head is not None:
+        check_head(head, bundle.family)
 
 
 def heal_on_text(bundle: Bundle, ctx: Context, plan: TrainPlan, *, corpus: str, head: str | None) -> dict[str, Any]:
@@ -29,7 +36,7 @@ def heal_on_text(bundle: Bundle, ctx: Context, plan: TrainPlan, *, corpus: str, 
     """
     objective = MaskedWords(bundle.processor)
     found = documents(corpus, ctx)
-    texts = rows_of_text(found if corpus != "task" else [(t,) for row in found for t in row], seed=ctx.seed)
+    texts = rows_of_text(found if corpus != TASK else [(t,) for row in found for t in row], seed=ctx.seed)
     if not texts.rows:
         raise InputError("there is no text to recover on", given=corpus)
     model = masked_model(bundle, seed=ctx.seed, head=head)

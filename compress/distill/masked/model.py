@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +11,14 @@ from torch.nn import functional
 
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
-from compress.core.families.family import Family, base_model, family_of
+from compress.core.families.family import Family, base_model, family_of, stock_type
+from compress.core.layers.low_rank import FactorizedEmbedding
 from compress.core.opening import open_weights, read_config
-from compress.core.source import resolve
-from compress.core.stock import stock_config
+from compress.core.source import find_weights, resolve
+from compress.core.stock import built_config
+from compress.core.width import keep_width
 
-__all__ = ["ORDER", "masked_class", "masked_model", "refusal"]
+__all__ = ["ORDER", "check_head", "masked_class", "masked_model", "refusal"]
 
 ORDER = "order_of_segments"
 """Where the model has the head that is asked for the order."""
@@ -54,20 +57,29 @@ def masked_model(bundle: Bundle, *, seed: int, head: str | None = None) -> Any:
     why = refusal(bundle.family)
     if why:
         raise Refusal(f"recover by mlm: {why}", advice="recover by distillation, or by task")
-    config = stock_config(bundle.model)
-    config.tie_word_embeddings = True
     base = base_model(bundle.model)
-    found = masked_class(bundle.family)
-    config.architectures = [found.__name__]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = found(config)
-        setattr(model, ORDER, _order_head(int(getattr(config, bundle.family.config["hidden"]))))
+        model = _fresh(bundle)
+        setattr(model, ORDER, _order_head(int(getattr(bundle.config, bundle.family.config["hidden"]))))
     setattr(model, model.base_model_prefix, base)
     if head is not None:
         _start_from(model, head)
     _tie(model, base, bundle.family)
     return model.to(bundle.device)
+
+
+def _fresh(bundle: Bundle) -> Any:
+    """The family's model for masked words, as wide as the bundle's, with values of no meaning."""
+    config, family = built_config(bundle.model), bundle.family
+    config.tie_word_embeddings = True
+    found = masked_class(family)
+    config.architectures = [found.__name__]
+    model = found(config)
+    width = int(getattr(bundle.config, family.config["hidden"]))
+    if width < getattr(config, family.config["hidden"]):
+        keep_width(model, family, tuple(range(width)))
+    return model
 
 
 def _order_head(width: int) -> nn.Module:
@@ -79,10 +91,10 @@ def _tie(model: Any, base: nn.Module, family: Family) -> None:
     """Let the output over the words be the table of words, also where that is kept as a product of two."""
     table = base.get_submodule(family.word_embedding or "")
     output = model.get_output_embeddings()
-    if tuple(table.weight.shape) == tuple(output.weight.shape):  # type: ignore[arg-type]
-        model.tie_weights()
-    else:
+    if isinstance(table, FactorizedEmbedding):
         model.set_output_embeddings(_OverWords(table, output))
+    else:
+        model.tie_weights()
 
 
 class _OverWords(nn.Module):
@@ -102,14 +114,29 @@ class _OverWords(nn.Module):
         return functional.linear(hidden, self._table[0](words), self.bias)
 
 
+def check_head(reference: str, family: Family) -> Path | str:
+    """The directory or hub id of the checkpoint that a head is to come from.
+
+    Raises:
+        InputError: there is no such directory, it holds no weights, or a model of another family.
+    """
+    found = resolve(reference)
+    if isinstance(found, Path):
+        find_weights(found)
+        theirs = stock_type(str(read_config(found).get("model_type")))
+        if theirs != family.model_type:
+            raise InputError(
+                f"the checkpoint of the head is of another family: {theirs!r}, not {family.model_type!r}",
+                given=reference,
+                advice="name a checkpoint of the model's own family, or leave out `head`",
+            )
+    return found
+
+
 def _start_from(model: Any, reference: str) -> None:
     """Copy what a checkpoint has outside of its body; the bias of each word only where the words are as many."""
-    directory = resolve(reference)
+    directory = check_head(reference, family_of(model.config.model_type))
     kind = type(model)
-    if not isinstance(directory, str) and family_of(read_config(directory)["model_type"]) is not family_of(
-        model.config.model_type
-    ):
-        raise InputError("the checkpoint of the head is of another family", given=reference)
     config = kind.config_class.from_pretrained(directory)
     theirs, report = open_weights(directory, kind, config=config, dtype=torch.float32, output_loading_info=True)
     prefix = f"{model.base_model_prefix}."

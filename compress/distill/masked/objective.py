@@ -32,9 +32,10 @@ class MaskedWords(Hook):
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        if tokenizer.mask_token_id is None:
+        if getattr(tokenizer, "mask_token_id", None) is None:
+            whose = "there is no tokenizer, and so" if tokenizer is None else f"{type(tokenizer).__name__} has"
             raise Refusal(
-                f"recover by mlm: the tokenizer ({type(tokenizer).__name__}) has no mask token",
+                f"recover by mlm: {whose} no mask token",
                 advice="recover by distillation, or by task",
             )
         self.mask = int(tokenizer.mask_token_id)

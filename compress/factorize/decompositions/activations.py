@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.settings import Count
 from compress.core.training import Batch
-from compress.factorize.decomposition import Decomposition
+from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import Weighting
 from compress.factorize.watching import forward, watched
 
@@ -37,7 +36,7 @@ class Activations(Decomposition):
     batches: Count = Field(16, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")
 
-    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+    def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
         from tqdm.auto import tqdm
 
         drawn = ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size)
@@ -53,10 +52,8 @@ class Activations(Decomposition):
         return {path: Weighting(inputs=sums[path] / max(1, tokens[path])) for path in modules}
 
 
-def second_moments(
-    bundle: Bundle, modules: Mapping[str, nn.Module], batch: Batch
-) -> dict[str, tuple[Float[Tensor, "in in"], int]]:
-    """Path -> sum of x x^T over the tokens that each linear meets in the batch, and how many they are."""
+def second_moments(bundle: Bundle, modules: Users, batch: Batch) -> dict[str, tuple[Float[Tensor, "in in"], int]]:
+    """Path -> sum of x x^T over the tokens that each matrix meets in the batch, and how many they are."""
     with torch.no_grad(), watched(modules, batch.get("attention_mask")) as seen:
         forward(bundle, batch)
     return {path: _moment(seen[path]) for path in modules}

@@ -8,15 +8,15 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import InputError, Refusal
 from compress.core.settings import Count
 from compress.core.training import Batch, Objective
-from compress.factorize.decomposition import Decomposition
-from compress.factorize.low_rank import Weighting
+from compress.factorize.decomposition import Decomposition, Users
+from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite
 from compress.factorize.watching import with_outputs
 
 __all__ = ["Fisher", "row_information", "squared_row_gradients"]
@@ -39,7 +39,7 @@ class Fisher(Decomposition):
     batches: Count = Field(16, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")
 
-    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+    def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
         from tqdm.auto import tqdm
 
         drawn = ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size)
@@ -52,11 +52,13 @@ class Fisher(Decomposition):
             rows += len(batch["labels"])
         if not rows:
             raise InputError("fisher needs rows of train, and there are none")
+        for path, total in sums.items():
+            check_finite(total, what=f"the squared gradients of {path}", advice=OVERFLOW)
         return {path: Weighting(rows=_root(total / rows)) for path, total in sums.items()}
 
 
 def row_information(
-    bundle: Bundle, modules: Mapping[str, nn.Module], batch: Batch, objective: Objective
+    bundle: Bundle, modules: Users, batch: Batch, objective: Objective
 ) -> dict[str, Float[Tensor, " out"]]:
     """Path -> sum over the batch's examples of each row's squared gradients; the model stays as it is."""
     was_training = bundle.model.training

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.factorize.decomposition import Decomposition, What
+from compress.factorize.decomposition import Decomposition, Users, What
 from compress.factorize.low_rank import Weighting
 
 __all__ = ["Frequency", "frequency_weights"]
@@ -27,8 +26,8 @@ class Frequency(Decomposition):
     fits: ClassVar[frozenset[What]] = frozenset({"embeddings"})
     needs_data: ClassVar[bool] = True
 
-    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
-        (path, table) = next(iter(modules.items()))
+    def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
+        (path, (table, *_)) = next(iter(modules.items()))
         size: int = getattr(table, "num_embeddings")  # noqa: B009
         counts = torch.zeros(size, dtype=torch.long, device=bundle.device)
         for batch in ctx.batches(bundle, part="train"):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
-
-from torch import nn
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
-from compress.factorize.decomposition import Decomposition, What
+from compress.factorize.decomposition import Decomposition, Users, What
 from compress.factorize.low_rank import Weighting
 
 __all__ = ["Svd"]
@@ -24,5 +21,5 @@ class Svd(Decomposition):
 
     fits: ClassVar[frozenset[What]] = frozenset({"linears", "embeddings"})
 
-    def weightings(self, bundle: Bundle, modules: Mapping[str, nn.Module], ctx: Context) -> dict[str, Weighting]:
+    def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
         return dict.fromkeys(modules, Weighting())

@@ -8,11 +8,17 @@ from dataclasses import replace
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
 
+import compress.factorize.stage
+import compress.prune.stage
+import compress.share.stage  # noqa: F401
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model
+from compress.core.layers.low_rank import factorize_table
+from compress.core.saving import load, save
+from compress.core.stage import Stage
 from compress.core.training import NO_LABEL
+from compress.core.width import keep_width
 from compress.distill.masked.model import ORDER, masked_model
 from compress.distill.masked.objective import MaskedWords
 from compress.distill.masked.segments import IN_ORDER, SWAPPED, rows_of_text, sentences
@@ -107,23 +113,42 @@ def test_without_a_mask_token_there_is_nothing_to_hide():
     bundle.processor.mask_token = None
     with pytest.raises(Refusal, match="no mask token"):
         MaskedWords(bundle.processor)
+    with pytest.raises(Refusal, match="there is no tokenizer"):
+        MaskedWords(None)
 
 
-class Product(nn.Embedding):
-    """A table that is kept as a product of two."""
+STAGES = {
+    "trim_vocabulary": {"also": "none"},
+    "share": {},
+    "convert": {"to": "albert", "width": 8},
+    "factorize": {"what": "embeddings", "rank": 8},
+    "prune": {"pattern": "heads", "sparsity": 0.5},
+}
 
-    def __init__(self, words: int, rank: int, width: int) -> None:
-        super().__init__(words, rank)
-        self.projection = nn.Linear(rank, width, bias=False)
 
-    def forward(self, ids):
-        return self.projection(super().forward(ids))
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_in_the_way_is_found_before_any_work(name, tmp_path):
+    def stage(**recover):
+        settings = {**STAGES[name], "recover": {"by": "mlm", **recover}}
+        return Stage.members()[name].model_validate(settings)
+
+    bundle = trained().to("meta")
+    after = stage().apply(bundle, stage().guess(bundle.sketch()))
+    stage().check_task(after, None)
+    with pytest.raises(InputError, match="does not exist"):
+        stage(head="/nowhere").check_task(after, None)
+    other = tiny_bundle("electra")
+    save(other, tmp_path)
+    with pytest.raises(InputError, match="another family: 'electra'"):
+        stage(head=str(tmp_path)).check_task(after, None)
+    after.processor.mask_token = None
+    with pytest.raises(Refusal, match="no mask token"):
+        stage().check_task(after, None)
 
 
 def test_a_factorized_table_is_its_own_output():
     bundle = tiny_bundle("bert")
-    table = Product(82, 8, 32)
-    bundle.model.bert.embeddings.word_embeddings = table
+    table = factorize_table(bundle.model, bundle.model.bert.embeddings.word_embeddings, 8)
     model = masked_model(bundle, seed=0)
     names = [name for name, _ in model.named_parameters() if "word_embeddings" in name]
     assert names == [f"bert.embeddings.word_embeddings.{n}" for n in ("weight", "projection.weight")]
@@ -132,6 +157,25 @@ def test_a_factorized_table_is_its_own_output():
     hidden = model.cls.predictions.transform(model.bert(torch.tensor([[2, 9, 3]])).last_hidden_state)
     dense = table.projection(table.weight)
     assert torch.allclose(logits, hidden @ dense.T + model.cls.predictions.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [None, 8])
+@pytest.mark.parametrize("name", families())
+def test_a_narrower_body_learns_under_a_narrower_head(name, rank, tmp_path):
+    bundle = tiny_bundle(name)
+    if "width" in bundle.family.refusals:
+        pytest.skip("its width cannot be cut")
+    keep_width(bundle.model, bundle.family, tuple(range(20)))
+    bundle = load(save(bundle, tmp_path))
+    if rank:
+        factorize_table(bundle.model, base_model(bundle.model).get_input_embeddings(), rank)
+    model = masked_model(bundle, seed=0)
+    known = {"input_ids", "attention_mask"}
+    batch = {n: t for n, t in tiny_inputs(bundle).items() if n in known}
+    labels = {"labels": torch.tensor([0, 1, NO_LABEL, 0, 1]), "row_id": torch.arange(5)}
+    MaskedWords(bundle.processor)(model, {**batch, **labels}).backward()
+    assert base_model(model) is base_model(bundle.model)
+    assert all("pooler" in n for n, p in model.named_parameters() if p.grad is None)
 
 
 def test_the_body_learns_and_the_heads_are_dropped(ctx):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from compress.core.errors import StageFailed
 from compress.factorize.decompositions.fisher import squared_row_gradients
 from compress.factorize.decompositions.frequency import frequency_weights
 from compress.factorize.low_rank import Weighting, decompose, output_error, second_moment_root
@@ -86,6 +87,17 @@ def test_weighted_rows_against_the_paper():
     np.testing.assert_allclose(found.values.numpy(), values, rtol=1e-6)
     tall = decompose(drawn(200, 8), Weighting(rows=torch.ones(200)))
     np.testing.assert_allclose(product(tall, 3).numpy(), product(decompose(drawn(200, 8)), 3).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [torch.inf, torch.nan])
+def test_what_is_not_finite_is_an_error(wrong):
+    matrix, moment = drawn(6, 4), torch.eye(4)
+    matrix[2, 1] = moment[1, 1] = wrong
+    with pytest.raises(StageFailed, match="its weights are not finite, 1 of 24"):
+        decompose(matrix)
+    with pytest.raises(StageFailed, match="second moments of its inputs are not finite") as caught:
+        decompose(drawn(6, 4), Weighting(inputs=moment))
+    assert "by: svd" in caught.value.advice
 
 
 def test_squared_gradients_by_row_against_one_backward_for_each_example():

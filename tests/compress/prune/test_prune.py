@@ -142,7 +142,11 @@ def test_recovery_that_a_family_cannot_have_is_refused(pattern):
 def test_what_leaves_the_decoder_whole_says_so(pattern):
     stage = Prune.model_validate({"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
     said = {name: stage.remarks(trained(name).sketch()) for name in ("bert", "t5", "bart")}
-    words = () if pattern == "heads" else ("works on the encoder's layers alone; the other stack stays whole",)
+    words = (
+        ()
+        if pattern == "heads"
+        else ("works on the encoder's layers alone; left as they are: decoder, cross-attention",)
+    )
     assert said == {"bert": (), "t5": words, "bart": words}
 
 
@@ -203,7 +207,7 @@ def test_without_data_recovery_says_so():
         ({"criterion": "taylor"}, [], "taylor' needs a head"),
         ({"recover": {"epochs": 1}}, [], "recover needs a head"),
         ({}, ["quantized"], "quantized"),
-        ({}, ["factorized"], "prune before 'factorize'"),
+        ({"pattern": "width"}, ["factorized"], "prune before 'factorize'"),
         ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
         ({"sparsity": 0.9, "pattern": "layers"}, [], "leaves none of the 4 layers of the model"),
         ({"sparsity": 0.99, "pattern": "width"}, [], "leaves none of the 32 entries of the hidden dimension"),

@@ -14,9 +14,11 @@ from compress.core.change import change_from_data
 from compress.core.context import Context
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model, family_of
+from compress.core.heads import keep_heads, keep_neurons
 from compress.core.loading import load_source
 from compress.core.saving import load, save
 from compress.core.stock import is_stock
+from compress.core.width import keep_width
 from compress.distill.recover import Recover
 from compress.share.convert import ConvertTo
 from compress.share.narrow import centred_spectrum, narrow_tables, zero_mean_basis
@@ -229,8 +231,6 @@ def test_refusals_say_why(settings, name, states, message):
 
 
 def test_cut_models_are_refused_where_albert_has_no_word_for_them():
-    from compress.core.heads import keep_heads, keep_neurons
-
     stage, bundle = Convert(to="albert", width=8, recover=None), trained()
     keep_neurons(bundle.model, bundle.family, ((0, 5, 7),) * 4)
     found = stage.run(bundle.copy(), Context())
@@ -240,6 +240,37 @@ def test_cut_models_are_refused_where_albert_has_no_word_for_them():
     bundle = trained()
     keep_neurons(bundle.model, bundle.family, ((0,), (1,), (1, 2), (0,)))
     assert "1, 1, 2, 1 neurons" in stage.refuses(bundle.sketch())
+
+
+def test_heads_and_width_that_were_cut_alike_make_a_narrow_albert(tmp_path):
+    stage, bundle = Convert(to="albert", width=16, groups=4, recover=None), trained()
+    keep_width(bundle.model, bundle.family, tuple(range(0, 32, 2)))
+    assert "its width is cut to 16, and its heads are not: 4 of 8 are 32" in stage.refuses(bundle.sketch())
+    keep_heads(bundle.model, bundle.family, ((0, 2), (1, 3), (0, 1), (2, 3)))
+    assert stage.refuses(bundle.sketch()) is None
+    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+    found = stage.run(bundle.copy(), Context())
+    torch.testing.assert_close(logits(found), logits(bundle), atol=1e-5, rtol=0)
+    assert found.config.num_attention_heads == 2 and found.sketch() == guessed.sketch()
+    save(found, tmp_path)
+    assert torch.equal(logits(load(tmp_path)), logits(found))
+
+
+def test_a_width_that_is_no_multiple_of_the_heads_is_refused():
+    stage, bundle = Convert(to="albert", width=8, recover=None), trained()
+    keep_width(bundle.model, bundle.family, tuple(range(20)))
+    keep_heads(bundle.model, bundle.family, ((0, 1),) * 4)
+    assert "its heads are cut" in stage.refuses(bundle.sketch())
+
+
+def test_weights_stay_in_the_type_that_they_have(tmp_path):
+    bundle = trained()
+    bundle.model.to(torch.bfloat16)
+    found = convert(bundle, width=32, groups=4)
+    assert {parameter.dtype for parameter in found.model.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(logits(found), logits(bundle), atol=0.1, rtol=0.1)
+    stage = Convert(to="albert", width=8, recover=None)
+    assert stage.run(bundle.copy(), Context()).sketch() == stage.apply(bundle, stage.guess(bundle.sketch())).sketch()
 
 
 def test_settings_and_changes_as_plain_data():

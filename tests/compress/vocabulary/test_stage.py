@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from compress.core.change import Nothing
+from compress.core.context import Context
+from compress.core.corpus import check_file, documents
 from compress.core.errors import InputError, Refusal
 from compress.positions.stage import TrimPositions
 from compress.vocabulary.change import KeepWords, ids_from_text, ids_to_text
@@ -89,6 +92,32 @@ def test_a_file_that_cannot_be_read_is_a_mistake_of_the_recipe(tmp_path):
         TrimVocabulary(corpus=str(tmp_path / "odd.txt"))
 
 
+def test_a_line_ends_at_its_end_alone(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_bytes("\ufeffone\u2028two\fthree\r\nnext \r\n\r\nlast\rword".encode())
+    expected = [("one\u2028two\fthree", "next"), ("last\rword",)]
+    assert documents(str(file), Context()) == expected
+    packed = tmp_path / "texts.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert documents(str(packed), Context()) == expected
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-12], lambda data: data[:30] + b"????" + data[34:]])
+def test_a_damaged_archive_is_a_mistake_of_the_input(damage, tmp_path):
+    file = tmp_path / "texts.gz"
+    file.write_bytes(damage(gzip.compress("\n".join(f"text {n * n}" for n in range(200)).encode())))
+    with pytest.raises(InputError, match="cannot be read"):
+        documents(str(file), Context())
+
+
+def test_the_first_text_is_enough_to_know_that_there_is_one(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_bytes(b"\n  \none\n" + b"more\n" * 100_000 + b"\xff")
+    check_file(str(file))
+    with pytest.raises(InputError, match="cannot be read"):
+        documents(str(file), Context())
+
+
 def test_settings_that_contradict_each_other():
     with pytest.raises(ValidationError, match="goes with 'keep: used'"):
         TrimVocabulary.model_validate({"keep": {"top": 100}, "also": {"first": 10}})
@@ -120,7 +149,22 @@ def test_a_tokenizer_that_does_not_fit_is_refused():
     with pytest.raises(Refusal, match="no tokenizer"):
         TrimVocabulary().check_task(bundle, None)
     with pytest.raises(InputError, match="no row for"):
+        TrimVocabulary().check_task(trained(vocab_size=80), None)
+    with pytest.raises(InputError, match="no row for"):
         TrimVocabulary().run(trained(vocab_size=80), context())
+
+
+def test_what_always_stays_is_counted_before_any_work():
+    bundle = trained()
+    for number, fits in ((20, False), (63, True)):
+        stage = TrimVocabulary(keep=Top(top=number))
+        guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+        if fits:
+            stage.check_task(guessed, None)
+            TrimVocabulary().check_task(guessed, None)
+        else:
+            with pytest.raises(InputError, match="always stay, more than are to be kept"):
+                stage.check_task(guessed, None)
 
 
 def test_rows_that_the_tokenizer_does_not_know_go():
