@@ -12,7 +12,7 @@ from compress.core.errors import StageFailed
 from compress.core.optional import optional
 from compress.export.format import Calibration, Format, Manifest, RuntimeSession
 from compress.export.formats.onnx_fusion import fuse_attention, is_sound
-from compress.export.formats.onnx_graph import integer_nodes, quantize, separate_norms, trace
+from compress.export.formats.onnx_graph import integer_nodes, merge_equal_weights, quantize, separate_norms, trace
 from compress.export.quiet import quiet
 from compress.export.session import chosen
 from compress.export.traceable import Traceable
@@ -48,6 +48,7 @@ class Onnx(Format):
             separate_norms(graph)
             if self.precision == "int8":
                 graph = quantize(graph, per_channel=self.per_channel, reduce_range=self.reduce_range)
+            graph = merge_equal_weights(graph)
             onnx.save_model(graph, str(directory / FILE))
         return {
             "runtime": "onnxruntime",

@@ -1,4 +1,4 @@
-"""What happens to an ONNX graph between PyTorch and the file: traced, norms kept apart, quantized."""
+"""What happens to an ONNX graph between PyTorch and the file: traced, norms kept apart, quantized, each weight once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from compress.core.errors import StageFailed
 from compress.core.optional import optional
 from compress.export.traceable import Traceable
 
-__all__ = ["integer_nodes", "quantize", "separate_norms", "trace"]
+__all__ = ["integer_nodes", "merge_equal_weights", "quantize", "separate_norms", "trace"]
 
 PURPOSE = "the format onnx"
 INTEGER = frozenset({"MatMulInteger", "QAttention", "ConvInteger"})
@@ -80,6 +80,15 @@ def quantize(graph: Any, *, per_channel: bool, reduce_range: bool) -> Any:
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
         return onnx.load_model(str(after))
+
+
+def merge_equal_weights(graph: Any) -> Any:
+    """The graph with equal weights stored once: the tracer transposes what several layers share for each of them."""
+    ir = optional("onnx_ir", extra="onnx", purpose=PURPOSE)
+    passes = optional("onnx_ir.passes.common", extra="onnx", purpose=PURPOSE)
+    model = ir.from_proto(graph)
+    passes.DeduplicateHashedInitializersPass()(model)
+    return ir.to_proto(model)
 
 
 def integer_nodes(graph: Any) -> int:

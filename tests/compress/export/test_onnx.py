@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from compress.core.errors import ParityError, StageFailed
+from compress.core.sharing import share_blocks
 from compress.core.width import keep_width
 from compress.export import open_artifact
 from compress.export.formats import onnx as onnx_format
@@ -174,3 +175,17 @@ def test_bytes_are_predicted(tmp_path: Path) -> None:
         artifact = stage.run(bundle, context(tmp_path, rows=40))
         written = (artifact.directory / file).stat().st_size
         assert stage.predicted_bytes(bundle.sketch()) == pytest.approx(written, rel=0.1)
+
+
+@pytest.mark.parametrize(("precision", "element"), [("fp32", 4), ("int8", 1)])
+def test_what_layers_share_lies_in_the_file_once(precision: str, element: int, tmp_path: Path) -> None:
+    plain, shared = trained_bundle("bert"), trained_bundle("bert")
+    share_blocks(shared.model, shared.family, what="all", groups=((0, 1, 2, 3),), sources=((0,),))
+    sizes = []
+    for number, bundle in enumerate((plain, shared)):
+        ctx = context(tmp_path / str(number))
+        artifact = Export(format={"onnx": {"precision": precision}}, agreement=0).run(bundle, ctx)
+        assert ctx.facts["largest_logit_difference"] < (1e-5 if precision == "fp32" else 0.1)
+        sizes.append((artifact.directory / "model.onnx").stat().st_size)
+    weights = 3 * (4 * 32 * 32 + 2 * 32 * 48)  # of three blocks of four
+    assert sizes[0] - sizes[1] >= weights * element
