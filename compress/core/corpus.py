@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from compress.core.context import Context
 from compress.core.errors import InputError
 
-__all__ = ["TASK", "Corpus", "documents", "files_of", "texts_of"]
+__all__ = ["TASK", "Corpus", "check_file", "documents", "files_of", "texts_of"]
 
 TASK = "task"
 PACKED = ".gz"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compress.core.errors import StageFailed
 
-__all__ = ["Factors", "Weighting", "check_finite", "decompose", "output_error", "second_moment_root"]
+__all__ = ["OVERFLOW", "Factors", "Weighting", "check_finite", "decompose", "output_error", "second_moment_root"]
 
 TALL = 8
 """From so many times more rows than columns the columns' Gram matrix is decomposed, in pieces of `ROWS` rows."""

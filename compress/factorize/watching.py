@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
-from compress.core.training import Batch
-
-__all__ = ["forward", "watched", "with_outputs"]
-
-
-def forward(bundle: Bundle, batch: Batch) -> Any:
-    """The model's answer to the batch, in evaluation mode; it is left in the mode that it was in."""
-    model = bundle.model
-    training = model.training
-    known = inspect.signature(model.forward).parameters
-    inputs = {name: value for name, value in batch.items() if name in known and name != "labels"}
-    try:
-        return model.eval()(**inputs)
-    finally:
-        model.train(training)
+__all__ = ["watched", "with_outputs"]
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import InputError
+from compress.core.forward import forward
 from compress.core.settings import Count
 from compress.core.training import Batch
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import Weighting
-from compress.factorize.watching import forward, watched
+from compress.factorize.watching import watched
 
 __all__ = ["Activations", "second_moments"]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.errors import InputError
+from compress.core.forward import forward
 from compress.core.settings import Count
 from compress.core.sharing import What, share_blocks
 from compress.core.training import Batch
@@ -74,13 +75,12 @@ def _last_layer(bundle: Bundle, batches: list[Batch]) -> list[Tensor]:
     """What the last block gives for each batch, in evaluation mode."""
     seen: list[Tensor] = []
     block = bundle.family.module_list(bundle.model)[-1]
-    was_training = bundle.model.training
     handle = block.register_forward_hook(lambda _module, _inputs, output: seen.append(_hidden(output)))
-    bundle.model.eval()
-    for batch in batches:
-        bundle.model(**{name: value for name, value in batch.items() if name not in ("labels", "row_id")})
-    handle.remove()
-    bundle.model.train(was_training)
+    try:
+        for batch in batches:
+            forward(bundle, batch)
+    finally:
+        handle.remove()
     return seen
 
 
