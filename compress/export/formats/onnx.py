@@ -12,7 +12,7 @@ from compress.core.errors import StageFailed
 from compress.core.optional import optional
 from compress.export.format import Calibration, Format, Manifest, RuntimeSession
 from compress.export.formats.onnx_fusion import fuse_attention, is_sound
-from compress.export.formats.onnx_graph import integer_nodes, merge_equal_weights, quantize, separate_norms, trace
+from compress.export.formats.onnx_graph import each_weight_once, integer_nodes, quantize, separate_norms, trace
 from compress.export.quiet import quiet
 from compress.export.session import chosen
 from compress.export.traceable import Traceable
@@ -44,11 +44,11 @@ class Onnx(Format):
         onnx = optional("onnx", extra="onnx", purpose="the format onnx")
         runtime = optional("onnxruntime", extra="onnx", purpose="the format onnx")
         with quiet():
-            graph, fused = self._fused(trace(model, directory / FILE, opset=self.opset), model)
+            graph, fused = self._fused(each_weight_once(trace(model, directory / FILE, opset=self.opset)), model)
             separate_norms(graph)
             if self.precision == "int8":
                 graph = quantize(graph, per_channel=self.per_channel, reduce_range=self.reduce_range)
-            graph = merge_equal_weights(graph)
+            graph = each_weight_once(graph)
             onnx.save_model(graph, str(directory / FILE))
         return {
             "runtime": "onnxruntime",

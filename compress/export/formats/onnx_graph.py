@@ -12,7 +12,7 @@ from compress.core.errors import StageFailed
 from compress.core.optional import optional
 from compress.export.traceable import Traceable
 
-__all__ = ["integer_nodes", "merge_equal_weights", "quantize", "separate_norms", "trace"]
+__all__ = ["each_weight_once", "integer_nodes", "quantize", "separate_norms", "trace"]
 
 PURPOSE = "the format onnx"
 INTEGER = frozenset({"MatMulInteger", "QAttention", "ConvInteger"})
@@ -82,11 +82,16 @@ def quantize(graph: Any, *, per_channel: bool, reduce_range: bool) -> Any:
         return onnx.load_model(str(after))
 
 
-def merge_equal_weights(graph: Any) -> Any:
-    """The graph with equal weights stored once: the tracer transposes what several layers share for each of them."""
+def each_weight_once(graph: Any) -> Any:
+    """The graph with equal weights stored once, and read without a detour.
+
+    Of a tensor that several layers share the exporter writes one copy, and an `Identity` for each further layer: behind
+    it the quantizer sees no constant, and leaves that layer in floating point. Fusions write copies of their own.
+    """
     ir = optional("onnx_ir", extra="onnx", purpose=PURPOSE)
     passes = optional("onnx_ir.passes.common", extra="onnx", purpose=PURPOSE)
     model = ir.from_proto(graph)
+    passes.IdentityEliminationPass()(model)
     passes.DeduplicateHashedInitializersPass()(model)
     return ir.to_proto(model)
 

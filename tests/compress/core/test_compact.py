@@ -61,6 +61,7 @@ def test_the_directorys_own_code_opens_it_dense(name, tmp_path):
     assert all(torch.equal(parameter, own[path]) for path, parameter in model.named_parameters())
 
 
+@pytest.mark.slow
 def test_transformers_alone_opens_it_with_and_without_a_head(tmp_path):
     bundle = pruned(sparsity=0.7)
     save(bundle, tmp_path)

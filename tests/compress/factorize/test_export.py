@@ -21,7 +21,10 @@ def low_rank(name: str, ctx) -> Bundle:
 
 @pytest.mark.parametrize(
     ("name", "format"),
-    [("bert", {"onnx": {"precision": "fp32"}}), ("gpt2", {"openvino": {"precision": "fp32"}})],
+    [
+        ("bert", {"onnx": {"precision": "fp32"}}),
+        pytest.param("gpt2", {"openvino": {"precision": "fp32"}}, marks=pytest.mark.slow),
+    ],
 )
 def test_it_answers_alike(name: str, format: dict, tmp_path: Path) -> None:
     ctx = context(tmp_path, rows=40)
@@ -32,7 +35,7 @@ def test_it_answers_alike(name: str, format: dict, tmp_path: Path) -> None:
     assert ctx.facts["largest_logit_difference"] < 1e-4
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_in_int8(runtime: str, tmp_path: Path) -> None:
     ctx = context(tmp_path, rows=40)
     # A model of random weights answers close to the line, where int8 turns some answers round.

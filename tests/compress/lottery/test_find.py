@@ -9,6 +9,7 @@ import torch
 
 from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
+from compress.factorize.stage import Factorize
 from compress.lottery.find import FindTicket
 from compress.lottery.search import state_of
 from compress.lottery.ticket import read_ticket
@@ -112,6 +113,7 @@ def test_what_the_fits_left_is_thrown_away(whole):
     assert not list((ctx.scratch / "seed-0").glob("*")) and not list((ctx.scratch / "seed-1").glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewind", ["beginning", {"step": 3}, "learning_rate"])
 def test_an_interrupted_search_ends_as_one_that_was_not(task, tmp_path, rewind):
     settings = {"rewind": rewind, "seeds": [0], "controls": ["random_mask"]}
@@ -182,12 +184,19 @@ def test_a_step_beyond_the_training_on_these_rows_is_found_before_any_work(task)
     FindTicket.model_validate({**STAGE, "rewind": {"step": 6}}).check_task(bundle(), task)
 
 
-@pytest.mark.parametrize("state", ["quantized", "adapted", "masked", "shared", "factorized"])
+@pytest.mark.parametrize("state", ["quantized", "adapted", "masked", "shared"])
 def test_a_model_that_cannot_be_pruned_is_refused(state):
     given = bundle()
     given.states = frozenset({state})
     assert "find_ticket cannot prune this model" in FindTicket().refuses(given.sketch())
     assert FindTicket().refuses(bundle().sketch()) is None
+
+
+def test_factors_in_place_of_linears_are_refused():
+    given = bundle()
+    stage = Factorize.model_validate({"what": "linears", "rank": 6, "recover": "none"})
+    factors = stage.apply(given, stage.guess(given.sketch()))
+    assert "put 'merge_factors' before this stage" in FindTicket().refuses(factors.sketch())
 
 
 def test_the_guess_has_the_size_of_the_result(whole):

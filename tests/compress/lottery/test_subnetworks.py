@@ -51,6 +51,7 @@ def test_the_result_is_the_good_one_of_the_first_seed_trained(whole):
     assert {"head_trained", "masked"} <= result.states
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_ends_as_one_that_was_not(task, whole, tmp_path):
     expected, ctx = whole
     stage = CompareSubnetworks.model_validate(STAGE)

@@ -18,8 +18,6 @@ FORMATS = {
     "onnx-int8": {"onnx": {"precision": "int8"}},
     "openvino-fp32": {"openvino": {"precision": "fp32"}},
 }
-ONCE = ("onnx-fp32", "openvino-fp32")
-"""Formats whose file holds a shared tensor once. ONNX Runtime's int8 file is hardly smaller than the plain model's."""
 
 
 def weights(directory: Path) -> int:
@@ -32,8 +30,10 @@ def exported(bundle, name, scratch):
     return weights(Path(artifact.directory))
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_shared_model_exports_and_fp32_files_hold_its_tensors_once(name, tmp_path):
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "openvino" in name else []) for name in FORMATS]
+)
+def test_a_shared_model_exports_and_the_file_holds_its_tensors_once(name, tmp_path):
     pytest.importorskip("onnxruntime" if "onnx" in name else "openvino")
     plain = trained_bundle("bert", **SHAPE)
     shared = Share(groups=1, recover=None).run(plain.copy(), Context())
@@ -42,6 +42,4 @@ def test_a_shared_model_exports_and_fp32_files_hold_its_tensors_once(name, tmp_p
         kind: exported(bundle, name, tmp_path / kind)
         for kind, bundle in {"plain": plain, "shared": shared, "albert": albert}.items()
     }
-    assert sizes["shared"] < sizes["plain"], sizes
-    if name in ONCE:
-        assert max(sizes["shared"], sizes["albert"]) < 0.5 * sizes["plain"], sizes
+    assert max(sizes["shared"], sizes["albert"]) < 0.6 * sizes["plain"], sizes
