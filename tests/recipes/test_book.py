@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from recipes.loading import book
 from recipes.recipe import Recipe
@@ -172,6 +173,28 @@ def test_its_stages_can_follow_one_another(name, model):
     recipe = twin(name, model)
     planned = plan(recipe, source_on_meta(recipe))
     assert len(planned.nodes) == len(recipe.stages)
+
+
+def test_the_smallest_encoder_stays_below_its_budget():
+    """On the shape of MiniLM; that 13,486 words stay was measured, and the recipe says so."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from compress.core.bundle import Bundle
+    from compress.vocabulary.change import KeepWordCount
+
+    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+    with torch.device("meta"):
+        bundle = Bundle(BertForSequenceClassification(config), None, states=frozenset({"head_trained"}))
+    predicted = []
+    for stage in Recipe.load("bert/tiny-on-disk").stages:
+        sketch = bundle.sketch()
+        assert stage.refuses(sketch) is None, stage.name
+        if stage.leaf:
+            predicted.append(stage.predicted_bytes(sketch))
+        else:
+            words = stage.name == "trim_vocabulary"
+            bundle = stage.apply(bundle, KeepWordCount(count=13_486, of=30_522) if words else stage.guess(sketch))
+    assert len(predicted) == 2 and min(predicted) > 5_000_000 and max(predicted) < 6_000_000
 
 
 def test_the_quickstart_measures_a_branch_that_shares_its_trunk(model):

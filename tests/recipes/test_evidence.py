@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from recipes.encoding import ENCODING
 from recipes.evidence import MACHINE, OTHER_MACHINE, REFERENCE_LOGITS, Evidence
 from recipes.measure.logits import write_logits
+from recipes.report.facts import flat
 
 HERE = {**dict.fromkeys(MACHINE, "x"), "threads": 2}
 
@@ -27,6 +29,23 @@ def done(tmp_path):
 
 def test_a_reload_gives_the_same_bits_where_they_are_computed_alike(done):
     assert evidence()._reference(done) == (done.directory / REFERENCE_LOGITS, 0.0)
+
+
+def test_texts_that_are_cut_otherwise_stand_in_the_row(tmp_path, monkeypatch):
+    told = {"rows": 3, "of": 20, "share": 0.15}
+    facts = {
+        "id": "trim", "stage": "trim_vocabulary", "start": "source", "seed": 0, "runtime": "pytorch",
+        "precision": "fp32", "cost": {"seconds": 1.0}, "facts": {"vocabulary": {"rows": 64, "of": 82}}, "cut": {},
+        "settings": "trim_vocabulary", "notes": ["15.0% of the evaluation texts"], ENCODING: told,
+    }  # fmt: skip
+    done = SimpleNamespace(directory=tmp_path, facts=facts, identity="i", reused=False, head_trained=False)
+    outcome = SimpleNamespace(size=None, speeds=[], load_seconds=None, resident_bytes=None, sha256=None, notes=[])
+    found = Evidence(None, SimpleNamespace(relative=str), None, HERE)
+    monkeypatch.setattr(found, "_measured", lambda *_: outcome)
+    monkeypatch.setattr(found, "_is_baseline", lambda _: False)
+    row = found.row(done, parent=None, runtime_reference=None)
+    assert row.facts[ENCODING] == told and row.notes == ["15.0% of the evaluation texts"]
+    assert ("encoded differently, rows", "3") in flat(row.facts)
 
 
 @pytest.mark.parametrize("change", [{"threads": 4}, {"cpu": "another"}, {"instructions": []}])

@@ -159,6 +159,29 @@ def test_a_factorized_table_is_its_own_output():
     assert torch.allclose(logits, hidden @ dense.T + model.cls.predictions.bias, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["share", "convert", "factorize"])
+def test_smaller_models_recover_on_raw_text(name, ctx, tmp_path):
+    stage = Stage.members()[name].model_validate({**STAGES[name], "recover": {"by": "mlm", "train": PLAN}})
+    bundle = trained()
+    bundle.states = frozenset()  # no head is needed
+    assert stage.refuses(bundle.sketch()) is None
+    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+    damaged = stage.apply(bundle.copy(), stage.decide(bundle.copy(), ctx))
+    found = stage.run(bundle, ctx)
+    assert found.sketch().parameters == guessed.sketch().parameters
+    assert found.states == damaged.states
+    words = found.family.word_embedding
+    before, after = (base_model(b.model).get_submodule(words).weight for b in (damaged, found))
+    assert not torch.equal(before, after)
+    facts = ctx.facts["recovery"]
+    assert facts["by"] == "mlm" and facts["steps"] == 40 and facts["losses"]["masked_words"] < 4.4
+    inputs = tiny_inputs(found)
+    opened = load(save(found, tmp_path / "found"))
+    with torch.no_grad():
+        assert torch.equal(opened.model(**inputs).logits, found.model.eval()(**inputs).logits)
+    assert opened.sketch() == found.sketch()
+
+
 @pytest.mark.parametrize("rank", [None, 8])
 @pytest.mark.parametrize("name", families())
 def test_a_narrower_body_learns_under_a_narrower_head(name, rank, tmp_path):

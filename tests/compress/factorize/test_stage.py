@@ -13,22 +13,20 @@ from compress.core.heads import head_counts
 from compress.core.kept_layers import KeepLayers
 from compress.core.saving import load, save
 from compress.core.stock import is_stock
-from compress.core.width import keep_width
 from compress.distill.recover import Recover
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decompositions.activations import Activations, second_moments
-from compress.factorize.decompositions.fisher import Fisher, row_information
+from compress.factorize.decompositions.fisher import Fisher
 from compress.factorize.decompositions.frequency import Frequency
 from compress.factorize.decompositions.svd import Svd
 from compress.factorize.dense import MergeFactors, to_dense
-from compress.factorize.low_rank import Weighting, decompose, output_error
+from compress.factorize.low_rank import output_error
 from compress.factorize.ranks.budget import Budget
 from compress.factorize.ranks.energy import Energy
 from compress.factorize.stage import Factorize
 from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears
-from compress.share.stage import Share
-from tests.compress.distill.stub import StubTask, encode, stub_context, trained
+from tests.compress.distill.stub import encode, stub_context, trained
 from tests.tiny import FAMILIES, tiny_inputs, tiny_rows
 
 TEXT = [name for name in FAMILIES if family_of(name).word_embedding]
@@ -102,42 +100,6 @@ def test_the_outputs_error_is_never_above_that_of_plain_svd(name):
         errors = [output_error(weights[path] - product_at(b, path), moment / count) for b in (seen, plain)]
         assert errors[0] <= errors[1] * (1 + 1e-4)
         assert errors[0] < errors[1] * 0.99
-
-
-def shared(name="bert"):
-    return Share.model_validate({"groups": 1, "recover": "none"}).run(trained(name), Context())
-
-
-def test_the_outputs_error_is_that_of_all_blocks_that_share():
-    bundle = shared()
-    batch, base = encode(bundle, tiny_rows(40, seed=3)), base_model(bundle.model)
-    path = "encoder.layer.0.output.dense"
-    users = {path: tuple(base.get_submodule(path.replace("0", str(number), 1)) for number in range(4))}
-    moments = [second_moments(bundle, {path: linears}, batch)[path] for linears in ((user,) for user in users[path])]
-    whole = second_moments(bundle, users, batch)[path]
-    torch.testing.assert_close(whole[0], sum(moment for moment, _ in moments))
-    assert whole[1] == sum(count for _, count in moments)
-    weight = product_or_weight(base.get_submodule(path))
-    seen = factorize(by={"activations": {"batches": 2, "batch_size": 20}}).run(bundle.copy(), stub_context())
-    rank = seen.sketch().linears[-1].rank
-    tried = [moment / count for moment, count in (whole, *moments)]
-    found = [decompose(weight, Weighting(inputs=moment)).of_rank(rank) for moment in tried]
-    errors = [float(output_error(weight - left @ right, tried[0])) for left, right in found]
-    ours = float(output_error(weight - product_at(seen, path), tried[0]))
-    assert ours == pytest.approx(errors[0], rel=1e-3) and errors[0] < min(errors[1:]) * 0.999
-
-
-def test_fisher_feels_all_blocks_that_share():
-    bundle = shared()
-    batch, base = encode(bundle, tiny_rows(10, seed=3)), base_model(bundle.model)
-    path = "encoder.layer.0.output.dense"
-    users = {path: tuple(base.get_submodule(path.replace("0", str(number), 1)) for number in range(4))}
-    found = row_information(bundle, users, batch, StubTask().objective)[path]
-    expected = torch.zeros(32)
-    for row in range(10):
-        loss = StubTask().objective(bundle.model, {name: value[row : row + 1] for name, value in batch.items()})
-        expected += torch.autograd.grad(loss, users[path][0].weight)[0].square().sum(1)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def product_or_weight(module):
@@ -278,20 +240,6 @@ def test_layers_can_go_afterwards(tmp_path):
     assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch().layers == 2
 
 
-@pytest.mark.parametrize("name", ["bert", "electra", "bart", "gpt2"])
-def test_a_table_of_a_narrower_model_is_multiplied_out(name, tmp_path):
-    bundle = trained(name)
-    keep_width(bundle.model, bundle.family, tuple(range(20)))
-    bundle = load(save(bundle, tmp_path / "narrow"))
-    before = bundle.sketch()
-    low = factorize("embeddings").run(bundle, Context())
-    expected = logits(low)
-    dense = to_dense(load(save(low, tmp_path / "low")))
-    torch.testing.assert_close(logits(dense), expected, atol=1e-5, rtol=0)
-    assert dense.sketch() == before
-    assert torch.equal(logits(load(save(dense, tmp_path / "dense"))), logits(dense))
-
-
 def test_stages_that_need_plain_linears_say_what_to_do():
     from finetune.methods.houlsby import Houlsby
     from finetune.methods.lora import Lora
@@ -308,27 +256,6 @@ def test_stages_that_need_plain_linears_say_what_to_do():
     assert MergeFactors().refuses(sketch) is None
     assert "nothing" in MergeFactors().refuses(trained().sketch())
     assert pruning.refuses(MergeFactors().run(bundle, Context()).sketch()) is None
-
-
-PRUNING = {"sparsity": 0.5, "criterion": "magnitude", "recover": "none"}
-
-
-@pytest.mark.parametrize("pattern", ["heads", "neurons", "elements"])
-def test_the_blocks_are_pruned_beside_a_factorized_table(pattern, tmp_path):
-    bundle = load(save(factorize("embeddings").run(trained(), Context()), tmp_path / "low"))
-    pruning = Prune.model_validate({"pattern": pattern, **PRUNING})
-    assert pruning.refuses(bundle.sketch()) is None
-    pruned = pruning.run(bundle, stub_context())
-    assert torch.equal(logits(load(save(pruned, tmp_path / "pruned"))), logits(pruned))
-    narrow = Prune.model_validate({"pattern": "width", **PRUNING})
-    assert "its table of words is factorized" in narrow.refuses(bundle.sketch())
-
-
-@pytest.mark.parametrize("storage", ["int8", "nf4"])
-def test_the_linears_are_stored_in_fewer_bits_beside_a_factorized_table(storage, tmp_path):
-    bundle = load(save(factorize("embeddings").run(trained(), Context()), tmp_path / "low"))
-    stored = StoreLinears(storage=storage).apply(bundle)
-    assert torch.equal(logits(load(save(stored, tmp_path / "stored"))), logits(stored))
 
 
 @pytest.mark.parametrize(
@@ -351,24 +278,6 @@ def test_refusals_say_why(name, states, settings, message):
     bundle = trained(name)
     bundle.states = frozenset(states)
     assert message in factorize(**{"what": "linears", **settings}).refuses(bundle.sketch())
-
-
-@pytest.mark.parametrize(
-    ("name", "roles", "expected"),
-    [
-        ("t5", "all", "only linears of the encoder become factors; left as they are: decoder, cross-attention"),
-        ("bart", ["up", "down"], "only linears of the encoder become factors; left as they are: decoder"),
-    ],
-)
-def test_a_decoder_that_stays_as_it_is_is_told(name, roles, expected):
-    assert factorize(roles=roles).remarks(trained(name).sketch()) == (expected,)
-    assert factorize("embeddings").remarks(trained(name).sketch()) == ()
-    assert factorize().remarks(trained().sketch()) == ()
-    told = Share.model_validate({"groups": 1}).remarks(trained(name).sketch())
-    assert told[1] == "only blocks of the encoder share; left as they are: decoder, cross-attention"
-    ffn = Share.model_validate({"groups": 1, "what": "ffn"}).remarks(trained(name).sketch())
-    assert ffn[1].endswith("left as they are: decoder")
-    assert len(Share(groups=1).remarks(trained("gpt2", add_cross_attention=True).sketch())) == 1
 
 
 def test_a_second_time_says_so():

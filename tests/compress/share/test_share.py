@@ -40,6 +40,14 @@ def shared(name="bert", **settings):
     return Share(**{"groups": 2, "recover": None, **settings}).run(trained(name), Context())
 
 
+def test_sharing_costs_the_same_to_run():
+    from recipes.flops import forward_flops
+
+    plain = trained()
+    whole = forward_flops(plain.model, length=16)
+    assert whole and forward_flops(shared(groups=1).model, length=16) == whole
+
+
 def test_every_family_but_albert_has_blocks_to_share():
     assert set(FAMILIES) - set(NAMES) == {"albert"}
     with pytest.raises(Refusal, match="one block runs for all layers already"):

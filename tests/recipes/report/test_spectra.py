@@ -1,4 +1,6 @@
+from compress.factorize.stage import Factorize
 from recipes.report.spectra import rank_pairs, spectra
+from tests.compress.distill.stub import stub_context, trained
 
 
 def matrix(role="query", block=0, rank=4, of=16, energy=0.9):
@@ -33,3 +35,15 @@ def test_the_curve_falls_from_the_top_to_the_right() -> None:
 def test_other_facts_draw_nothing_and_names_are_escaped() -> None:
     assert spectra({}) == spectra({"spectra": "none"}) == spectra({"spectra": [{"role": "up"}, 3]}) == []
     assert "<script>" not in spectra({"spectra": [matrix("<script>")]})[0].svg
+
+
+def test_what_the_stage_notes_is_what_is_drawn() -> None:
+    ctx = stub_context()
+    bundle = trained()
+    for settings in ({"what": "linears", "rank": {"ratio": 0.5}}, {"what": "embeddings", "rank": 6}):
+        bundle = Factorize.model_validate({**settings, "recover": "none"}).run(bundle, ctx)
+        drawn, words = spectra(ctx.facts), dict(rank_pairs(ctx.facts))
+        if settings["what"] == "linears":
+            assert len(drawn) == 6 and all(picture.svg.count("<polyline") == 4 for picture in drawn)
+            assert words["rank of query"].startswith("8 of 32; at least")
+    assert len(drawn) == 1 and words["rank of words"].startswith("6 of 32; at least")
