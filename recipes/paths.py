@@ -16,8 +16,12 @@ _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?$")
 _FILE = re.compile(r"\.(json|jsonl|csv|tsv|parquet|safetensors)(\.gz)?$", re.IGNORECASE)
 
 
+FILES = ("ticket", "corpus", "head")
+"""Settings of a stage that name a file or a directory; a word that is none of these there is left as it is."""
+
+
 def near_the_file(document: Document, file: Path) -> Document:
-    """The document with the paths of model, data and tickets made absolute, where they exist beside `file`.
+    """The document with the paths of model, data and what stages read made absolute, where they exist beside `file`.
 
     A path that exists neither there nor in the working directory, and cannot be a hub id, is an error.
     """
@@ -42,14 +46,24 @@ def near_the_file(document: Document, file: Path) -> Document:
 
 
 def _stage(stage: Any, index: int, document: Document, file: Path) -> Any:
-    """The stage with the path of its ticket, where it names one."""
+    """The stage with the paths of the files that it, or its recovery, names."""
     if not (isinstance(stage, dict) and len(stage) == 1):
         return stage
     name, settings = next(iter(stage.items()))
-    if not (isinstance(settings, dict) and isinstance(settings.get("ticket"), str)):
-        return stage
-    words = ("stages", index, name, "ticket")
-    return {name: {**settings, "ticket": _resolved(settings["ticket"], words, document, file)}}
+    words = ("stages", index, name)
+    found = _named(settings, words, document, file)
+    if isinstance(found, dict) and isinstance(found.get("recover"), dict):
+        found = {**found, "recover": _named(found["recover"], (*words, "recover"), document, file)}
+    return {name: found}
+
+
+def _named(settings: Any, words: tuple[Any, ...], document: Document, file: Path) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        key: _resolved(value, (*words, key), document, file) if key in FILES and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
 
 
 def _part(key: str, value: Any, words: tuple[Any, ...], document: Document, file: Path) -> Any:

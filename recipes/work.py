@@ -162,7 +162,9 @@ def carry_out(
     else:
         if outcome.tuned is tuned:
             outcome.tuned = None  # it stands on the tuned model, and is no delta itself
+        said = about.get("notes", [])
         about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
+        about["notes"] = [*said, *(note for note in about.get("notes", []) if note not in said)]
         made = outcome.changes[count:]
         about["cut"] = stage.cut(before, made[0] if len(made) == 1 else Several(steps=made)) if made else {}
     # Copied, since what an interruption spares must still be there when the stage is run again.

@@ -233,6 +233,16 @@ def test_paths_mean_files_beside_the_recipe(tmp_path, monkeypatch):
     assert recipe.task.data == str(folder / "data")
 
 
+def test_a_corpus_is_a_file_beside_the_recipe(tmp_path, monkeypatch):
+    (tmp_path / "texts.txt").write_text("a text on a line\n", "utf-8")
+    trim = "{trim_vocabulary: {corpus: texts.txt, recover: {by: mlm, corpus: texts.txt}}}"
+    file = tmp_path / "r.yaml"
+    file.write_text(TEXT[: TEXT.index("stages:")] + f"stages: [{trim}]\n")
+    monkeypatch.chdir("/")
+    (stage,) = Recipe.load(file).stages
+    assert stage.corpus == stage.recover.corpus == str(tmp_path / "texts.txt")
+
+
 def test_paths_mean_files_here_where_there_are_none_beside_the_recipe(tmp_path, monkeypatch):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "my" / "model").mkdir(parents=True)
