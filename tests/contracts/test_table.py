@@ -6,6 +6,8 @@ import pytest
 
 from tests.contracts.table import BEGIN, END, README, rewritten, rows
 
+pytestmark = pytest.mark.xdist_group("tables")  # what they share is dear, and made once
+
 
 def test_no_cell_is_empty_and_every_refusal_has_its_reason():
     for name, cells in rows().items():

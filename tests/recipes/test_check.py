@@ -15,6 +15,8 @@ from recipes.record import Report
 from tests.recipes.front import config_only, recipe_file
 from tests.tiny import FAMILIES, tiny_bundle
 
+pytestmark = pytest.mark.xdist_group("check")  # what they share is dear, and made once
+
 STAGES = [
     {"finetune": {"train": {"epochs": 1, "batch_size": 8}}},
     {"distill": {"student": {"layers": 2}}},

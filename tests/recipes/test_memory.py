@@ -15,6 +15,8 @@ from recipes.report.terminal import show
 from tests.recipes.front import config_only, recipe_file
 from tests.recipes.test_cli import refused, trimformer
 
+pytestmark = pytest.mark.xdist_group("memory")  # what they share is dear, and made once
+
 
 def train(**more):
     """A plan; a mapping of its own each time, since a recipe has no anchors."""

@@ -16,6 +16,8 @@ from finetune.training import make_fit
 from tests.compress.distill.stub import trained
 from tests.tiny import tiny_inputs, tiny_rows
 
+pytestmark = pytest.mark.xdist_group("distilled")  # what they share is dear, and made once
+
 CPU = torch.device("cpu")
 
 

@@ -16,6 +16,8 @@ from compress.lottery.ticket import read_ticket
 from tests.compress.lottery.bench import PLAN, context, tiny_task
 from tests.tiny import tiny_bundle
 
+pytestmark = pytest.mark.xdist_group("lottery")  # what they share is dear, and made once
+
 STAGE = {"rounds": 2, "rate": 0.5, "seeds": [0, 1], "batches": 2, "train": PLAN}
 CONTROLS = ["random_mask", "shuffled_weights", "reinitialised"]
 

@@ -9,6 +9,8 @@ from compress.lottery.units import units_left
 from tests.compress.lottery.bench import PLAN, context, tiny_task
 from tests.compress.lottery.test_find import Watched, bundle
 
+pytestmark = pytest.mark.xdist_group("subnetworks")  # what they share is dear, and made once
+
 STAGE = {"keeps": 0.8, "heads": 0.25, "seeds": [0, 1], "batches": 2, "train": {**PLAN, "epochs": 3}}
 
 
