@@ -54,6 +54,11 @@ HEALED = (
 )  # fmt: skip
 BY_TAYLOR = (*range(3, 19, 3), 19, 20, *range(25, 41, 3))
 FACTORS = ((3, "activations"), (4, "fisher"), (5, "activations"))
+SOME: dict[str, tuple[str, ...]] = {
+    "prune/units": ("full", "neurons_50", "half"),
+    "prune/weights": ("full", "magnitude_50", "sparsegpt_50", "movement_90", "gradual"),
+}
+"""Where many rows are of one kind: what the ids of those begin with that the twin runs."""
 TWINS: dict[str, tuple[str, ...]] = {
     "quickstart": (*MADE, *TRAINING, *PRUNING),
     "bert/sst2-production": (
@@ -139,7 +144,9 @@ TWINS: dict[str, tuple[str, ...]] = {
 def twin(name: str, model: Path) -> Recipe:
     """The recipe on a tiny model and a few made rows."""
     lenient = tuple(f"stages.{index}.export.agreement=0.5" for index in EXPORTS[name])
-    return Recipe.load(name, [f"model={model}", *TWINS[name], *lenient, *QUICK])
+    recipe = Recipe.load(name, [f"model={model}", *TWINS[name], *lenient, *QUICK])
+    some = [stage for stage in recipe.stages if (stage.id or stage.name).startswith(SOME.get(name, ""))]
+    return recipe.model_copy(update={"stages": type(recipe.stages)(some)})
 
 
 @pytest.fixture(scope="module")
