@@ -1,5 +1,6 @@
 """Threads, memory, environment, energy."""
 
+import gc
 import sys
 import types
 
@@ -62,11 +63,12 @@ def test_peak_memory_forgets_what_was_before():
 
 def test_where_the_mark_cannot_be_reset_it_is_sampled_and_said(monkeypatch):
     monkeypatch.setattr(memory, "_can_reset", lambda: False)
+    gc.collect()  # what earlier tests left would be given back meanwhile
     with peak_memory("cpu") as peak:
-        kept = _work(80)
+        kept = _work(400)
         __import__("time").sleep(0.05)
     assert kept[0] == 1
-    assert peak.bytes - peak.before > 60e6
+    assert peak.bytes - peak.before > 200e6
     assert "sampled" in peak.notes[0]
 
 
