@@ -14,7 +14,6 @@ from compress.core.masks import Masks
 from compress.core.matrix import matrix, rows_of
 from compress.core.training import Batch, Objective
 from compress.lottery.search import Choose, all_ones, kept_after
-from compress.prune.criteria.taylor import sum_of_sizes
 from compress.prune.gates import inputs_seen, slopes_at
 from compress.prune.matrices import block_matrices
 from compress.prune.over_rows import mean_over_rows
@@ -132,7 +131,7 @@ def _of_batch(bundle: Bundle, batch: Batch, objective: Objective) -> list[Float[
     sketch, family, model = bundle.sketch(), bundle.family, bundle.model
     linears = [*family.block_parts(model, "output"), *family.block_parts(model, "down")]
     counts = (*sketch.block_heads, *(1 for _ in sketch.block_neurons))
-    return [sum_of_sizes(each) for each in slopes_at(bundle, inputs_seen(linears), counts, batch, objective)]
+    return [each.abs().sum(0) for each in slopes_at(bundle, inputs_seen(linears), counts, batch, objective)]
 
 
 def _places(bundle: Bundle) -> dict[str, tuple[nn.Module, str, int]]:

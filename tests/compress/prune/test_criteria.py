@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.families.family import family_of
-from compress.prune.criteria.fisher import Fisher, sum_of_squares
+from compress.prune.criteria.fisher import Fisher
 from compress.prune.criteria.magnitude import Magnitude, unit_norms
 from compress.prune.criteria.random import Random
 from compress.prune.criteria.similarity import Similarity, block_influence
-from compress.prune.criteria.taylor import Taylor, sum_of_sizes
+from compress.prune.criteria.taylor import Taylor
 from compress.prune.criterion import Criterion
 from compress.prune.gates import gate_slopes, unit_slopes
 from compress.prune.pattern import Pattern, unit_linears
@@ -53,8 +53,8 @@ def test_slopes_and_their_sums_against_numpy():
     by_row = (inputs.numpy() * gradients.numpy()).reshape(2, 4, 6, 2, 4).sum((0, 2, 4))
     found = unit_slopes(list(inputs), list(gradients), units=2)
     np.testing.assert_allclose(found.numpy(), by_row, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(sum_of_sizes(found).numpy(), np.abs(by_row).sum(0), rtol=1e-5)
-    np.testing.assert_allclose(sum_of_squares(found).numpy(), np.square(by_row).sum(0), rtol=1e-5)
+    np.testing.assert_allclose(Taylor().size(found.clone()).sum(0).numpy(), np.abs(by_row).sum(0), rtol=1e-5)
+    np.testing.assert_allclose(Fisher().size(found.clone()).sum(0).numpy(), np.square(by_row).sum(0), rtol=1e-5)
 
 
 def gated_loss(bundle, linear, batch, unit, units, factor):
