@@ -185,13 +185,24 @@ def measure(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Directories of runs.")],
+    pair: Annotated[
+        list[str] | None, typer.Option(metavar="A,B", help="Two rows of each run, compared on the same examples.")
+    ] = None,
 ) -> None:
-    """Put the rows of several runs side by side."""
+    """Put the rows of several runs side by side, or any two rows of a run."""
     with one_message():
         from recipes.report import compare as compare_runs
         from recipes.report import terminal
+        from recipes.report.kept import read_run
+        from recipes.report.pairing import pair_named, paired_rows
 
-        terminal.show_comparison(compare_runs(runs))
+        if pair:
+            named = [pair_named(text) for text in pair]
+            for run in runs:
+                found = read_run(run)
+                terminal.show_pairs(found, [paired_rows(run, found, *each) for each in named])
+        else:
+            terminal.show_comparison(compare_runs(runs))
 
 
 @app.command()
@@ -199,8 +210,9 @@ def report(directory: Directory) -> None:
     """Draw the report of a run again and print it."""
     with one_message():
         from recipes import report as views
+        from recipes.report.kept import read_run
 
-        read = _read_report(directory)
+        read = read_run(directory)
         views.write(read, directory)
         _show(read)
         typer.echo(f"\nreport: {directory / 'report.html'}")
@@ -252,24 +264,6 @@ def _load(recipe: str, overrides: list[str] | None) -> Recipe:
     from recipes.recipe import Recipe
 
     return Recipe.load(recipe, tuple(overrides or ()))
-
-
-def _read_report(directory: Path) -> Report:
-    from pydantic import ValidationError
-
-    from compress.core.errors import InputError
-    from recipes.record import Report
-
-    try:
-        return Report.read(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            "no run is here: there is no report.json", where=str(directory), advice="name the directory of a run"
-        ) from None
-    except ValidationError as error:
-        raise InputError(
-            f"report.json is not a report of this version: {error.errors()[0]['msg']}", where=str(directory)
-        ) from error
 
 
 def _show(report: Report) -> None:

@@ -11,17 +11,13 @@ from recipes.measure import statistics
 from recipes.measure.quality import RESAMPLES, Scoring
 from recipes.record import Pair
 
-__all__ = ["neighbours"]
+__all__ = ["neighbours", "pair"]
 
 
 def neighbours(
     task: Scoring, logits: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, *, resamples: int = RESAMPLES
 ) -> list[Pair]:
     """The rows from the best to the worst metric, each with the next, and the paired interval of their difference.
-
-    One seed and accuracy: Tango's interval and the exact McNemar test. Otherwise the means over the seeds are compared
-    by a bootstrap over the examples, which are drawn alike for all seeds and both rows; the spread between seeds is
-    not in that interval.
 
     Args:
         logits: row -> for each seed (examples, labels), of the same examples; as many seeds for every row.
@@ -31,17 +27,25 @@ def neighbours(
     value = {name: float(np.mean([task.score(seed, labels) for seed in seeds])) for name, seeds in logits.items()}
     order = sorted(value, key=lambda name: -value[name])
     return [
-        _pair(task, (name, logits[name]), (other, logits[other]), labels, resamples) for name, other in pairwise(order)
+        pair(task, (name, logits[name]), (other, logits[other]), labels, resamples=resamples)
+        for name, other in pairwise(order)
     ]
 
 
-def _pair(
+def pair(
     task: Scoring,
     better: tuple[str, Sequence[np.ndarray]],
     worse: tuple[str, Sequence[np.ndarray]],
     labels: np.ndarray,
-    resamples: int,
+    *,
+    resamples: int = RESAMPLES,
 ) -> Pair:
+    """Two rows compared on the same examples, each a name and its logits (examples, labels) for each seed.
+
+    One seed and accuracy: Tango's interval and the exact McNemar test. Otherwise the means over the seeds are compared
+    by a bootstrap over the examples, which are drawn alike for all seeds and both rows; the spread between seeds is
+    not in that interval.
+    """
     (name, above), (other, below) = better, worse
 
     def difference(index: np.ndarray) -> float:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compress.core.errors import InputError
 from recipes.record import Quality, Report, Row
 from recipes.report.cells import Cell, difference_cell, row_cells
+from recipes.report.kept import Answers, NamedMetric, answers, answers_file, read_run
 from recipes.report.points import Point, points, short
 from recipes.report.table import Column, Line, Table, metric
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Compared", "Comparison", "as_table", "compare"]
 
@@ -47,7 +44,7 @@ def compare(runs: Sequence[Path]) -> Comparison:
     """
     if not runs:
         raise InputError("nothing to compare", advice="name two or more run directories")
-    reports = [_read(run) for run in runs]
+    reports = [read_run(run) for run in runs]
     names = _names(runs)
     lines = []
     for key in dict.fromkeys((row.id, row.seed) for report in reports for row in report.rows):
@@ -93,12 +90,6 @@ def _line(one: Compared, comparison: Comparison, chosen: list[Point]) -> Line:
     return Line("row", one.row.id, cells, one.row)
 
 
-def _read(run: Path) -> Report:
-    if not (run / "report.json").is_file():
-        raise InputError(f"{run} holds no report.json", advice="name a directory that `trimformer run` wrote")
-    return Report.read(run)
-
-
 def _names(runs: Sequence[Path]) -> list[str]:
     """The directories' own names; their paths where two have one name."""
     short_names = [run.resolve().name for run in runs]
@@ -130,18 +121,18 @@ def _paired(
     """The second row against the first, on the same examples."""
     name, against = names[second[0]], names[first[0]]
     reason = _differs(reports[first[0]], reports[second[0]])
-    files = [runs[place] / (row.path or "") / "logits.npz" for place, row in (first, second)]
+    files = [answers_file(runs[place], row) for place, row in (first, second)]
     if not (first[1].quality and second[1].quality):
         return Compared(name, second[1], against=against)
     missing = [file for file in files if not file.is_file()]
     if reason or missing:
         return Compared(name, second[1], against=against, reason=reason or f"not paired: no {missing[0]}")
-    before, after = _logits(files[0]), _logits(files[1])
+    before, after = answers(files[0]), answers(files[1])
     if before is None or after is None:
         return Compared(name, second[1], against=against, reason="not paired: logits were kept without their labels")
-    if len(before[0]) != len(after[0]) or (before[0] != after[0]).any() or (before[2] != after[2]).any():
+    if not before.same_examples(after):
         return Compared(name, second[1], against=against, reason="not paired: judged on other examples")
-    paired = _quality(second[1].quality.metric, after[1], after[2], before[1])
+    paired = _quality(second[1].quality.metric, after, before)
     return Compared(name, second[1], paired, against)
 
 
@@ -154,34 +145,7 @@ def _differs(one: Report, two: Report) -> str:
     return ""
 
 
-def _logits(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Row ids in ascending order, with their logits and labels; None where the file has no labels."""
-    import numpy as np
-
-    with np.load(file, allow_pickle=False) as arrays:
-        if "labels" not in arrays:
-            return None
-        order = np.argsort(arrays["row_ids"], kind="stable")
-        return arrays["row_ids"][order], arrays["logits"][order], arrays["labels"][order]
-
-
-def _quality(name: str, logits: np.ndarray, labels: np.ndarray, before: np.ndarray) -> Quality:
-    from finetune.tasks.metrics import METRICS, REGRESSION
+def _quality(name: str, after: Answers, before: Answers) -> Quality:
     from recipes.measure.quality import quality
 
-    if name not in METRICS:
-        raise InputError(f"runs judged by {name!r} cannot be paired", advice=f"one of: {', '.join(METRICS)}")
-    return quality(_Metric(name, name in REGRESSION), logits, labels, baseline_logits=before)
-
-
-@dataclass(frozen=True)
-class _Metric:
-    """As much of a task as pairing needs."""
-
-    metric: str
-    regression: bool
-
-    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        from finetune.tasks.metrics import METRICS
-
-        return METRICS[self.metric](logits, labels)
+    return quality(NamedMetric.of(name), after.logits, after.labels, baseline_logits=before.logits)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recipes.record import Report
+from recipes.record import Pair, Report
 from recipes.report.cells import Cell
 from recipes.report.comparison import Comparison, as_table
 from recipes.report.headline import budget_value, headline
 from recipes.report.lottery import lottery_tables
 from recipes.report.memory import memory_table
-from recipes.report.neighbours import neighbours
+from recipes.report.neighbours import as_words, neighbours
 from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = ["draw", "fitting", "show", "show_comparison"]
+__all__ = ["draw", "fitting", "show", "show_comparison", "show_pairs"]
 
 TONES = {"gain": "green", "loss": "red", "noise": "", "": ""}
 VERDICTS = {"met": "green", "missed": "red", "not decidable": "yellow"}
@@ -52,6 +53,17 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
 
     out = console or Console(highlight=False)
     _print_table(as_table(comparison), out)
+
+
+def show_pairs(report: Report, pairs: Sequence[Pair], console: Console | None = None) -> None:
+    """Print rows of `report` that were paired, a sentence each."""
+    from rich.console import Console
+
+    out = console or Console(highlight=False)
+    seeds = f", mean of {pairs[0].seeds} seeds" if pairs[0].seeds > 1 else ""
+    out.print(_text(f"{report.name}: {metric(report)}, {pairs[0].examples:,} examples{seeds}, 95 % intervals", out))
+    for pair in as_words(pairs, metric(report)):
+        out.print(_text(pair.words(), out))
 
 
 def _print_table(whole: Table, out: Console) -> None:

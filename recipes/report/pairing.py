@@ -1,0 +1,57 @@
+"""Any two rows compared on the same examples, over all their seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compress.core.errors import InputError, UnknownName
+from recipes.record import Pair, Report
+from recipes.report.kept import Answers, NamedMetric, answers, answers_file
+from recipes.report.table import metric
+
+__all__ = ["pair_named", "paired_rows"]
+
+
+def pair_named(text: str) -> tuple[str, str]:
+    """The two rows that `A,B` names.
+
+    Raises:
+        InputError: it does not name two.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise InputError("a pair names two rows", given=text, advice="for example: --pair prune_taylor,prune_random")
+    return names[0], names[1]
+
+
+def paired_rows(run: Path, report: Report, one: str, other: str) -> Pair:
+    """The row `one` of a run against its row `other`: the mean difference over the seeds, with its paired interval.
+
+    Raises:
+        InputError: a row is not there, or was not measured on the same examples, or with the same seeds.
+    """
+    from recipes.measure.pairs import pair
+
+    above, below = (_by_seed(run, report, name) for name in (one, other))
+    if sorted(above) != sorted(below):
+        raise InputError(f"{one} and {other} have different seeds", given=[sorted(above), sorted(below)])
+    order = sorted(above)
+    first = above[order[0]]
+    if not all(each.same_examples(first) for rows in (above, below) for each in rows.values()):
+        raise InputError(f"{one} and {other} were judged on different examples")
+    logits = {name: [rows[seed].logits for seed in order] for name, rows in ((one, above), (other, below))}
+    return pair(NamedMetric.of(metric(report)), (one, logits[one]), (other, logits[other]), first.labels)
+
+
+def _by_seed(run: Path, report: Report, name: str) -> dict[int, Answers]:
+    known = dict.fromkeys(row.id for row in report.rows if row.quality)
+    if name not in known:
+        raise UnknownName("row", name, known)
+    found = {}
+    for row in (row for row in report.rows if row.id == name):
+        file = answers_file(run, row)
+        held = answers(file) if file.is_file() else None
+        if held is None:
+            raise InputError(f"the answers of {name} are not there any more", where=str(file))
+        found[row.seed or 0] = held
+    return found
