@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,14 @@ from recipes.report.table import groups, metric
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ACCENT", "INK", "MARKERS", "MUTED", "SETTINGS", "Plot", "inline", "plots"]
+__all__ = ["ACCENT", "INK", "MARKERS", "MUTED", "SETTINGS", "Mark", "Plot", "inline", "named", "plots"]
 
 INK, MUTED, GRID, ACCENT = "#010101", "#020202", "#030303", "#040404"
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", ACCENT: "var(--accent)"}
 """Colours that matplotlib writes, and what the page puts in their place, so that one picture suits light and dark."""
+BEHIND = " Small ones are beaten in both by another of their runtime; the table names them all."
+MOST_NAMES = 8
+"""With more rows than this, a plot names only those that no other of their runtime beats."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SETTINGS: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "trimformer",
@@ -42,7 +45,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Mark:
-    """One row in a plot: where it is, how sure that is, and its shape."""
+    """One row in a plot: where it is, how sure that is, its shape, and whether it stands behind the named ones."""
 
     x: float
     y: float
@@ -50,6 +53,30 @@ class Mark:
     up: Interval
     label: str
     runtime: str
+    baseline: bool = False
+    behind: bool = False
+
+
+def named(marks: Sequence[Mark], *, smaller: bool) -> list[Mark]:
+    """The marks, those behind and without a name that are beaten, where there are more than `MOST_NAMES`.
+
+    The baseline keeps its name. A mark is beaten by one of its runtime that is as good in both, and better in one.
+
+    Args:
+        smaller: whether less of x is better.
+    """
+    if sum(bool(mark.label) for mark in marks) <= MOST_NAMES:
+        return list(marks)
+    sign = -1 if smaller else 1
+
+    def beats(other: Mark, mark: Mark) -> bool:
+        x, y = sign * (other.x - mark.x), other.y - mark.y
+        return other.runtime == mark.runtime and min(x, y) >= 0 and max(x, y) > 0
+
+    def beaten(mark: Mark) -> bool:
+        return any(beats(other, mark) for other in marks)
+
+    return [replace(mark, label="", behind=True) if beaten(mark) and not mark.baseline else mark for mark in marks]
 
 
 def plots(report: Report) -> list[Plot]:
@@ -59,12 +86,14 @@ def plots(report: Report) -> list[Plot]:
     by_size = _marks(report, lambda row: row.size and (row.size.bytes / 1e6, None), scale)
     drawn = []
     if len(by_size) > 1:
-        drawn.append(_plot(by_size, "size of the model's files (MB)", name, "size", f"{name} against size"))
+        words = ("size of the model's files (MB)", name, "size", f"{name} against size")
+        drawn.append(_plot(by_size, named(by_size, smaller=True), *words))
     point = next(iter(points(report, 1)), None)
     by_speed = _marks(report, lambda row: _speed(row, point), scale) if point else []
     if point and len(by_speed) > 1:
         title = f"{name} against speed at {describe(point)}"
-        drawn.append(_plot(by_speed, f"speed-up over the baseline (×), {describe(point)}", name, "speed", title))
+        words = (f"speed-up over the baseline (×), {describe(point)}", name, "speed", title)
+        drawn.append(_plot(by_speed, named(by_speed, smaller=False), *words))
     return drawn
 
 
@@ -84,11 +113,12 @@ def _marks(report: Report, across: Any, scale: float) -> list[Mark]:
                 low, high = row.quality.interval
                 up = (low * scale, high * scale)
                 label = row.id if place == 0 else ""
-                found.append(Mark(where[0], row.quality.value * scale, where[1], up, label, row.runtime))
+                value = row.quality.value * scale
+                found.append(Mark(where[0], value, where[1], up, label, row.runtime, row.baseline))
     return found
 
 
-def _plot(marks: Sequence[Mark], x_label: str, name: str, key: str, title: str) -> Plot:
+def _plot(marks: Sequence[Mark], shown: Sequence[Mark], x_label: str, name: str, key: str, title: str) -> Plot:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -98,24 +128,33 @@ def _plot(marks: Sequence[Mark], x_label: str, name: str, key: str, title: str) 
         figure = Figure(figsize=(5.0, 3.5), layout="constrained")
         canvas = FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for mark in marks:
+        for mark in sorted(shown, key=lambda mark: not mark.behind):
             _draw(axes, mark, MARKERS[runtimes.index(mark.runtime) % len(MARKERS)])
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{name} (%)" if units.is_percent(name) else name)
-        _frame(axes, marks)
-        place_labels(figure, axes, marks, color=INK)
+        _frame(axes, shown)
+        place_labels(figure, axes, shown, color=INK)
         out = io.StringIO()
         canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     words = "; ".join(f"{mark.label or 'another seed'}: {mark.x:.3g}, {mark.y:.3g}" for mark in marks)
-    return Plot(inline(out.getvalue(), key, title, words), f"{title.capitalize()}. {_legend(runtimes)}")
+    legend = _legend(runtimes) + (BEHIND if any(mark.behind for mark in shown) else "")
+    return Plot(inline(out.getvalue(), key, title, words), f"{title.capitalize()}. {legend}")
 
 
 def _draw(axes: Axes, mark: Mark, marker: str) -> None:
     x_error = [[mark.x - mark.across[0]], [mark.across[1] - mark.x]] if mark.across else None
     y_error = [[max(mark.y - mark.up[0], 0.0)], [max(mark.up[1] - mark.y, 0.0)]]
-    bars: dict[str, Any] = {"ecolor": MUTED, "elinewidth": 1, "capsize": 0, "fmt": "none"}
+    color = GRID if mark.behind else MUTED
+    bars: dict[str, Any] = {"ecolor": color, "elinewidth": 1, "capsize": 0, "fmt": "none"}
     axes.errorbar([mark.x], [mark.y], xerr=x_error, yerr=y_error, **bars)
-    axes.plot([mark.x], [mark.y], marker, color=ACCENT, markersize=6, markeredgewidth=0)
+    axes.plot(
+        [mark.x],
+        [mark.y],
+        marker,
+        color=MUTED if mark.behind else ACCENT,
+        markersize=4 if mark.behind else 6,
+        markeredgewidth=0,
+    )
 
 
 def _frame(axes: Axes, marks: Sequence[Mark]) -> None:
