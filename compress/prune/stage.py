@@ -125,7 +125,7 @@ class Prune(Recovering):
             " in a layer"
             for where, counts, total in self._totals(sketch)
         ]
-        return f"{'; '.join(stay)}; {f'which is {MASKED_BYTES}' if masked else 'the size does not depend on which'}"
+        return f"{'; '.join(stay)}; which is {MASKED_BYTES if masked else 'hardly a matter of the size'}"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         if isinstance(self.pattern, WeightPattern):
