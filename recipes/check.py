@@ -14,6 +14,7 @@ from compress.core.bundle import Bundle
 from compress.core.compact import BITS, VALUES, compactable
 from compress.core.errors import InputError
 from compress.core.families.family import Family
+from compress.core.saving import description_bytes
 from compress.core.sketch import NO_MASKS
 from compress.core.training import DEFAULT_PLAN, TrainPlan, default_device
 from finetune.delta.record import delta_bytes
@@ -24,7 +25,7 @@ from recipes.plan import SOURCE, Plan, Step, plan
 from recipes.recipe import Recipe
 from recipes.record import Cost, Report, Row, Size
 
-__all__ = ["check", "check_data", "check_measure", "check_training", "usable_device", "weight_bytes"]
+__all__ = ["check", "check_data", "check_measure", "check_training", "model_bytes", "usable_device", "weight_bytes"]
 
 DEFAULT_LENGTH = 128
 _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8", torch.int8: "I8", torch.int64: "I64"}
@@ -105,6 +106,18 @@ def usable_device(choice: str) -> torch.device:
     return default_device(choice)
 
 
+def model_bytes(bundle: Bundle) -> int:
+    """Bytes of the directory of a model that is saved whole, without its tokenizer.
+
+    Of a guess they are some kB off: which words or weights stay is a line of the record, and layers that come out
+    unequal, where equal ones were guessed, take the code that opens them.
+
+    Raises:
+        StageFailed: no directory can say what this model is.
+    """
+    return weight_bytes(bundle.model, bundle.masks) + description_bytes(bundle)
+
+
 def weight_bytes(model: nn.Module, masks: Mapping[str, Tensor] = NO_MASKS) -> int:
     """Bytes of `model.safetensors`: each tensor once, masked ones as bits and values, and the header."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
@@ -134,7 +147,7 @@ def _stored_as(name: str, tensor: Tensor, mask: Tensor | None) -> list[tuple[str
 
 def _source_row(planned: Plan, length: int) -> Row:
     row = Row(id=SOURCE, stage=SOURCE, baseline=planned.source_head_trained, notes=list(planned.source.notes))
-    return _filled(row, planned.source, length)
+    return _filled(row, planned.source, length, whole=True)
 
 
 def _row(planned: Plan, step: Step, length: int, memory: int | None) -> Row:
@@ -147,7 +160,7 @@ def _row(planned: Plan, step: Step, length: int, memory: int | None) -> Row:
         notes=list(_notes(step)),
         cut=stage.cut(step.before, step.change),
     )
-    row = _filled(row, step.bundle, length)
+    row = _filled(row, step.bundle, length, whole=not node.leaf and stage.moves(step.bundle) is None)
     if node.leaf:
         return _exported(row, step)
     return _with_cost(row, planned, step, length, memory)
@@ -193,11 +206,11 @@ def _baseline(planned: Plan) -> str:
     return next(trained, "")
 
 
-def _filled(row: Row, bundle: Bundle, length: int) -> Row:
-    """The row with its size and FLOPs."""
+def _filled(row: Row, bundle: Bundle, length: int, *, whole: bool) -> Row:
+    """The row with its size and FLOPs; `whole` says whether it is saved so, and not as a delta or an export."""
     sketch = bundle.sketch()
     size = Size(
-        bytes=weight_bytes(bundle.model, bundle.masks) + len(bundle.config.to_json_string()),
+        bytes=model_bytes(bundle) if whole else weight_bytes(bundle.model, bundle.masks),
         parameters=sketch.parameters,
         embedding_parameters=sketch.embedding_parameters,
     )

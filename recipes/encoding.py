@@ -18,12 +18,17 @@ ENCODING = "encoded_differently"
 """The field of `stage.json`, and of a row's facts."""
 MUCH = 0.05
 """Above this share the report warns."""
+MISSED = "what was dropped is missed: keep more words (`also`, `top`), or let the model `recover`"
+LEARNED = "the model recovered on its new pieces; where it lost by them all the same, keep more words (`also`, `top`)"
 
 
-def encoding_facts(before: Any, after: Any, task: Task, rows: Dataset) -> dict[str, Any]:
+def encoding_facts(before: Any, after: Any, task: Task, rows: Dataset, *, recovered: bool = False) -> dict[str, Any]:
     """How many of the rows the tokenizer `after` cuts into other pieces than `before`, and a warning where many.
 
     Nothing where both are the same, or the task has no text.
+
+    Args:
+        recovered: whether the model was trained since, and has met its new pieces.
     """
     from compress.distill.teacher import same_tokens
 
@@ -36,7 +41,7 @@ def encoding_facts(before: Any, after: Any, task: Task, rows: Dataset) -> dict[s
     other, total = cut_otherwise(before, after, columns), len(rows)
     share = other / max(1, total)
     many = f"{share:.1%} of the evaluation texts ({other} of {total}) are cut into other pieces than before"
-    advice = "what was dropped is missed: keep more words (`also`, `top`), or let the model `recover`"
+    advice = LEARNED if recovered else MISSED
     return {
         ENCODING: {"rows": other, "of": total, "share": round(share, 4)},
         **({"notes": [f"{many}, above {MUCH:.0%}: {advice}"]} if share > MUCH else {}),

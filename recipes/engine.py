@@ -163,7 +163,11 @@ class _Engine:
             base=parent.directory,
             device=self.device,
             about={**about, "settings": stage_settings(node.stage), "notes": list(node.stage.remarks(start.sketch()))},
-            facts=partial(self._facts_of_bundle, reader=start.processor),
+            facts=partial(
+                self._facts_of_bundle,
+                reader=start.processor,
+                recovered=getattr(node.stage, "recover", None) is not None,
+            ),
         )
 
     def _context(self, start: str, seed: int | None, drawn: int, scratch: Path, ledger: Ledger) -> Context:
@@ -199,11 +203,14 @@ class _Engine:
             return id, None if self.plan.source_head_trained else seed
         return id, self.plan.seed_of(id, seed)
 
-    def _facts_of_bundle(self, bundle: Bundle, result: Path, *, reader: Any = None) -> dict[str, Any]:
+    def _facts_of_bundle(
+        self, bundle: Bundle, result: Path, *, reader: Any = None, recovered: bool = False
+    ) -> dict[str, Any]:
         """What is written down of a bundle while it is in memory; its reload must give the same logits.
 
         Args:
             reader: the tokenizer of the model that it was made of.
+            recovered: whether its stage trained it after the cut.
         """
         from recipes.encoding import encoding_facts
         from recipes.evidence import REFERENCE_LOGITS
@@ -217,7 +224,7 @@ class _Engine:
             "counts": counts(bundle).model_dump(),
             "flops": forward_flops(bundle.model, length=length),
             "reference": self.evidence.reference_marks(),
-            **encoding_facts(reader, bundle.processor, self.recipe.task, self.splits.evaluation),
+            **encoding_facts(reader, bundle.processor, self.recipe.task, self.splits.evaluation, recovered=recovered),
         }
 
     def _finished(self, key: Key, done: Done, *, parent: Done | None) -> None:

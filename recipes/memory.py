@@ -11,6 +11,7 @@ from compress.core.stage import Stage
 from compress.core.storage.model import stored_bytes
 from compress.core.training import DEFAULT_PLAN, TrainPlan
 from compress.distill.objective import read_once
+from compress.distill.recovering import Recovering
 from finetune.memory import TrainingMemory
 from finetune.method import Method
 from recipes.plan import Plan, Step
@@ -102,9 +103,9 @@ def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], d
 
 def _is_taught(stage: Stage) -> bool:
     """Whether a teacher answers beside the model."""
-    recover = getattr(stage, "recover", None)
-    losses = getattr(stage, "losses", ()) if recover is None else recover.terms()
-    return any(loss.needs_teacher for loss in losses)
+    if isinstance(stage, Recovering):
+        return stage.recover is not None and stage.recover.needs_teacher
+    return any(loss.needs_teacher for loss in getattr(stage, "losses", ()))
 
 
 def _teacher(planned: Plan, step: Step) -> Bundle:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from inspect import isabstract
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -39,7 +40,7 @@ class Choice(Settings):
     """The parent of all sets. See the module's docstring."""
 
     home: ClassVar[str] = ""
-    """The package that holds the members, one file each."""
+    """The package that holds the members, one file each; empty where others import them, from anywhere."""
     name: ClassVar[str] = ""
     """The member's name in a recipe; the class's name in snake_case unless given."""
     shown: ClassVar[tuple[str, ...]] = ()
@@ -56,14 +57,16 @@ class Choice(Settings):
 
     @classmethod
     def members(cls: type[C]) -> dict[str, type[C]]:
-        """Name -> class, of every member of this set, sorted by name."""
-        import_all(cls.home)
+        """Name -> class, of every member of this set that is not abstract, sorted by name."""
+        if cls.home:
+            import_all(cls.home)
         found: dict[str, type[C]] = {}
         waiting = list(cls.__subclasses__())
         while waiting:
             member = waiting.pop()
             waiting.extend(member.__subclasses__())
-            if member.__module__.startswith(cls.home) and not member.__name__.startswith("_"):
+            hidden = member.__name__.startswith("_") or isabstract(member)
+            if member.__module__.startswith(cls.home) and not hidden:
                 found[member.name] = member
         return dict(sorted(found.items()))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -21,10 +22,10 @@ from compress.core.mask_files import read_masks, write_masks
 from compress.core.opening import open_model, open_processor, quiet
 from compress.core.sharing import shared_twice
 from compress.core.source import fingerprint, resolve
-from compress.core.stock import difference_to_stock, write_config
+from compress.core.stock import Difference, difference_to_stock, write_config
 from compress.core.storage.stock import file_state, half_paths
 
-__all__ = ["fingerprint", "load", "load_source", "resolve", "save"]
+__all__ = ["description_bytes", "fingerprint", "load", "load_source", "resolve", "save"]
 
 
 def save(bundle: Bundle, directory: Path | str) -> Path:
@@ -49,8 +50,26 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
             bundle.processor.save_pretrained(directory)
     if compact:
         write_compact(directory, {name: bundle.masks[name] for name in compact})
-    write_config(bundle.model, directory, difference)
     write_masks({name: mask for name, mask in bundle.masks.items() if name not in compact}, directory)
+    _describe(bundle, directory, difference)
+    return directory
+
+
+def description_bytes(bundle: Bundle) -> int:
+    """Bytes of the files that `save` writes beside weights, masks and tokenizer; the model needs no weights.
+
+    Raises:
+        StageFailed: no directory can say what this model is.
+    """
+    compact = compactable(bundle.model, bundle.masks)
+    with TemporaryDirectory() as directory:
+        _describe(bundle, Path(directory), difference_to_stock(bundle.model, bundle.family, compact=compact))
+        return sum(file.stat().st_size for file in Path(directory).iterdir())
+
+
+def _describe(bundle: Bundle, directory: Path, difference: Difference) -> None:
+    """The configuration, the code that it needs, and the record."""
+    write_config(bundle.model, directory, difference)
     record = {
         "format": 1,
         "changes": [change.data() for change in bundle.changes],
@@ -60,7 +79,6 @@ def save(bundle: Bundle, directory: Path | str) -> Path:
         **({HALF: half} if (half := half_paths(bundle.model)) else {}),
     }
     (directory / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    return directory
 
 
 def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle:

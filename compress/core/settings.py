@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-__all__ = ["Count", "Fraction", "FrozenMapping", "Name", "Positive", "Seed", "Settings", "Share"]
+__all__ = ["OR_NONE", "Count", "Fraction", "FrozenMapping", "Name", "Positive", "Seed", "Settings", "Share"]
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -26,6 +26,14 @@ FrozenMapping = Annotated[
     PlainSerializer(dict),
 ]
 """A mapping kept as sorted pairs, so that the value that holds it can be hashed; written as a mapping."""
+
+
+def _none(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+OR_NONE = BeforeValidator(_none)
+"""Of a field that may be None, and has another default: `none` in a recipe means it."""
 
 
 class Settings(BaseModel):

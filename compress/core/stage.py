@@ -35,18 +35,6 @@ class Stage(Choice):
     id: Name | None = Field(None, description="the stage's name in the report; its own name unless given")
     start: Name | None = Field(None, description="the id of the stage to work on; the one before unless given")
 
-    @classmethod
-    def members(cls) -> dict[str, type[Stage]]:
-        """Every stage whose module was imported; `compress.core.discovery` and `recipes` import them."""
-        found: dict[str, type[Stage]] = {}
-        waiting = list(cls.__subclasses__())
-        while waiting:
-            member = waiting.pop()
-            waiting.extend(member.__subclasses__())
-            if not member.__name__.startswith("_"):
-                found[member.name] = member
-        return dict(sorted(found.items()))
-
     @property
     def draws_random_numbers(self) -> bool:
         """Whether another seed can give another result; such stages are repeated for each seed."""

@@ -19,7 +19,15 @@ from compress.core.sharing import shared_parts
 from compress.core.storage.model import stored_linears
 from compress.core.storage.stock import quantization_config
 
-__all__ = ["built_config", "difference_to_stock", "is_stock", "stock_class", "stock_config", "write_config"]
+__all__ = [
+    "Difference",
+    "built_config",
+    "difference_to_stock",
+    "is_stock",
+    "stock_class",
+    "stock_config",
+    "write_config",
+]
 
 Difference = dict[str, Any]
 """What `changed` makes of a stock model and its file. `linears` and `tables`: path -> rank of what is kept as two
@@ -151,7 +159,7 @@ def _write_labels(config: Any, path: Path) -> None:
     path.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _changed_config(model: nn.Module, config: Any, difference: dict[str, Any]) -> Any:
+def _changed_config(model: nn.Module, config: Any, difference: Difference) -> Any:
     from compress.core.layers import changed
 
     data = {k: v for k, v in config.to_dict().items() if k not in OURS}

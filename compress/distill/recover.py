@@ -1,7 +1,7 @@
 """How a damaged model recovers: the one value that every stage which damages a model takes.
 
-It lies here and not in `compress.core`, because its default is a distillation; the stages that damage a model import
-this file alone of `compress.distill`.
+It lies here and not in `compress.core`, because its default is a distillation. The stages that damage a model have
+their parent beside it, in `recovering`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from compress.core.bundle import Bundle
 from compress.core.context import Context
 from compress.core.corpus import TASK, Corpus, files_of
-from compress.core.settings import Settings
+from compress.core.settings import OR_NONE, Settings
 from compress.core.sketch import Sketch
 from compress.core.source import files_in, resolve
 from compress.core.training import DEFAULT_PLAN, TrainPlan
@@ -26,7 +26,7 @@ from compress.distill.masked.heal import check_text_recovery, heal_on_text
 from compress.distill.masked.model import refusal as masked_refusal
 from compress.distill.objective import distillation, train
 
-__all__ = ["MaybeRecover", "Recover", "heal", "teacher_of_recovery"]
+__all__ = ["MaybeRecover", "Recover", "heal"]
 
 RECOVER_PLAN = TrainPlan(epochs=1, learning_rate=5e-5).over(DEFAULT_PLAN)
 
@@ -120,19 +120,8 @@ class Recover(Settings):
         return any(loss.needs_teacher for loss in self.terms())
 
 
-def _none(value: Any) -> Any:
-    return None if value == "none" else value
-
-
-MaybeRecover = Annotated[Recover | None, BeforeValidator(_none)]
+MaybeRecover = Annotated[Recover | None, OR_NONE]
 """`recover: none` (or null) leaves the model as the cut left it."""
-
-
-def teacher_of_recovery(recover: Recover | None, bundle: Bundle, ctx: Context) -> tuple[str, Bundle] | None:
-    """(name, bundle) of the model to learn from, to be asked for before the cut; None where no teacher is needed."""
-    if recover is None or not recover.needs_teacher:
-        return None
-    return ctx.best() or ("the model before the cut", bundle.copy())
 
 
 def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, Bundle] | None) -> Bundle:
@@ -144,7 +133,7 @@ def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, 
         bundle: the damaged model.
         recover: how.
         ctx: trains it and notes how it went.
-        teacher: what `teacher_of_recovery` gave.
+        teacher: (name, bundle) of the model to learn from; None where none is needed.
 
     Raises:
         InputError: there is no data to train on.

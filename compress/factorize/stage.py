@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,9 +13,7 @@ from compress.core.change import Change, Nothing
 from compress.core.context import Context
 from compress.core.places import ROLES, Place
 from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.training import TrainPlan
-from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.distill.recovering import Recovering
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decomposition import Decomposition, What
 from compress.factorize.decompositions.svd import Svd
@@ -40,7 +38,7 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-class Factorize(Stage):
+class Factorize(Recovering):
     """Matrices are replaced by products of two smaller ones: fewer parameters, and fewer FLOPs for linears.
 
     `embeddings`: the V x H table of words becomes V x E and E x H, and so does an output layer that is tied to it (Lan
@@ -54,7 +52,6 @@ class Factorize(Stage):
         ("all",), description="which linears"
     )
     by: Decomposition = Field(Svd(), description="which error of the factors is the least")
-    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @model_validator(mode="after")
     def _fits(self) -> Factorize:
@@ -66,18 +63,8 @@ class Factorize(Stage):
         return self
 
     @property
-    def draws_random_numbers(self) -> bool:
-        return self.by.draws_random_numbers or self.recover is not None
-
-    @property
-    def needs_data(self) -> bool:
-        return self.by.needs_data or self.recover is not None
-
-    def reads(self) -> tuple[Path, ...]:
-        return self.recover.reads() if self.recover else ()
-
-    def plan(self) -> TrainPlan | None:
-        return self.recover.plan() if self.recover else None
+    def decider(self) -> Decomposition:
+        return self.by
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         if self.what == "embeddings":
@@ -93,15 +80,11 @@ class Factorize(Stage):
     def refuses(self, sketch: Sketch) -> str | None:
         if why := sketch.unfit(UNFIT):
             return f"factorize cannot work on this model: {why}"
-        if self.recover and (why := self.recover.refuses(sketch)):
+        if why := super().refuses(sketch):
             return why
         if "head_trained" not in sketch.states and self.by.needs_head:
             return f"'by: {self.by.name}' needs a head that is trained for the task; fine-tune first, or take `by: svd`"
         return self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
-
-    def check_task(self, bundle: Bundle, task: object) -> None:
-        if self.recover:
-            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> Change:
         places = self._places(sketch)
@@ -119,14 +102,17 @@ class Factorize(Stage):
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         found = self._fitted(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
-        change = self._decided(found)
         ctx.note(**found.facts())
+        change = self._decided(found)
         if isinstance(change, Nothing):
             return bundle
+        return self.recovered(bundle, ctx, partial(self._put, found=found, change=change))
+
+    def _put(self, bundle: Bundle, *, found: Fitted, change: Change) -> Bundle:
+        """`apply`, with the factors that were found."""
         put_fitted(bundle.model, found)
         bundle.changes, bundle.states = (*bundle.changes, change), bundle.states | self.adds()
-        return heal(bundle, self.recover, ctx, teacher=teacher) if self.recover else bundle
+        return bundle
 
     def _fitted(self, bundle: Bundle, ctx: Context) -> Fitted:
         return fitted(bundle, self._places(bundle.sketch()), self.by, self.rank, ctx)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +14,7 @@ from compress.core.context import Context
 from compress.core.errors import InputError, StageFailed
 from compress.core.settings import Fraction, Share
 from compress.core.sketch import Sketch
-from compress.core.stage import Stage
-from compress.core.training import TrainPlan
-from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.distill.recovering import Recovering
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.criterion import Criterion
 from compress.prune.keep import Allocation
@@ -33,7 +30,7 @@ __all__ = ["MakePermanent", "Prune"]
 MASKED_BYTES = "no matter of the parameters, but of the bytes: some have lost more weights than others to the masks"
 
 
-class Prune(Stage):
+class Prune(Recovering):
     """A share of the units of a pattern, or of the weights, is removed. Then the model recovers.
 
     Without the heads, neurons, layers or entries of the hidden dimension the tensors are smaller. Weights become zero
@@ -53,7 +50,6 @@ class Prune(Stage):
         "uniform", description="the same share in each block or matrix, or the worst of each type of these, or of all"
     )
     floor: Fraction = Field(0.0, description="least share of each matrix that stays where weights compete; one does")
-    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @model_validator(mode="before")
     @classmethod
@@ -75,21 +71,15 @@ class Prune(Stage):
         return self
 
     @property
-    def draws_random_numbers(self) -> bool:
-        return self.criterion.draws_random_numbers or self.recover is not None
+    def decider(self) -> Criterion:
+        return self.criterion
 
     @property
-    def needs_data(self) -> bool:
-        return self.criterion.needs_data or self.recover is not None
-
-    def reads(self) -> tuple[Path, ...]:
-        return self.recover.reads() if self.recover else ()
-
-    def plan(self) -> TrainPlan | None:
-        return self.recover.plan() if self.recover else None
+    def narrows(self) -> bool:
+        return self.pattern.narrows
 
     def refuses(self, sketch: Sketch) -> str | None:
-        why = unfit(sketch, narrows=self.pattern.narrows)
+        why = unfit(sketch, narrows=self.narrows)
         if why:
             return f"prune cannot cut this model: {why}"
         if isinstance(self.pattern, WeightPattern):
@@ -102,10 +92,7 @@ class Prune(Stage):
 
     def _unhealed(self, sketch: Sketch) -> str | None:
         """Why the model cannot be scored or recover, or None."""
-        why = self._untrained(sketch)
-        if why is None and self.recover is not None:
-            return self.recover.refuses(sketch, narrower=self.pattern.narrows)
-        return why
+        return self._untrained(sketch) or super().refuses(sketch)
 
     def _untrained(self, sketch: Sketch) -> str | None:
         """Why a head that is not trained is in the way, or None."""
@@ -118,10 +105,6 @@ class Prune(Stage):
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         return sketch.first_stack_alone if self.pattern.first_stack_alone else ()
-
-    def check_task(self, bundle: Bundle, task: object) -> None:
-        if self.recover:
-            self.recover.check(bundle)
 
     def guess(self, sketch: Sketch) -> Change:
         if isinstance(self.pattern, WeightPattern):
@@ -142,7 +125,7 @@ class Prune(Stage):
             " in a layer"
             for where, counts, total in self._totals(sketch)
         ]
-        return f"{'; '.join(stay)}; {f'which is {MASKED_BYTES}' if masked else 'the size does not depend on which'}"
+        return f"{'; '.join(stay)}; which is {MASKED_BYTES if masked else 'hardly a matter of the size'}"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         if isinstance(self.pattern, WeightPattern):
@@ -156,12 +139,6 @@ class Prune(Stage):
         competing = self._competing(sketch)
         kept = best_of_kinds(scores, self.sparsity, self._kinds(sketch)) if competing else None
         return self.pattern.change(kept or best_of_each(scores, self.sparsity), self.pattern.counts(sketch))
-
-    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        change = self.decide(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
-        pruned = self.apply(bundle, change)
-        return heal(pruned, self.recover, ctx, teacher=teacher) if self.recover else pruned
 
     def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
         found = change.summary()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -16,9 +15,7 @@ from compress.core.errors import Refusal, UnknownName
 from compress.core.families.family import families, family_of
 from compress.core.settings import Count
 from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.training import TrainPlan
-from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.distill.recovering import Recovering
 from compress.share.converted import converted
 from compress.share.groups import Groups, even_groups
 from compress.share.origin import Origin
@@ -73,7 +70,7 @@ class ConvertTo(Change):
             )
 
 
-class Convert(Stage):
+class Convert(Recovering):
     """A BERT becomes a stock ALBERT: narrow embeddings and shared blocks, which plain transformers opens and runs.
 
     Fewer parameters and bytes, the same FLOPs and latency. ALBERT norms its embeddings before it widens them, so the
@@ -90,7 +87,6 @@ class Convert(Stage):
     width: Count = Field(128, description="of the embeddings, E in the paper; from 2 to the model's own")
     groups: Count = Field(1, description="how many different blocks are left; neighbours share")
     by: Origin = Field(Mean(), description="what a group's tensors begin with")
-    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @field_validator("to")
     @classmethod
@@ -101,18 +97,8 @@ class Convert(Stage):
         return to
 
     @property
-    def draws_random_numbers(self) -> bool:
-        return self.by.needs_data or self.recover is not None
-
-    @property
-    def needs_data(self) -> bool:
-        return self.by.needs_data or self.recover is not None
-
-    def reads(self) -> tuple[Path, ...]:
-        return self.recover.reads() if self.recover else ()
-
-    def plan(self) -> TrainPlan | None:
-        return self.recover.plan() if self.recover else None
+    def decider(self) -> Origin:
+        return self.by
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         return (SMALLER,)
@@ -128,13 +114,7 @@ class Convert(Stage):
             return f"width {self.width} is not between 2 and {sketch.hidden}, the model's own"
         if self.groups > sketch.layers:
             return f"{self.groups} groups are more than the model's {sketch.layers} layers"
-        if self.recover and (why := self.recover.refuses(sketch)):
-            return why
-        return self._odd(sketch)
-
-    def check_task(self, bundle: Bundle, task: object) -> None:
-        if self.recover:
-            self.recover.check(bundle)
+        return super().refuses(sketch) or self._odd(sketch)
 
     def guess(self, sketch: Sketch) -> ConvertTo:
         sources = tuple(group[:1] for group in even_groups(sketch.layers, self.groups))
@@ -144,12 +124,6 @@ class Convert(Stage):
         sketch = bundle.sketch()
         sources = self.by.sources(bundle, even_groups(sketch.layers, self.groups), "all", ctx)
         return self.guess(sketch).model_copy(update={"sources": sources})
-
-    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        change = self.decide(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
-        new = self.apply(bundle, change)
-        return heal(new, self.recover, ctx, teacher=teacher) if self.recover else new
 
     def _odd(self, sketch: Sketch) -> str | None:
         """Why blocks of these shapes have no place in a stock model that runs one for all."""

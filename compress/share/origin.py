@@ -18,7 +18,8 @@ class Origin(Choice):
 
     home: ClassVar[str] = "compress.share.origins"
     needs_data: ClassVar[bool] = False
-    """Whether it reads *train*; batches are then drawn by the seed."""
+    """Whether it reads *train*."""
+    draws_random_numbers: ClassVar[bool] = False
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
         """For each group, the blocks of it whose mean its tensors become. The model stays as it is."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pydantic import Field
 
@@ -14,8 +13,7 @@ from compress.core.settings import Count
 from compress.core.sharing import What
 from compress.core.sketch import Sketch, State
 from compress.core.stage import Stage
-from compress.core.training import TrainPlan
-from compress.distill.recover import MaybeRecover, Recover, heal, teacher_of_recovery
+from compress.distill.recovering import Recovering
 from compress.share.change import ShareBlocks, UntieBlocks
 from compress.share.convert import Convert
 from compress.share.groups import Groups, even_groups
@@ -34,7 +32,7 @@ UNFIT: tuple[tuple[State, str], ...] = (
 SMALLER = "sharing makes a model smaller, not faster: each layer still runs, with the same FLOPs"
 
 
-class Share(Stage):
+class Share(Recovering):
     """Groups of neighbouring blocks use the same tensors: fewer parameters and bytes, the same FLOPs and latency.
 
     The tensors are counted once, lie on disk once, and are trained as one. Blocks that were trained apart do not agree,
@@ -48,21 +46,10 @@ class Share(Stage):
     what: What = Field("all", description="whole blocks, or their attention or feed-forward network with its norms")
     groups: Count = Field(1, description="how many different blocks are left; neighbours share")
     by: Origin = Field(Mean(), description="what a group's tensors begin with")
-    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @property
-    def draws_random_numbers(self) -> bool:
-        return self.by.needs_data or self.recover is not None
-
-    @property
-    def needs_data(self) -> bool:
-        return self.by.needs_data or self.recover is not None
-
-    def reads(self) -> tuple[Path, ...]:
-        return self.recover.reads() if self.recover else ()
-
-    def plan(self) -> TrainPlan | None:
-        return self.recover.plan() if self.recover else None
+    def decider(self) -> Origin:
+        return self.by
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
         others = sketch.other_stacks(heads=self.what != "ffn", neurons=self.what != "attention")
@@ -78,13 +65,7 @@ class Share(Stage):
             return "share cannot tie linears that are two factors each; share first, or put `merge_factors` before it"
         if self.groups >= sketch.layers:
             return f"{self.groups} groups of {sketch.layers} layers share nothing; choose fewer groups"
-        if self.recover and (why := self.recover.refuses(sketch)):
-            return why
-        return self._uneven(sketch)
-
-    def check_task(self, bundle: Bundle, task: object) -> None:
-        if self.recover:
-            self.recover.check(bundle)
+        return super().refuses(sketch) or self._uneven(sketch)
 
     def guess(self, sketch: Sketch) -> ShareBlocks:
         groups = even_groups(sketch.layers, self.groups)
@@ -94,12 +75,6 @@ class Share(Stage):
         guessed = self.guess(bundle.sketch())
         sources = self.by.sources(bundle, guessed.groups, self.what, ctx)
         return guessed.model_copy(update={"sources": sources})
-
-    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        change = self.decide(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
-        shared = self.apply(bundle, change)
-        return heal(shared, self.recover, ctx, teacher=teacher) if self.recover else shared
 
     def _uneven(self, sketch: Sketch) -> str | None:
         """Which blocks of a group differ in shape, where the sketch knows."""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from compress.core.bundle import Bundle
 from compress.core.change import Change, Nothing
 from compress.core.context import Context
 from compress.core.corpus import TASK, Corpus, files_of, texts_of
 from compress.core.errors import InputError, Refusal
-from compress.core.settings import Count, Settings
+from compress.core.settings import OR_NONE, Count, Settings
 from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
 from compress.core.tables import named_words, word_count
-from compress.core.training import TrainPlan
-from compress.distill.recover import MaybeRecover, heal, teacher_of_recovery
+from compress.distill.recover import MaybeRecover
+from compress.distill.recovering import Recovering
 from compress.vocabulary.change import KeepWordCount, KeepWords
 from compress.vocabulary.selection import check_room, counted, top, used
 from compress.vocabulary.tokenizer import Vocabulary, refusal
@@ -45,11 +44,7 @@ class First(Settings):
     first: Count = Field(description="how many")
 
 
-def _none(value: Any) -> Any:
-    return None if value == "none" else value
-
-
-class TrimVocabulary(Stage):
+class TrimVocabulary(Recovering):
     """Words that the data never uses go, with their rows of the embedding and of a tied output.
 
     Special tokens, tokens that were added by hand, single characters and bytes always stay, so that every text can
@@ -63,7 +58,7 @@ class TrimVocabulary(Stage):
     """
 
     keep: Literal["used"] | Top = Field("used", description="what the corpus uses, or the `top` so many of it")
-    also: Annotated[First | None, BeforeValidator(_none)] = Field(
+    also: Annotated[First | None, OR_NONE] = Field(
         First(first=10_000), description="with `used`: the first words of the vocabulary stay too, or `none`"
     )
     corpus: Corpus = Field(TASK, description="`task`: its train texts; or a file with one text on a line")
@@ -76,14 +71,11 @@ class TrimVocabulary(Stage):
         return self
 
     @property
-    def draws_random_numbers(self) -> bool:
-        return self.recover is not None
+    def needs_data(self) -> bool:
+        return True
 
     def reads(self) -> tuple[Path, ...]:
-        return (*files_of(self.corpus), *(self.recover.reads() if self.recover else ()))
-
-    def plan(self) -> TrainPlan | None:
-        return self.recover.plan() if self.recover else None
+        return (*files_of(self.corpus), *super().reads())
 
     def adds(self) -> frozenset[State]:
         return frozenset({"trimmed"})
@@ -93,7 +85,7 @@ class TrimVocabulary(Stage):
             return f"trim_vocabulary cannot change the words of this model: {why}"
         if why := sketch.family.refuses("vocabulary", stage=self.name):
             return why
-        if self.recover and (why := self.recover.refuses(sketch)):
+        if why := super().refuses(sketch):
             return why
         if isinstance(self.keep, Top) and self.keep.top >= sketch.vocabulary:
             return f"the vocabulary has {sketch.vocabulary} words, and 'top: {self.keep.top}' keeps them all"
@@ -107,8 +99,7 @@ class TrimVocabulary(Stage):
         _check_rows(vocabulary.ids, _rows(bundle))
         if isinstance(self.keep, Top):
             check_room(vocabulary.closed(()), self.keep.top)
-        if self.recover:
-            self.recover.check(bundle)
+        super().check_task(bundle, task)
 
     def guess(self, sketch: Sketch) -> KeepWordCount:
         count = self.keep.top if isinstance(self.keep, Top) else sketch.vocabulary
@@ -128,12 +119,6 @@ class TrimVocabulary(Stage):
         kept = self._kept(vocabulary, counts, named_words(bundle.model, bundle.family))
         ctx.note(vocabulary={"rows": len(kept), "of": rows, "used": len(counts)})
         return Nothing() if len(kept) == rows else KeepWords(kept=kept, of=rows)
-
-    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        change = self.decide(bundle, ctx)
-        teacher = teacher_of_recovery(self.recover, bundle, ctx)
-        trimmed = self.apply(bundle, change)
-        return heal(trimmed, self.recover, ctx, teacher=teacher) if self.recover else trimmed
 
     def _kept(self, vocabulary: Vocabulary, counts: dict[int, int], fixed: Iterable[int]) -> tuple[int, ...]:
         if isinstance(self.keep, Top):

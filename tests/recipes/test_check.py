@@ -9,9 +9,11 @@ from compress.core.saving import save
 from compress.prune.stage import Prune
 from recipes.check import check, usable_device, weight_bytes
 from recipes.flops import forward_flops
+from recipes.measure.size import counts, size
 from recipes.plan import plan
 from recipes.recipe import Recipe
 from recipes.record import Report
+from recipes.source import load
 from tests.recipes.front import config_only, recipe_file
 from tests.tiny import FAMILIES, tiny_bundle
 
@@ -92,6 +94,36 @@ def test_the_predicted_bytes_of_a_masked_model_are_those_of_its_compact_file(tmp
     assert weight_bytes(pruned.model, pruned.masks) == file
     assert weight_bytes(guessed.model, guessed.masks) == pytest.approx(file, abs=100)
     assert file < 0.7 * weight_bytes(pruned.model)
+
+
+ALONE = {"start": "source", "recover": "none"}
+CHANGED = [
+    {"prune": {**ALONE, "id": "heads", "pattern": "heads", "sparsity": 0.5, "criterion": "magnitude"}},
+    {"prune": {**ALONE, "id": "width", "pattern": "width", "sparsity": 0.25, "criterion": "magnitude"}},
+    {"prune": {**ALONE, "id": "masked", "pattern": "elements", "sparsity": 0.8, "criterion": "magnitude"}},
+    {"share": {**ALONE, "groups": 2}},
+    {"factorize": {**ALONE, "what": "linears", "rank": 4}},
+    {"convert": {**ALONE, "to": "albert", "width": 8}},
+]
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """A recipe whose stages each change the source, and its predictions."""
+    recipe = Recipe.load(recipe_file(tmp_path_factory.mktemp("changed"), CHANGED))
+    return recipe, {row.id: row.size.bytes for row in check(recipe).rows}
+
+
+@pytest.mark.parametrize("number", range(len(CHANGED)))
+def test_the_predicted_bytes_of_a_changed_model_are_those_of_its_directory(changed, number, tmp_path):
+    recipe, predicted = changed
+    stage = recipe.stages[number]
+    bundle = stage.run(load(recipe, 0), Context())
+    save(bundle, tmp_path)
+    assert (tmp_path / "changed.py").exists() == (stage.name != "convert")
+    # The record of a mask that is decided counts what stays of each matrix; that of a guess says the share.
+    record = 4000 if stage.id == "masked" else 50
+    assert predicted[stage.id or stage.name] == pytest.approx(size(tmp_path, counts(bundle)).bytes, abs=record)
 
 
 def test_check_and_a_run_find_the_same_mistakes_in_data(tmp_path):

@@ -30,6 +30,7 @@ class Pick(Origin):
     """
 
     needs_data: ClassVar[bool] = True
+    draws_random_numbers: ClassVar[bool] = True
 
     batches: Count = Field(8, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")

@@ -15,7 +15,7 @@ from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears
 from compress.share.stage import Share
 from tests.compress.distill.stub import StubTask, encode, stub_context, trained
-from tests.compress.factorize.test_stage import factorize, logits, product_at, product_or_weight
+from tests.compress.factorize.given import factorize, logits, product_at, product_or_weight
 from tests.tiny import tiny_rows
 
 

@@ -2,54 +2,33 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from compress.core.bundle import Bundle
 from compress.core.change import change_from_data
 from compress.core.context import Context
-from compress.core.errors import InputError, Refusal, StageFailed
-from compress.core.families.family import base_model, family_of
-from compress.core.heads import head_counts
+from compress.core.errors import InputError
+from compress.core.families.family import family_of
 from compress.core.kept_layers import KeepLayers
 from compress.core.saving import load, save
 from compress.core.stock import is_stock
 from compress.distill.recover import Recover
 from compress.factorize.change import FactorizeLinears, FactorizeTable
-from compress.factorize.decompositions.activations import Activations, second_moments
+from compress.factorize.decompositions.activations import Activations
 from compress.factorize.decompositions.fisher import Fisher
 from compress.factorize.decompositions.frequency import Frequency
 from compress.factorize.decompositions.svd import Svd
-from compress.factorize.dense import MergeFactors, to_dense
-from compress.factorize.low_rank import output_error
+from compress.factorize.dense import to_dense
 from compress.factorize.ranks.budget import Budget
 from compress.factorize.ranks.energy import Energy
 from compress.factorize.stage import Factorize
-from compress.prune.stage import Prune
-from compress.quantize.stored import StoreLinears
-from tests.compress.distill.stub import encode, stub_context, trained
-from tests.tiny import FAMILIES, tiny_inputs, tiny_rows
+from tests.compress.distill.stub import stub_context, trained
+from tests.compress.factorize.given import factorize, logits
+from tests.tiny import FAMILIES
 
 TEXT = [name for name in FAMILIES if family_of(name).word_embedding]
+
+
 CASES = [(name, "linears") for name in FAMILIES] + [(name, "embeddings") for name in TEXT]
-
-
-def factorize(what="linears", **settings):
-    rank = {"ratio": 0.5} if what == "linears" else 6
-    return Factorize.model_validate({"what": what, "rank": rank, "recover": "none", **settings})
-
-
-def logits(bundle):
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
-
-
-def weight_of(bundle, path):
-    return base_model(bundle.model).get_submodule(path).weight.detach()
-
-
-def product_at(bundle, path):
-    low = base_model(bundle.model).get_submodule(path)
-    return (low.expand.weight @ low.reduce.weight).detach()
 
 
 @pytest.mark.parametrize(("name", "what"), CASES)
@@ -85,53 +64,6 @@ def test_full_rank_gives_the_same_answers(name):
     if sketch.words:
         bundle = bundle.changed_by(FactorizeTable(rank=sketch.words.inputs))
     torch.testing.assert_close(logits(bundle), before, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "bart", "modernbert", "albert", "deberta"])
-def test_the_outputs_error_is_never_above_that_of_plain_svd(name):
-    plain, seen = trained(name), trained(name)
-    places, batch = plain.sketch().linears, encode(plain, tiny_rows(40, seed=3))
-    modules = {p.path: (base_model(plain.model).get_submodule(p.path),) for p in places}
-    whole = {p.path: second_moments(plain, modules, batch)[p.path] for p in places[:1] + places[-1:]}
-    weights = {path: product_or_weight(modules[path][0]) for path in whole}
-    plain = factorize().run(plain, stub_context())
-    seen = factorize(by={"activations": {"batches": 2, "batch_size": 20}}).run(seen, stub_context())
-    for path, (moment, count) in whole.items():
-        errors = [output_error(weights[path] - product_at(b, path), moment / count) for b in (seen, plain)]
-        assert errors[0] <= errors[1] * (1 + 1e-4)
-        assert errors[0] < errors[1] * 0.99
-
-
-def product_or_weight(module):
-    from compress.core.matrix import matrix
-
-    return matrix(module).detach().clone()
-
-
-@pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "albert", "distilbert"])
-def test_fisher_weighs_rows_by_the_task(name):
-    bundle = trained(name)
-    path = bundle.sketch().linears[0].path
-    first = product_or_weight(base_model(bundle.model).get_submodule(path))
-    plain = factorize().run(bundle.copy(), stub_context())
-    fisher = factorize(by={"fisher": {"batches": 2, "batch_size": 20}}).run(bundle, stub_context())
-    differences = [(first - product_at(found, path)).norm() for found in (plain, fisher)]
-    assert differences[0] < differences[1] < 2 * differences[0]
-    assert all(parameter.grad is None for parameter in fisher.model.parameters())
-
-
-def test_frequent_tokens_are_nearer():
-    bundle = trained()
-    table, batch = weight_of(bundle, "embeddings.word_embeddings"), encode(bundle, tiny_rows(40, seed=3))
-    read = batch["input_ids"][batch["attention_mask"].bool()]
-
-    def error(found):
-        words = base_model(found.model).get_submodule("embeddings.word_embeddings")
-        return (words(read) - table[read]).square().sum()
-
-    plain = factorize("embeddings").run(bundle.copy(), stub_context())
-    weighted = factorize("embeddings", by="frequency").run(bundle, stub_context())
-    assert error(weighted) < 0.9 * error(plain)
 
 
 def test_tied_outputs_are_factorized_with_the_table(tmp_path):
@@ -181,16 +113,6 @@ def test_ranks_that_the_spectra_decide(rank):
     assert all(one["kept_energy"] > 0.4 for one in ctx.facts["spectra"]) or isinstance(rank, Budget)
 
 
-@pytest.mark.parametrize("by", ["svd", "activations", "fisher"])
-def test_a_model_that_is_not_finite_is_named(by):
-    bundle = trained()
-    path = "encoder.layer.1.output.dense"
-    base_model(bundle.model).get_submodule(path).weight.data[0, 0] = torch.inf
-    with pytest.raises(StageFailed, match=r"not finite") as caught:
-        factorize(by=by).run(bundle, stub_context())
-    assert "encoder.layer" in str(caught.value) and caught.value.advice
-
-
 def test_what_would_be_larger_is_left_alone_and_noted():
     ctx = stub_context()
     # 17 (32 + 32) is more than 32 * 32, and 17 (32 + 48) less than 32 * 48.
@@ -238,69 +160,6 @@ def test_layers_can_go_afterwards(tmp_path):
     bundle = bundle.changed_by(KeepLayers(kept=(1, 3), of=4))
     loaded = load(save(bundle, tmp_path))
     assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch().layers == 2
-
-
-def test_stages_that_need_plain_linears_say_what_to_do():
-    from finetune.methods.houlsby import Houlsby
-    from finetune.methods.lora import Lora
-
-    bundle = factorize().run(trained(), stub_context())
-    sketch = bundle.sketch()
-    pruning = Prune.model_validate({"pattern": "heads", "sparsity": 0.5, "recover": "none"})
-    assert "prune before 'factorize'" in pruning.refuses(sketch)
-    assert "merge_factors" in Lora().refuses(sketch) and Lora().refuses(trained().sketch()) is None
-    assert Houlsby(width=8).refuses(sketch) is None
-    assert "merge_factors" in StoreLinears(storage="nf4").refuses(sketch)
-    with pytest.raises(Refusal, match="merge_factors"):
-        head_counts(bundle.model, bundle.family)
-    assert MergeFactors().refuses(sketch) is None
-    assert "nothing" in MergeFactors().refuses(trained().sketch())
-    assert pruning.refuses(MergeFactors().run(bundle, Context()).sketch()) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "states", "settings", "message"),
-    [
-        ("bert", ["quantized"], {}, "quantized"),
-        ("bert", ["masked"], {}, "masks"),
-        ("bert", [], {"recover": {"epochs": 1}}, "recover needs a head"),
-        ("bert", [], {"by": "fisher"}, "'by: fisher' needs a head"),
-        ("bert", [], {"rank": 40}, "rank of 40 is above the width of encoder.layer.0.attention.self.query"),
-        ("bert", [], {"rank": 32}, "no smaller than the matrices themselves; choose at most 19"),
-        ("bert", [], {"roles": "gate"}, "has no linears in the role 'gate'; it has query, key"),
-        ("gpt2", [], {"roles": ["query", "up"]}, "has query, key, value in one linear; name all of them"),
-        ("bert", [], {"what": "embeddings", "rank": 33}, "above the width of embeddings.word_embeddings"),
-        ("vit", [], {"what": "embeddings", "rank": 4}, "no table of words"),
-        ("bert", [], {"rank": {"budget": 100}}, "100 parameters are too few"),
-    ],
-)
-def test_refusals_say_why(name, states, settings, message):
-    bundle = trained(name)
-    bundle.states = frozenset(states)
-    assert message in factorize(**{"what": "linears", **settings}).refuses(bundle.sketch())
-
-
-def test_a_second_time_says_so():
-    bundle = factorize().run(trained(), stub_context())
-    assert "factorized already; put `merge_factors`" in factorize().refuses(bundle.sketch())
-    assert factorize("embeddings").refuses(bundle.sketch()) is None
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"what": "embeddings", "by": "fisher"},
-        {"what": "linears", "by": "frequency"},
-        {"what": "embeddings", "roles": ["query"]},
-        {"roles": []},
-        {"roles": ["words"]},
-        {"rank": "ratio"},
-        {"what": "norms"},
-    ],
-)
-def test_settings_that_do_not_fit(wrong):
-    with pytest.raises(ValidationError):
-        factorize(**{"what": "linears", **wrong})
 
 
 def test_recipe_forms():

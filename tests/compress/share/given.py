@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import transformers
 
 from compress.core.bundle import Bundle
-from compress.core.families.family import Family
+from compress.core.context import Context
+from compress.core.families.family import Family, family_of
+from compress.share.stage import Share
 from tests.compress.distill.stub import trained
-from tests.tiny import tiny_inputs
+from tests.tiny import FAMILIES, tiny_inputs
 
-__all__ = ["LARGE", "ROBERTA", "logits", "model_on_meta", "shared_copies", "trained"]
+__all__ = [
+    "LARGE",
+    "NAMES",
+    "PAIRS",
+    "PARTS",
+    "ROBERTA",
+    "logits",
+    "model_on_meta",
+    "shared",
+    "shared_copies",
+    "trained",
+]
+
+NAMES = [name for name in FAMILIES if "blocks" not in family_of(name).refusals]
+PARTS = ("all", "attention", "ffn")
+PAIRS = ((0, 1), (2, 3))
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 ROBERTA = {"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
@@ -21,6 +39,10 @@ ROBERTA = {"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_siz
 def logits(bundle: Bundle) -> torch.Tensor:
     with torch.no_grad():
         return bundle.model.eval()(**tiny_inputs(bundle)).logits
+
+
+def shared(name: str = "bert", **settings: Any) -> Bundle:
+    return Share(**{"groups": 2, "recover": None, **settings}).run(trained(name), Context())
 
 
 def model_on_meta(name: str, **config: float) -> Bundle:

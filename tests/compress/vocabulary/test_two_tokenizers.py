@@ -73,7 +73,9 @@ def test_texts_that_are_cut_otherwise_are_counted(ctx, task, teacher):
     rows = task.load(0).evaluation
     facts = encoding_facts(teacher.processor, small.processor, task, rows)
     assert facts[ENCODING]["of"] == len(rows) and facts[ENCODING]["rows"] > 0
-    assert "cut into other pieces" in facts["notes"][0]
+    assert "cut into other pieces" in facts["notes"][0] and "let the model `recover`" in facts["notes"][0]
+    healed = encoding_facts(teacher.processor, small.processor, task, rows, recovered=True)
+    assert "recovered on its new pieces" in healed["notes"][0] and "let the model" not in healed["notes"][0]
     assert encoding_facts(teacher.processor, teacher.processor, task, rows) == {}
     few = rows.select(range(2))
     ctx.texts = lambda part: task.text_columns(few)

@@ -1,0 +1,53 @@
+"""What the stages that damage a model have in common."""
+
+import pytest
+
+from compress.core.change import Nothing
+from compress.core.context import Context
+from compress.core.stage import Stage
+from compress.distill import recovering
+from compress.distill.recovering import Recovering
+from recipes.catalogue import sets
+from tests.tiny import tiny_bundle
+
+DAMAGING = ["convert", "factorize", "prune", "share", "trim_vocabulary"]
+
+
+class _Damage(Recovering):
+    def decide(self, bundle, ctx):
+        return Nothing()
+
+
+def test_the_parent_is_no_stage_of_a_recipe():
+    stages = sets()["stages"].members()
+    assert sorted(name for name, kind in stages.items() if issubclass(kind, Recovering)) == DAMAGING
+    assert {name for name, kind in stages.items() if "recover" in kind.model_fields} == set(DAMAGING)
+    with pytest.raises(TypeError, match="abstract"):
+        Recovering()
+
+
+@pytest.mark.parametrize("name", DAMAGING)
+def test_the_recovery_is_the_last_setting(name):
+    kind = sets()["stages"].members()[name]
+    assert list(kind.model_fields)[-1] == "recover"
+    assert list(kind.model_json_schema()["properties"])[-1] == "recover"
+    assert list(kind.model_construct().model_dump())[-1] == "recover"
+
+
+def test_without_a_recovery_there_is_nothing_to_read_or_to_draw():
+    stage = _Damage(recover=None)
+    assert not stage.draws_random_numbers and not stage.needs_data and stage.plan() is None and stage.reads() == ()
+    assert _Damage().draws_random_numbers and _Damage().needs_data and _Damage().plan().epochs == 1
+    assert _Damage not in Stage.members().values()
+
+
+def test_the_teacher_is_asked_for_before_the_damage_and_the_model_healed_after_it(monkeypatch):
+    order = []
+    monkeypatch.setattr(recovering, "heal", lambda bundle, *_, teacher: order.append(teacher[0]) or bundle)
+    best = tiny_bundle("bert")
+    ctx = Context(best=lambda: order.append("asked") or ("earlier", best))
+    _Damage().recovered(best, ctx, lambda bundle: order.append("damaged") or bundle)
+    assert order == ["asked", "damaged", "earlier"]
+    order.clear()
+    _Damage(recover="none").recovered(best, ctx, lambda bundle: order.append("damaged") or bundle)
+    assert order == ["damaged"]

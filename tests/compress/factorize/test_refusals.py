@@ -1,0 +1,76 @@
+"""Which models and settings do not fit, and what factors cannot do."""
+
+import pytest
+from pydantic import ValidationError
+
+from compress.core.context import Context
+from compress.core.errors import Refusal
+from compress.core.heads import head_counts
+from compress.factorize.dense import MergeFactors
+from compress.prune.stage import Prune
+from compress.quantize.stored import StoreLinears
+from tests.compress.distill.stub import stub_context, trained
+from tests.compress.factorize.given import factorize
+
+
+def test_stages_that_need_plain_linears_say_what_to_do():
+    from finetune.methods.houlsby import Houlsby
+    from finetune.methods.lora import Lora
+
+    bundle = factorize().run(trained(), stub_context())
+    sketch = bundle.sketch()
+    pruning = Prune.model_validate({"pattern": "heads", "sparsity": 0.5, "recover": "none"})
+    assert "prune before 'factorize'" in pruning.refuses(sketch)
+    assert "merge_factors" in Lora().refuses(sketch) and Lora().refuses(trained().sketch()) is None
+    assert Houlsby(width=8).refuses(sketch) is None
+    assert "merge_factors" in StoreLinears(storage="nf4").refuses(sketch)
+    with pytest.raises(Refusal, match="merge_factors"):
+        head_counts(bundle.model, bundle.family)
+    assert MergeFactors().refuses(sketch) is None
+    assert "nothing" in MergeFactors().refuses(trained().sketch())
+    assert pruning.refuses(MergeFactors().run(bundle, Context()).sketch()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "states", "settings", "message"),
+    [
+        ("bert", ["quantized"], {}, "quantized"),
+        ("bert", ["masked"], {}, "masks"),
+        ("bert", [], {"recover": {"epochs": 1}}, "recover needs a head"),
+        ("bert", [], {"by": "fisher"}, "'by: fisher' needs a head"),
+        ("bert", [], {"rank": 40}, "rank of 40 is above the width of encoder.layer.0.attention.self.query"),
+        ("bert", [], {"rank": 32}, "no smaller than the matrices themselves; choose at most 19"),
+        ("bert", [], {"roles": "gate"}, "has no linears in the role 'gate'; it has query, key"),
+        ("gpt2", [], {"roles": ["query", "up"]}, "has query, key, value in one linear; name all of them"),
+        ("bert", [], {"what": "embeddings", "rank": 33}, "above the width of embeddings.word_embeddings"),
+        ("vit", [], {"what": "embeddings", "rank": 4}, "no table of words"),
+        ("bert", [], {"rank": {"budget": 100}}, "100 parameters are too few"),
+    ],
+)
+def test_refusals_say_why(name, states, settings, message):
+    bundle = trained(name)
+    bundle.states = frozenset(states)
+    assert message in factorize(**{"what": "linears", **settings}).refuses(bundle.sketch())
+
+
+def test_a_second_time_says_so():
+    bundle = factorize().run(trained(), stub_context())
+    assert "factorized already; put `merge_factors`" in factorize().refuses(bundle.sketch())
+    assert factorize("embeddings").refuses(bundle.sketch()) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"what": "embeddings", "by": "fisher"},
+        {"what": "linears", "by": "frequency"},
+        {"what": "embeddings", "roles": ["query"]},
+        {"roles": []},
+        {"roles": ["words"]},
+        {"rank": "ratio"},
+        {"what": "norms"},
+    ],
+)
+def test_settings_that_do_not_fit(wrong):
+    with pytest.raises(ValidationError):
+        factorize(**{"what": "linears", **wrong})
