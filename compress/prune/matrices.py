@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
 from compress.core.families.family import has
 from compress.core.matrix import matrix
+from compress.core.places import ROLES
 from compress.core.wrapped import unwrapped
 
-__all__ = ["Matrix", "as_stored", "block_matrices"]
-
-ROLES = ("query", "key", "value", "output", "up", "gate", "down")
+__all__ = ["Excerpt", "Matrix", "as_stored", "block_matrices"]
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,38 @@ class Matrix:
 
     Attributes:
         linear: holds the weight.
-        role: what it is in its block; of a fused one the first of its roles.
+        roles: what it is in its block; several where the family fuses them in one linear.
         block: the number of the block.
     """
 
     linear: nn.Module
-    role: str
+    roles: tuple[str, ...]
     block: int
+
+    @property
+    def role(self) -> str:
+        """Of a fused one the first of its roles."""
+        return self.roles[0]
+
+    def also(self, other: Matrix) -> Matrix:
+        """With the roles that the same linear has further on in the same block."""
+        return replace(self, roles=(*self.roles, *other.roles)) if self.block == other.block else self
 
     @property
     def weight(self) -> Tensor:
         """(out, in), as a view."""
         return matrix(self.linear).detach()
+
+
+@dataclass
+class Excerpt(Bundle):
+    """The same model, of which only some of the blocks' matrices are looked at."""
+
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, bundle: Bundle, names: Collection[str]) -> Excerpt:
+        return cls(**vars(bundle), names=frozenset(names))
 
 
 def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
@@ -44,14 +63,14 @@ def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
     except for the pooler.
     """
     names = {id(module): path for path, module in bundle.model.named_modules()}
-    found: dict[str, Matrix] = {}
-    for number, block in enumerate(bundle.family.module_list(bundle.model)):
+    family, found = bundle.family, dict[str, Matrix]()
+    for number, block in enumerate(family.module_list(bundle.model)):
         for role in ROLES:
-            if not getattr(bundle.family, role) or not has(block, bundle.family.path(block, role)):
-                continue
-            linear = bundle.family.part(block, role)
-            found.setdefault(f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), role, number))
-    return found
+            if getattr(family, role) and has(block, family.path(block, role)):
+                linear = family.part(block, role)
+                name, one = f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), (role,), number)
+                found[name] = found[name].also(one) if name in found else one
+    return {n: part for n, part in found.items() if n in bundle.names} if isinstance(bundle, Excerpt) else found
 
 
 def as_stored(matrices: Mapping[str, Matrix], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

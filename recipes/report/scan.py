@@ -31,7 +31,7 @@ def write(scan: Scan, directory: Path) -> None:
 def headline(scan: Scan) -> str:
     whole = units.score(scan.metric, scan.whole)
     words = f"{scan.metric} {whole} on the {scan.rows:,} rows of {scan.part}"
-    return f"{words}; units are masked, the least worth first by {_criterion(scan)}, and nothing is trained."
+    return f"{words}; what is worth least by {_criterion(scan)} is masked, and nothing is trained."
 
 
 def markdown(scan: Scan) -> str:
