@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from compress.core.saving import save
 from compress.prune.criteria.fisher import Fisher
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.random import Random
@@ -84,11 +85,12 @@ def test_weights_are_masked_by_layer_by_role_and_all_at_once():
 CRITERIA = [Random(), Magnitude(), Taylor(batches=1), Fisher(batches=1), Wanda(rows=8), SparseGPT(rows=8)]
 
 
-@pytest.mark.parametrize("criterion", CRITERIA, ids=lambda each: each.name)
-@pytest.mark.parametrize("pattern", [Elements(), NM(), Blocks(rows=4, columns=4)], ids=lambda each: each.name)
+PATTERNS = [Elements(), NM(), Blocks(rows=4, columns=4)]
+PAIRS = [(c, p) for c in CRITERIA for p in PATTERNS if not c.unfit(p, "uniform")]
+
+
+@pytest.mark.parametrize(("criterion", "pattern"), PAIRS, ids=lambda each: each.name)
 def test_all_weights_masked_are_what_prune_leaves_and_come_back(criterion, pattern):
-    if criterion.unfit(pattern, "uniform"):
-        return
     bundle, ctx = trained("bert"), stub_context()
     whole = answers(bundle)
     before = {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
@@ -146,6 +148,45 @@ def test_the_command_writes_a_scan_and_goes_on_where_it_was(tmp_path):
     assert {point["pattern"] for point in after["points"]} == {"heads", "neurons", "layers", "width"}
     trimformer(*asked, "--fresh", "--pattern", "heads")
     assert json.loads((tmp_path / "out" / "scan.json").read_text())["points"][0]["value"] != 0.123
+
+
+def test_the_command_scans_weights(tmp_path):
+    out = tmp_path / "out"
+    patterns = ["--pattern", "elements", "--pattern", "{n_m: {n: 1}}", "--pattern", "{blocks: {rows: 4, columns: 4}}"]
+    asked = ["scan", recipe_file(tmp_path, []), "--out", out, "--criterion", "magnitude", "--sparsities", "0.5,0.9"]
+    result = trimformer(*asked, *patterns)
+    assert result.exit_code == 0, result.output
+    found = json.loads((out / "scan.json").read_text())
+    shares = {
+        name: sorted({p["sparsity"] for p in found["points"] if p["pattern"] == name}) for name in found["columns"]
+    }
+    assert shares == {"elements": [0.5, 0.9], "n_m (n 1)": [0.75], "blocks (rows 4, columns 4)": [0.5, 0.9]}
+    assert [len(row) for row in found["importance"]["elements"]] == [6] * 4
+    page = (out / "scan.html").read_text()
+    assert page.count("in each layer: query, key, value, output, up, down") == 3
+    assert all(f">{name}</text>" in page for name in ("layer 3", "query", "down", "all"))
+    assert "dashed ones one type" in page and "| query |" in result.stdout
+    assert trimformer(*asked, *patterns).output == result.output
+    assert json.loads((out / "scan.json").read_text()) == found
+
+
+def test_weights_that_are_cut_already_count(tmp_path):
+    bundle = Prune(pattern=Elements(), sparsity=0.5, criterion=Magnitude(), recover=None).run(trained(), stub_context())
+    found = Scoring(bundle, Magnitude(), stub_context())
+    assert value_at(bundle, list(probes(Elements(), found, (0.5,)))[-1], answers) == answers(bundle)
+    recipe = recipe_file(tmp_path, [])
+    save(bundle, tmp_path / "masked")
+    asked = [
+        "scan",
+        recipe,
+        "--set",
+        f"model={tmp_path / 'masked'}",
+        "--pattern",
+        "elements",
+        "--criterion",
+        "magnitude",
+    ]
+    assert "more weights are cut already than sparsity 0.25" in refused(*asked, "--out", tmp_path / "out")
 
 
 def test_what_does_not_fit_is_left_out_and_said(tmp_path):
