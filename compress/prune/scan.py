@@ -17,7 +17,7 @@ from compress.core.masks import masked_parameters
 from compress.prune.criterion import Criterion
 from compress.prune.gates import masked
 from compress.prune.mask import Mask
-from compress.prune.matrices import Excerpt, block_matrices
+from compress.prune.matrices import Excerpt, Matrix, block_matrices
 from compress.prune.pattern import Pattern
 from compress.prune.selection import best_of_each
 from compress.prune.weight_pattern import Scores, WeightPattern
@@ -95,9 +95,9 @@ class Scoring:
     def _note(self, pattern: str, scores: Scores) -> None:
         if pattern in self.columns:
             return
-        rows: dict[int, dict[str, float]] = {}
+        rows: dict[tuple[str, int], dict[str, float]] = {}
         for name, part in block_matrices(self.bundle).items():
-            rows.setdefault(part.block, {})[", ".join(part.roles)] = float(scores[name].float().mean())
+            rows.setdefault(part.place, {})[", ".join(part.roles)] = float(scores[name].float().mean())
         self.importance[pattern] = [list(row.values()) for row in rows.values()]
         self.columns[pattern] = list(dict.fromkeys(role for row in rows.values() for role in row))
 
@@ -154,13 +154,17 @@ def _of_weights(pattern: WeightPattern, scoring: Scoring, sparsities: Sequence[f
 
 
 def _places(bundle: Bundle) -> dict[str, Names]:
-    """The names of the matrices of each block, of each role, and of all; a place that is all matrices is not alone."""
+    """The names of the matrices of each block, each stack, each role, and of all; what is all has no other name."""
     found: dict[str, list[str]] = {}
     matrices = block_matrices(bundle)
-    for where in (lambda part: f"layer {part.block}", lambda part: ", ".join(part.roles), lambda _: "all"):
+    for where in (_block, lambda part: part.stack or "layers", lambda part: ", ".join(part.roles), lambda _: "all"):
         for name, part in matrices.items():
             found.setdefault(where(part), []).append(name)
     return {where: frozenset(names) for where, names in found.items() if where == "all" or len(names) < len(matrices)}
+
+
+def _block(part: Matrix) -> str:
+    return f"{part.stack or 'layer'} {part.block}"
 
 
 @contextmanager

@@ -85,6 +85,13 @@ def test_weights_are_masked_by_layer_by_role_and_all_at_once():
 CRITERIA = [Random(), Magnitude(), Taylor(batches=1), Fisher(batches=1), Wanda(rows=8), SparseGPT(rows=8)]
 
 
+def test_weights_of_two_stacks_are_masked_stack_by_stack_too():
+    found = [probe.where for probe in probed(trained("t5"), Elements(), (0.5,))]
+    assert found[:4] == [f"encoder {n}" for n in range(4)]
+    assert found[4:8] == ["decoder 0", "decoder 1", "cross-attention 0", "cross-attention 1"]
+    assert found[8:12] == ["encoder", "decoder", "cross-attention", "query"] and found[-2:] == ["down", "all"]
+
+
 PATTERNS = [Elements(), NM(), Blocks(rows=4, columns=4)]
 PAIRS = [(c, p) for c in CRITERIA for p in PATTERNS if not c.unfit(p, "uniform")]
 
