@@ -129,14 +129,15 @@ def scan(
     out: Annotated[Path | None, typer.Option(help="Where to write; runs/<name>-scan unless given.")] = None,
     set_: Settings = None,
     pattern: Annotated[
-        list[str] | None, typer.Option(help="What is masked; all that the model has unless given; can be repeated.")
+        list[str] | None,
+        typer.Option(help="What is masked, as in a recipe; heads, neurons, layers, width unless given; repeatable."),
     ] = None,
     sparsities: Annotated[str, typer.Option(metavar="S,S", help="Shares that are masked.")] = "0.25,0.5,0.75",
     criterion: Annotated[str, typer.Option(help="What is masked first, as in a recipe.")] = "taylor",
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what an earlier scan left there.")] = False,
     device: Annotated[Device, typer.Option(help="Where it is computed.")] = Device.auto,
 ) -> None:
-    """Mask heads, neurons, layers and width, layer by layer and all at once, and measure on select; trains nothing."""
+    """Mask units or weights, layer by layer, by type and all at once, and measure on select; trains nothing."""
     with one_message():
         loaded = _load(recipe, set_)
         shares = [option_values.share(text, "--sparsities") for text in sparsities.split(",")]
@@ -144,7 +145,8 @@ def scan(
         from recipes import scan as scans
         from recipes.report.scan import markdown
 
-        asked = {"patterns": pattern or (), "sparsities": shares, "criterion": scans.criterion_option(criterion)}
+        patterns = [scans.choice_option(text) for text in pattern or ()]
+        asked = {"patterns": patterns, "sparsities": shares, "criterion": scans.choice_option(criterion)}
         typer.echo(markdown(scans.scan(loaded, out=directory, **asked, fresh=fresh, device=device.value)))
         typer.echo(f"report: {directory / 'scan.html'}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,24 +13,23 @@ from compress.core.errors import InputError
 from recipes.record import Record, write_atomically
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from compress.core.bundle import Bundle
     from compress.core.context import Context
     from compress.prune.criterion import Criterion
     from compress.prune.pattern import Pattern
-    from compress.prune.scan import Probe
+    from compress.prune.scan import Scoring
     from recipes.recipe import Recipe
 
-__all__ = ["LeftOut", "Scan", "ScanPoint", "criterion_option", "scan"]
+__all__ = ["LeftOut", "Scan", "ScanPoint", "choice_option", "scan"]
 
 FILE = "scan.json"
-Chosen: TypeAlias = "tuple[Pattern, Criterion, list[float]]"
-"""A pattern, its criterion, and the sparsities that fit the model."""
+UNITS = ("heads", "neurons", "layers", "width")
+Chosen: TypeAlias = "list[tuple[Pattern, list[float]]]"
+"""Patterns, each with the sparsities that fit the model."""
 
 
 class ScanPoint(Record):
-    """The metric with some units of a pattern masked: those of `layer 3`, of a kind of blocks, or of `all`."""
+    """The metric with some of a pattern masked: of `layer 3`, a kind of blocks, a role of matrices, or of `all`."""
 
     pattern: str
     where: str
@@ -47,7 +46,11 @@ class LeftOut(Record):
 
 
 class Scan(Record):
-    """All that `scan.json` says; `importance` has what the criterion gave, by pattern."""
+    """All that `scan.json` says.
+
+    `importance` has what the criterion gave, by pattern: each unit's score; of weights the mean of each matrix, a row
+    for each block, whose `columns` are the roles.
+    """
 
     format: int = 1
     name: str
@@ -61,6 +64,7 @@ class Scan(Record):
     """The metric of the model as it is."""
     points: list[ScanPoint] = Field(default_factory=list)
     importance: dict[str, list[list[float]]] = Field(default_factory=dict)
+    columns: dict[str, list[str]] = Field(default_factory=dict)
     left_out: list[LeftOut] = Field(default_factory=list)
     """What was asked for this time and does not fit the model."""
 
@@ -80,7 +84,7 @@ def scan(
     recipe: Recipe,
     *,
     out: Path,
-    patterns: Sequence[str] = (),
+    patterns: Sequence[Any] = (),
     sparsities: Sequence[float] = (0.25, 0.5, 0.75),
     criterion: Any = "taylor",
     fresh: bool = False,
@@ -89,8 +93,8 @@ def scan(
     """The scan of the recipe's model on its task, written to `out` as JSON, Markdown and HTML; what was measured stays.
 
     Args:
-        patterns: names; heads, neurons, layers and width, as far as the family has them, unless given.
-        sparsities: between 0 and 1.
+        patterns: in recipe form; heads, neurons, layers and width, as far as the family has them, unless given.
+        sparsities: between 0 and 1; a pattern that says itself what it cuts has that one.
         criterion: in recipe form; what is masked first.
         fresh: measure everything again.
         device: `auto`, `cpu`, `cuda`.
@@ -98,6 +102,7 @@ def scan(
     Raises:
         InputError: something that was given cannot work; found before any work.
     """
+    from compress.prune.criterion import Criterion
     from recipes.check import check_data, usable_device
     from recipes.report import scan as views
     from recipes.source import load
@@ -107,7 +112,9 @@ def scan(
     splits = recipe.task.load(recipe.seeds[0])
     bundle = load(recipe, recipe.seeds[0])
     _check_head(recipe, bundle)
-    chosen, left_out = _chosen(bundle, patterns, sparsities, criterion)
+    scored = _parsed(Criterion, criterion)
+    chosen, left_out = _chosen(bundle, patterns, sparsities, scored)
+    from compress.prune.scan import Scoring
     from finetune.context import make_context
 
     ctx = make_context(recipe.task, splits, seed=recipe.seeds[0], device=place, scratch=None)
@@ -118,14 +125,14 @@ def scan(
     bundle.to(place)
     result = found or Scan(**begun, whole=ctx.evaluate(bundle))
     result.left_out = left_out
-    _fill(result, bundle, ctx, chosen, out)
+    _fill(result, Scoring(bundle, scored, ctx, result.importance, result.columns), chosen, out)
     asked = _asked(result, chosen)
     views.write(asked, out)
     return asked
 
 
-def criterion_option(text: str) -> Any:
-    """A criterion in recipe form out of its text: `taylor`, or `{taylor: {batches: 8}}`.
+def choice_option(text: str) -> Any:
+    """A pattern or a criterion in recipe form out of its text: `taylor`, or `{taylor: {batches: 8}}`.
 
     Raises:
         InputError: the text is not YAML.
@@ -135,53 +142,23 @@ def criterion_option(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError("the criterion is neither a name nor a mapping", given=text) from error
+        raise InputError("this is neither a name nor a mapping", given=text) from error
 
 
-def _fill(
-    result: Scan,
-    bundle: Bundle,
-    ctx: Context,
-    chosen: list[Chosen],
-    out: Path,
-) -> None:
+def _fill(result: Scan, scoring: Scoring, chosen: Chosen, out: Path) -> None:
     """Measure what is missing, and write it down one by one."""
     from tqdm.auto import tqdm
 
-    from compress.prune.scan import value_at
+    from compress.prune.scan import label, probes, value_at
 
     known = {(point.pattern, point.where, point.sparsity) for point in result.points}
-    waiting = list(_missing(result, bundle, ctx, chosen, known))
+    asked = [(label(pattern), probe) for pattern, at in chosen for probe in probes(pattern, scoring, at)]
+    waiting = [(name, probe) for name, probe in asked if (name, probe.where, probe.sparsity) not in known]
     result.write(out)
-    for pattern, probe in tqdm(waiting, desc="scan", unit=" maskings", disable=None):
-        value = value_at(bundle, pattern, probe, ctx.evaluate)
-        result.points.append(ScanPoint(pattern=pattern.name, where=probe.where, sparsity=probe.sparsity, value=value))
+    for name, probe in tqdm(waiting, desc="scan", unit=" maskings", disable=None):
+        value = value_at(scoring.bundle, probe, scoring.ctx.evaluate)
+        result.points.append(ScanPoint(pattern=name, where=probe.where, sparsity=probe.sparsity, value=value))
         result.write(out)
-
-
-def _missing(
-    result: Scan,
-    bundle: Bundle,
-    ctx: Context,
-    chosen: list[Chosen],
-    known: set[tuple[str, str, float]],
-) -> Iterator[tuple[Pattern, Probe]]:
-    from compress.prune.scan import probes
-
-    for pattern, criterion, sparsities in chosen:
-        scores = _scores(result, bundle, ctx, pattern, criterion)
-        for probe in probes(pattern, bundle.sketch(), scores, sparsities):
-            if (pattern.name, probe.where, probe.sparsity) not in known:
-                yield pattern, probe
-
-
-def _scores(result: Scan, bundle: Bundle, ctx: Context, pattern: Pattern, criterion: Criterion) -> list[Tensor]:
-    import torch
-
-    if pattern.name not in result.importance:
-        found = criterion.score(bundle, pattern, ctx)
-        result.importance[pattern.name] = [score.tolist() for score in found]
-    return [torch.tensor(score) for score in result.importance[pattern.name]]
 
 
 def _check_head(recipe: Recipe, bundle: Bundle) -> None:
@@ -194,22 +171,25 @@ def _check_head(recipe: Recipe, bundle: Bundle) -> None:
 
 
 def _chosen(
-    bundle: Bundle, names: Sequence[str], sparsities: Sequence[float], criterion: Any
-) -> tuple[list[Chosen], list[LeftOut]]:
+    bundle: Bundle, forms: Sequence[Any], sparsities: Sequence[float], criterion: Criterion
+) -> tuple[Chosen, list[LeftOut]]:
     """What is scanned, and what is left out since it does not fit; all that was asked for by name must fit."""
-    from compress.prune.criterion import Criterion
     from compress.prune.pattern import Pattern
+    from compress.prune.scan import label
+    from compress.prune.weight_pattern import own_sparsity
 
-    scored, chosen, left_out = _parsed(Criterion, criterion), list[Chosen](), list[LeftOut]()
-    for name in names or ("heads", "neurons", "layers", "width"):
-        pattern = _parsed(Pattern, name)
-        refusals = {sparsity: _refusal(bundle, pattern, scored, sparsity) for sparsity in sparsities}
-        refused = [LeftOut(pattern=name, sparsity=each, why=why) for each, why in refusals.items() if why]
-        if refused and names:
-            raise InputError(refused[0].why, given=name)
+    chosen: Chosen = []
+    left_out: list[LeftOut] = []
+    for form in forms or UNITS:
+        pattern = _parsed(Pattern, form)
+        own = own_sparsity(pattern)
+        refusals = {each: _refusal(bundle, pattern, criterion, each) for each in (sparsities if own is None else [own])}
+        refused = [LeftOut(pattern=label(pattern), sparsity=each, why=why) for each, why in refusals.items() if why]
+        if refused and forms:
+            raise InputError(refused[0].why, given=form)
         left_out += refused
         if len(refused) < len(refusals):
-            chosen.append((pattern, scored, [each for each, why in refusals.items() if not why]))
+            chosen.append((pattern, [each for each, why in refusals.items() if not why]))
     if not chosen:
         what = "no pattern can be scanned on this model at these sparsities"
         raise InputError(what + "".join(f"; {each.pattern}: {each.why}" for each in left_out), given=list(sparsities))
@@ -217,17 +197,28 @@ def _chosen(
 
 
 def _refusal(bundle: Bundle, pattern: Pattern, criterion: Criterion, sparsity: float) -> str | None:
-    """Why such units cannot be scanned, or None."""
+    """Why such units or weights cannot be scanned, or None."""
     from compress.prune.stage import Prune
-    from compress.prune.weight_pattern import WeightPattern
 
-    if isinstance(pattern, WeightPattern):
-        return f"a scan switches whole units off (heads, neurons, layers, width), and {pattern.name} are none"
     try:
         stage = Prune(pattern=pattern, sparsity=sparsity, criterion=criterion, recover=None)
     except ValidationError as error:
         return error.errors()[0]["msg"].removeprefix("Value error, ")
-    return stage.refuses(bundle.sketch())
+    return stage.refuses(bundle.sketch()) or _cut_already(bundle, pattern, sparsity)
+
+
+def _cut_already(bundle: Bundle, pattern: Pattern, sparsity: float) -> str | None:
+    """Why a model that has masks cannot lose so few weights in all, or None."""
+    from compress.prune.matrices import block_matrices
+    from compress.prune.weight_pattern import WeightPattern
+    from compress.prune.weights import WeightPlan
+
+    if isinstance(pattern, WeightPattern):
+        try:
+            WeightPlan(pattern, sparsity).before_each(bundle, block_matrices(bundle))
+        except InputError as error:
+            return str(error)
+    return None
 
 
 def _parsed(kind: Any, form: Any) -> Any:
@@ -257,8 +248,10 @@ def _begun(
     }
 
 
-def _asked(result: Scan, chosen: list[Chosen]) -> Scan:
+def _asked(result: Scan, chosen: Chosen) -> Scan:
     """The scan with the points that were asked for this time; the file keeps them all."""
-    wanted = {(pattern.name, sparsity) for pattern, _, sparsities in chosen for sparsity in (*sparsities, 1.0)}
+    from compress.prune.scan import label
+
+    wanted = {(label(pattern), sparsity) for pattern, sparsities in chosen for sparsity in (*sparsities, 1.0)}
     points = [point for point in result.points if (point.pattern, point.sparsity) in wanted]
     return result.model_copy(update={"points": points})

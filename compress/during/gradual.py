@@ -89,9 +89,6 @@ class Gradual(During):
             )
         return None
 
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return sketch.first_stack_alone
-
     def guess(self) -> Change:
         plan = self._way().plan(self.to)
         return super().guess() if plan is None else plan.guess()

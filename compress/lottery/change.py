@@ -9,7 +9,7 @@ from compress.core.change import Change
 from compress.core.masks import evenly
 from compress.lottery.search import kept_share
 from compress.prune.mask import Mask
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 
 __all__ = ["KeepShare"]
 
@@ -20,7 +20,7 @@ class KeepShare(Change):
     remaining: float
 
     def apply(self, bundle: Bundle) -> Bundle:
-        weights = {name: bundle.model.get_parameter(name) for name in block_matrices(bundle)}
+        weights = {name: bundle.model.get_parameter(name) for name in first_stack(bundle)}
         masks = {name: evenly(w.shape, kept_share(w.numel(), self.remaining)) for name, w in weights.items()}
         return Mask.of(masks).apply(bundle)
 

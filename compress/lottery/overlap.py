@@ -53,13 +53,23 @@ def overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Overlap:
     return Overlap(_share(both, either), _share(weights - either, weights - both))
 
 
-def by_chance(remaining: float) -> Overlap:
-    """What two masks that keep this share at random have in common: p / (2 - p) of the kept, and so of the removed."""
-    removed = 1 - remaining
-    return Overlap(remaining / (2 - remaining), removed / (2 - removed))
+def by_chance(remaining: float, other: float | None = None) -> Overlap:
+    """What two masks that keep shares p and q at random have in common: p q / (p + q - p q) of the kept, and so of the
+    removed.
+
+    Args:
+        remaining: p.
+        other: q; the same unless given.
+    """
+    kept = (remaining, remaining if other is None else other)
+    return Overlap(_expected(*kept), _expected(*(1 - share for share in kept)))
 
 
-def _share(part: int, whole: int) -> float:
+def _expected(one: float, other: float) -> float:
+    return _share(one * other, one + other - one * other)
+
+
+def _share(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compress.core.bundle import Bundle
 from compress.core.errors import InputError
 from compress.core.masks import Masks
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 from compress.prune.selection import kept_together
 
 __all__ = [
@@ -123,7 +123,7 @@ def all_ones(bundle: Bundle) -> Masks:
 
     Chen et al. prune the pooler too; here it belongs to the head, which is never pruned.
     """
-    shapes = {name: bundle.model.get_parameter(name).shape for name in block_matrices(bundle)}
+    shapes = {name: bundle.model.get_parameter(name).shape for name in first_stack(bundle)}
     return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
 
 

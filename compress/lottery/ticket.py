@@ -13,7 +13,7 @@ from compress.core.bundle import Bundle
 from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
 from compress.core.masks import Masks, pack, unpack
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 
 __all__ = ["Ticket", "read_ticket", "save_ticket"]
 
@@ -76,7 +76,7 @@ class Ticket:
         """
         advice = "a ticket fits the model that it was found in: the same checkpoint, not yet cut or trained"
         masks = self.masks_named(bundle)
-        own = {name: tuple(bundle.model.get_parameter(name).shape) for name in block_matrices(bundle)}
+        own = {name: tuple(bundle.model.get_parameter(name).shape) for name in first_stack(bundle)}
         theirs = {name: tuple(mask.shape) for name, mask in masks.items()}
         strange = sorted(name for name, _ in own.items() ^ theirs.items())
         if strange:

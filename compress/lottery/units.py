@@ -15,7 +15,7 @@ from compress.core.matrix import matrix, rows_of
 from compress.core.training import Batch, Objective
 from compress.lottery.search import Choose, all_ones, kept_after
 from compress.prune.gates import inputs_seen, slopes_at
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 from compress.prune.over_rows import mean_over_rows
 
 __all__ = ["Importance", "Units", "all_units", "best", "importance", "lowest_units", "unit_masks", "units_left"]
@@ -136,4 +136,4 @@ def _of_batch(bundle: Bundle, batch: Batch, objective: Objective) -> list[Float[
 
 def _places(bundle: Bundle) -> dict[str, tuple[nn.Module, str, int]]:
     """Name of a weight -> its linear, role (of a fused one the first) and block."""
-    return {name: (found.linear, found.role, found.block) for name, found in block_matrices(bundle).items()}
+    return {name: (found.linear, found.role, found.block) for name, found in first_stack(bundle).items()}

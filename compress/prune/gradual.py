@@ -160,7 +160,7 @@ class Narrowing(DuringHook):
         """The names of those that compete."""
         found: dict[str, list[str]] = {}
         for name, part in self.matrices.items():
-            key = {"uniform": name, "per_type": part.role, "global": ""}[self.way.allocation]
+            key = {"uniform": name, "per_type": part.type, "global": ""}[self.way.allocation]
             found.setdefault(key, []).append(name)
         yield from found.values()
 

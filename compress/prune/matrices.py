@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 
 from torch import Tensor, nn
 
 from compress.core.bundle import Bundle
-from compress.core.families.family import has
+from compress.core.families.family import Family, base_model, has
 from compress.core.matrix import matrix
+from compress.core.places import ROLES
 from compress.core.wrapped import unwrapped
 
-__all__ = ["Matrix", "as_stored", "block_matrices"]
-
-ROLES = ("query", "key", "value", "output", "up", "gate", "down")
+__all__ = ["Excerpt", "Matrix", "as_stored", "block_matrices", "first_stack"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,33 @@ class Matrix:
 
     Attributes:
         linear: holds the weight.
-        role: what it is in its block; of a fused one the first of its roles.
-        block: the number of the block.
+        roles: what it is in its block; several where the family fuses them in one linear.
+        block: the number of the block in its stack.
+        stack: what the family calls it; '' where there is one.
     """
 
     linear: nn.Module
-    role: str
+    roles: tuple[str, ...]
     block: int
+    stack: str = ""
+
+    @property
+    def role(self) -> str:
+        """Of a fused one the first of its roles."""
+        return self.roles[0]
+
+    def also(self, other: Matrix) -> Matrix:
+        """With the roles that the same linear has further on in the same block."""
+        return replace(self, roles=(*self.roles, *other.roles)) if self.place == other.place else self
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.stack, self.block
+
+    @property
+    def type(self) -> str:
+        """Its role, in its stack."""
+        return f"{self.stack} {self.role}".strip()
 
     @property
     def weight(self) -> Tensor:
@@ -37,21 +57,44 @@ class Matrix:
         return matrix(self.linear).detach()
 
 
+@dataclass
+class Excerpt(Bundle):
+    """The same model, of which only some of the blocks' matrices are looked at."""
+
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, bundle: Bundle, names: Collection[str]) -> Excerpt:
+        return cls(**vars(bundle), names=frozenset(names))
+
+
 def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
-    """Name of a weight -> its matrix, of every linear that has a role in a block of the first stack, first block first.
+    """Name of a weight -> its matrix, of every linear that has a role in a block, first block first; a decoder's come
+    after the encoder's, and then those of its attention to the encoder.
 
     Embeddings, biases, norms, the pooler and the head are none: Chen et al. 2020 (arXiv 2007.12223) leave them too,
     except for the pooler.
     """
     names = {id(module): path for path, module in bundle.model.named_modules()}
     found: dict[str, Matrix] = {}
-    for number, block in enumerate(bundle.family.module_list(bundle.model)):
-        for role in ROLES:
-            if not getattr(bundle.family, role) or not has(block, bundle.family.path(block, role)):
-                continue
-            linear = bundle.family.part(block, role)
-            found.setdefault(f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), role, number))
-    return found
+    for (block, number, record), role in product(_blocks(bundle), ROLES):
+        if getattr(record, role) and has(block, record.path(block, role)):
+            linear = record.part(block, role)
+            name, one = f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), (role,), number, record.stack)
+            found[name] = found[name].also(one) if name in found else one
+    return {n: part for n, part in found.items() if n in bundle.names} if isinstance(bundle, Excerpt) else found
+
+
+def first_stack(bundle: Bundle) -> dict[str, Matrix]:
+    """Those of `block_matrices` that are of the first stack's blocks: of two stacks, the encoder's."""
+    return {name: part for name, part in block_matrices(bundle).items() if part.stack == bundle.family.stack}
+
+
+def _blocks(bundle: Bundle) -> Iterator[tuple[nn.Module, int, Family]]:
+    """Every block with its number in its stack, and the record that says where its parts are."""
+    for record in (bundle.family, *bundle.family.further):
+        if has(base_model(bundle.model), record.blocks):
+            yield from ((block, n, record) for n, block in enumerate(record.module_list(bundle.model)))
 
 
 def as_stored(matrices: Mapping[str, Matrix], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

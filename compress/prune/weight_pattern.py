@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from jaxtyping import Bool, Float
 from pydantic import ValidationError
@@ -24,10 +24,8 @@ Scores = Mapping[str, Float[Tensor, "out in"]]
 class WeightPattern(Pattern):
     """Weights of the blocks' matrices that are masked: the tensors keep their size, and their zeros are held.
 
-    Of two stacks, the encoder's blocks. All matrices are seen as (out, in), however their linear stores them.
+    All matrices are seen as (out, in), however their linear stores them.
     """
-
-    first_stack_alone: ClassVar[bool] = True
 
     def own_sparsity(self) -> float | None:
         """The share that is cut, where the pattern says it."""
@@ -73,7 +71,7 @@ class WeightPattern(Pattern):
 
 def input_sizes(sketch: Sketch) -> set[int]:
     """Widths of what enters the linears of the blocks."""
-    return {sketch.hidden, *(heads * sketch.head_size for heads in sketch.block_heads), *sketch.block_neurons} - {0}
+    return {sketch.hidden, *(heads * sketch.head_size for heads in sketch.heads), *sketch.neurons} - {0}
 
 
 def output_sizes(sketch: Sketch) -> set[int]:

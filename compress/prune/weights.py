@@ -45,7 +45,7 @@ class WeightPlan:
             scores,
             self.sparsity,
             allocation=self.allocation,
-            types={name: part.role for name, part in matrices.items()},
+            types={name: part.type for name, part in matrices.items()},
             within=before,
             floor=self.floor,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -14,12 +15,18 @@ from recipes.report.heat import heat_maps
 from recipes.report.plots import ACCENT, INK, MUTED, SETTINGS, inline
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from recipes.scan import Scan
 
 __all__ = ["headline", "left_out", "markdown", "page", "plot", "write"]
 
+ALL = "all"
 REMOVED = 1.0
 """The sparsity of a layer that is masked as a whole."""
+LABEL = 0.12
+"""Height of a line's name, in inches."""
 
 
 def write(scan: Scan, directory: Path) -> None:
@@ -31,7 +38,7 @@ def write(scan: Scan, directory: Path) -> None:
 def headline(scan: Scan) -> str:
     whole = units.score(scan.metric, scan.whole)
     words = f"{scan.metric} {whole} on the {scan.rows:,} rows of {scan.part}"
-    return f"{words}; units are masked, the least worth first by {_criterion(scan)}, and nothing is trained."
+    return f"{words}; what is worth least by {_criterion(scan)} is masked, and nothing is trained."
 
 
 def markdown(scan: Scan) -> str:
@@ -60,10 +67,9 @@ def page(scan: Scan) -> str:
     for pattern in _patterns(scan):
         head, lines = _table(scan, pattern)
         heat = heat_maps({"importance": {pattern: scan.importance.get(pattern)}}, {})
-        figures = [f"<figure>{plot(scan, pattern)}<figcaption>{escape(_caption(scan))}</figcaption></figure>"]
-        figures += [
-            f"<figure>{one.svg}<figcaption>{escape(one.part.capitalize())}.</figcaption></figure>" for one in heat
-        ]
+        drawn = [(plot(scan, pattern), _caption(scan, pattern))]
+        drawn += [(one.svg, f"{_worth(scan, pattern) or one.part.capitalize()}.") for one in heat]
+        figures = [f"<figure>{svg}<figcaption>{escape(words)}</figcaption></figure>" for svg, words in drawn]
         body = "".join(_row(line, "td") for line in lines)
         table = f"<table><thead>{_row(head, 'th')}</thead><tbody>{body}</tbody></table>"
         sections.append(f"<h2>{escape(pattern)}</h2><div class='pictures'>{''.join(figures)}</div>{table}")
@@ -87,26 +93,44 @@ def plot(scan: Scan, pattern: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    scale = 100.0 if units.is_percent(scan.metric) else 1.0
+    scale, lines = 100.0 if units.is_percent(scan.metric) else 1.0, _lines(scan, pattern)
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(5.0, 3.5), layout="constrained")
+        figure = Figure(figsize=(5.0, max(3.5, LABEL * (len(lines) + 8))), layout="constrained")
         canvas, axes = FigureCanvasSVG(figure), figure.add_subplot()
-        for where, points in _lines(scan, pattern).items():
-            alone = where not in _common(scan, pattern)
+        for where, points in lines.items():
             across = [0.0, *(sparsity * 100 for sparsity, _ in points)]
-            up = [scan.whole * scale, *(value * scale for _, value in points)]
-            style: Any = {"color": MUTED, "linewidth": 0.8} if alone else {"color": ACCENT, "linewidth": 2}
-            axes.plot(across, up, marker="o", markersize=2 if alone else 4, **style)
-            axes.annotate(where, (across[-1], up[-1]), xytext=(4, 0), textcoords="offset points", color=INK, fontsize=7)
+            axes.plot(across, [scan.whole * scale, *(value * scale for _, value in points)], **_style(where))
         axes.set_xlabel(f"{pattern} masked (%)")
         axes.set_ylabel(f"{scan.metric} (%)" if units.is_percent(scan.metric) else scan.metric)
         axes.margins(x=0.14)
+        _name_lines(axes, {w: (points[-1][0] * 100, points[-1][1] * scale) for w, points in lines.items()}, figure)
         out = io.StringIO()
         canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    words = "; ".join(
-        f"{where}: {value:.4g} at {share:g}" for where, p in _lines(scan, pattern).items() for share, value in p
-    )
-    return inline(out.getvalue(), f"scan-{pattern}", f"{scan.metric} against the share of {pattern} masked", words)
+    words = "; ".join(f"{where}: {value:.4g} at {share:g}" for where, p in lines.items() for share, value in p)
+    key = "scan-" + re.sub(r"\W+", "-", pattern)
+    return inline(out.getvalue(), key, f"{scan.metric} against the share of {pattern} masked", words)
+
+
+def _style(where: str) -> dict[str, Any]:
+    """Thin for a layer alone, dashed for a type, strong for all."""
+    if where == ALL:
+        return {"color": ACCENT, "linewidth": 2, "marker": "o", "markersize": 4}
+    if _is_layer(where):
+        return {"color": MUTED, "linewidth": 0.8, "marker": "o", "markersize": 2}
+    return {"color": ACCENT, "linewidth": 1.2, "linestyle": "--", "marker": "o", "markersize": 3}
+
+
+def _name_lines(axes: Axes, ends: dict[str, tuple[float, float]], figure: Figure) -> None:
+    """Each line's name beside its end, as near to it as the other names let it be."""
+    figure.draw_without_rendering()
+    height = axes.get_window_extent().height / figure.get_dpi()
+    low, high = axes.get_ylim()
+    step = LABEL * (high - low) / height
+    below = low - step
+    for where, (x, y) in sorted(ends.items(), key=lambda end: end[1][1]):
+        rest = sum(other >= y for _, other in ends.values())
+        below = max(below + step, min(y, high - rest * step))
+        axes.annotate(where, (x, below), (6, -2), textcoords="offset points", color=INK, fontsize=7)
 
 
 def _lines(scan: Scan, pattern: str) -> dict[str, list[tuple[float, float]]]:
@@ -118,9 +142,9 @@ def _lines(scan: Scan, pattern: str) -> dict[str, list[tuple[float, float]]]:
     return {where: sorted(points) for where, points in found.items()}
 
 
-def _common(scan: Scan, pattern: str) -> set[str]:
-    """The lines of many layers at once: their names have no number."""
-    return {where for where in _lines(scan, pattern) if not where[-1].isdigit()}
+def _is_layer(where: str) -> bool:
+    """A layer alone has a number; the names of many layers at once have none."""
+    return where[-1].isdigit()
 
 
 def _table(scan: Scan, pattern: str) -> tuple[list[str], list[list[str]]]:
@@ -149,6 +173,16 @@ def _criterion(scan: Scan) -> str:
     return scan.criterion if isinstance(scan.criterion, str) else next(iter(scan.criterion))
 
 
-def _caption(scan: Scan) -> str:
-    alone = "Thin lines mask units of one layer alone, the strong one of all layers at once"
-    return f"{alone}; no interval is drawn, and {scan.rows:,} rows tell small differences from chance poorly."
+def _caption(scan: Scan, pattern: str) -> str:
+    places = _lines(scan, pattern).keys() - {ALL}
+    looks = ["thin lines mask one layer alone"] if any(map(_is_layer, places)) else []
+    looks += ["dashed ones one type"] if not all(map(_is_layer, places)) else []
+    words = ", ".join([*looks, "the strong one all at once"])
+    words = f"{words[0].upper()}{words[1:]}"
+    return f"{words}; no interval is drawn, and {scan.rows:,} rows tell small differences from chance poorly."
+
+
+def _worth(scan: Scan, pattern: str) -> str:
+    """What the cells are, where they are no units."""
+    columns = ", ".join(scan.columns.get(pattern, ()))
+    return f"Mean worth of the weights of a matrix, the stronger the more; in each layer: {columns}" if columns else ""

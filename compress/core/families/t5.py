@@ -25,7 +25,7 @@ T5 = Family(
     leading_tokens=0,
     word_embedding="shared",
     bare_linears=True,
-    remark="heads, neurons and width are cut in the encoder and in the decoder; all else is done to the encoder alone",
+    remark="heads, neurons, width and weights go in encoder and decoder; all else is done to the encoder alone",
     config=T5_FIELDS,
     further=(
         Family(

@@ -9,7 +9,7 @@ from compress.core.fingerprint import base_fingerprint
 from compress.lottery.apply import ApplyTicket
 from compress.lottery.search import all_ones, keep_largest
 from compress.lottery.ticket import Ticket, save_ticket
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 
@@ -62,7 +62,7 @@ def test_shuffled_weights_stand_under_the_tickets_mask(place):
     stage = ApplyTicket.model_validate({"found_by": "search", "control": "shuffled_weights"})
     ticket = ApplyTicket(found_by="search").run(bundle(), Context(places={"search": place}))
     found = stage.run(bundle(), Context(places={"search": place}))
-    name = next(iter(block_matrices(found)))
+    name = next(iter(first_stack(found)))
     assert torch.equal(found.masks[name], ticket.masks[name])
     assert not torch.equal(found.model.get_parameter(name), ticket.model.get_parameter(name))
 

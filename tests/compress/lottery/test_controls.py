@@ -7,7 +7,7 @@ from compress.lottery.controls.random_mask import RandomMask
 from compress.lottery.controls.reinitialised import Reinitialised
 from compress.lottery.controls.shuffled_weights import ShuffledWeights
 from compress.lottery.search import all_ones, keep_largest, state_of
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 
@@ -17,7 +17,7 @@ def drawn(seed: int = 0) -> torch.Generator:
 
 def given(model_type: str = "bert"):
     bundle = tiny_bundle(model_type, num_hidden_layers=2)
-    names = tuple(block_matrices(bundle))
+    names = tuple(first_stack(bundle))
     weights = {name: bundle.model.get_parameter(name) for name in names}
     masks = keep_largest(weights, all_ones(bundle), 3001)
     return bundle, names, masks, state_of(bundle.model)

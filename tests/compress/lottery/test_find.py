@@ -9,6 +9,7 @@ import torch
 
 from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
+from compress.core.training import TrainPlan
 from compress.factorize.stage import Factorize
 from compress.lottery.find import FindTicket
 from compress.lottery.search import state_of
@@ -71,6 +72,18 @@ def test_the_result_is_the_last_ticket_trained(whole):
     for name, mask in result.masks.items():
         assert not result.model.get_parameter(name)[~mask].any()
     assert result.changes[-1].summary()["weights"]["kept"] == total // 4
+
+
+def test_a_round_is_trained_as_if_no_other_had_been(whole, task, tmp_path):
+    """Its optimiser, its schedule and what it draws are its own: the same training alone leads to the same bits."""
+    result, _, watched = whole
+    alone, ctx = bundle(), context(task, tmp_path)
+    start, masks = watched.begun["seed-0/ticket-02"]
+    alone.model.load_state_dict(start)
+    alone.masks = masks
+    ctx.fit(alone, ctx.task_objective(), TrainPlan(**PLAN), name="alone", seed=0)
+    for name, tensor in state_of(alone.model).items():
+        assert torch.equal(tensor, result.model.state_dict()[name])
 
 
 def test_each_round_and_seed_leaves_its_ticket_with_the_fingerprint_of_the_start(whole):

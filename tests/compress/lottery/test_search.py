@@ -15,7 +15,7 @@ from compress.lottery.search import (
     largest_weights,
     state_of,
 )
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 from tests.tiny import FAMILIES, tiny_bundle
 
 # Of four blocks; ALBERT has one, and what is fused counts once.
@@ -69,7 +69,7 @@ def test_every_round_begins_at_the_starting_weights_to_the_bit_with_the_head():
 
 def test_where_nothing_goes_back_a_round_begins_where_the_last_ended():
     bundle, train, start, _ = searched(rewind=lambda model, start: None)
-    name = next(iter(block_matrices(bundle)))
+    name = next(iter(first_stack(bundle)))
     assert torch.equal(train.begun[0][name], start[name])
     assert not any(torch.equal(begun[name], start[name]) for begun in train.begun[1:])
 
@@ -109,7 +109,7 @@ def test_counts_are_reckoned_exactly():
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_the_matrices_of_every_block_are_pruned_and_nothing_else(model_type):
     bundle = tiny_bundle(model_type)
-    names = tuple(block_matrices(bundle))
+    names = tuple(first_stack(bundle))
     parameters = dict(bundle.model.named_parameters())
     assert len(names) == MATRICES.get(model_type, 24)
     assert all(parameters[name].dim() == 2 for name in names)

@@ -8,7 +8,7 @@ from compress.core.errors import InputError
 from compress.core.fingerprint import base_fingerprint
 from compress.lottery.search import all_ones
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
-from compress.prune.matrices import block_matrices
+from compress.prune.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 
@@ -44,7 +44,7 @@ def test_it_fits_the_same_encoder_with_another_head(bundle):
     ticket, other = ticket_of(bundle), tiny_bundle("bert", labels=3, num_hidden_layers=2)
     other.model.bert.load_state_dict(bundle.model.bert.state_dict())
     masks = ticket.masks_for(other)
-    assert set(masks) == set(block_matrices(other))
+    assert set(masks) == set(first_stack(other))
 
 
 def test_a_ticket_of_other_weights_is_refused(bundle):

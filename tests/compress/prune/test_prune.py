@@ -142,11 +142,8 @@ def test_recovery_that_a_family_cannot_have_is_refused(pattern):
 def test_what_leaves_the_decoder_whole_says_so(pattern):
     stage = Prune.model_validate({"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
     said = {name: stage.remarks(trained(name).sketch()) for name in ("bert", "t5", "bart")}
-    words = (
-        ()
-        if pattern == "heads"
-        else ("works on the encoder's layers alone; left as they are: decoder, cross-attention",)
-    )
+    words = ("works on the encoder's layers alone; left as they are: decoder, cross-attention",)
+    words = words if pattern == "layers" else ()
     assert said == {"bert": (), "t5": words, "bart": words}
 
 

@@ -16,7 +16,8 @@ from compress.distill.recover import Recover
 from compress.distill.stage import Distill
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.random import Random
-from compress.prune.matrices import block_matrices
+from compress.prune.criteria.wanda import Wanda
+from compress.prune.matrices import block_matrices, first_stack
 from compress.prune.patterns.blocks import Blocks, block_means, spread_out
 from compress.prune.patterns.elements import Elements
 from compress.prune.patterns.heads import Heads
@@ -70,6 +71,19 @@ def test_every_family_prunes_guesses_saves_and_loads(name, tmp_path):
     assert torch.equal(logits(loaded), logits(pruned)) and loaded.sketch() == pruned.sketch()
     assert all(torch.equal(mask, loaded.masks[path]) for path, mask in pruned.masks.items())
     assert guessed.sketch().bytes == pytest.approx(pruned.sketch().bytes, abs=4 * len(matrices))
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_decoder_and_its_attention_to_the_encoder_lose_weights_too(name):
+    bundle = trained(name)
+    pruned = prune(criterion=Wanda(rows=8), sparsity=0.75).run(bundle, stub_context())
+    matrices = block_matrices(pruned)
+    blocks = {part.place for part in matrices.values()}
+    assert len(blocks) == 8 and {stack for stack, _ in blocks} == {"encoder", "decoder", "cross-attention"}
+    assert all(int(mask.sum()) == kept_count(mask.numel(), 0.75) for mask in pruned.masks.values())
+    assert pruned.masks.keys() == matrices.keys() and zeros_hold(pruned)
+    assert {part.stack for part in first_stack(pruned).values()} == {"encoder"}
+    assert prune().remarks(pruned.sketch()) == ()
 
 
 @pytest.mark.parametrize("pattern", [Elements(), NM(), NM(n=1, m=8), Blocks(rows=4, columns=8)])

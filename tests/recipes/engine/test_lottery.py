@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import torch
 
 from compress.core.errors import InputError
+from compress.core.saving import load
+from compress.lottery.ticket import read_ticket
 from recipes.check import check
 from recipes.engine import run
 from recipes.recipe import Recipe
-from tests.recipes.engine.tiny_run import recipe_data
+from tests.recipes.engine.tiny_run import recipe_data, write_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tickets")]
 
@@ -23,6 +28,16 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("lottery")
     data = recipe_data(root, STAGES)
     return root, data, run(Recipe.parse(data), out=root / "runs" / "one", device="cpu")
+
+
+def three_labels(directory):
+    """The same texts, told apart by how many words they have."""
+    write_data(directory)
+    for file in directory.iterdir():
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        lines = [json.dumps({"text": each["text"], "label": len(each["text"].split()) % 3}) for each in rows]
+        file.write_text("\n".join(lines), "utf-8")
+    return directory
 
 
 def row(report, id):
@@ -66,6 +81,23 @@ def test_a_ticket_of_another_run_is_named_by_its_file_and_belongs_to_the_identit
     second = run(Recipe.parse(other), out=root / "runs" / "two", device="cpu")
     assert row(second, "apply_ticket").facts["ticket"]["round"] == 2
     assert row(second, "finetune").size.nonzero_parameters < row(first, "finetune").size.nonzero_parameters
+
+
+def test_a_ticket_is_trained_on_a_task_with_other_labels(made):
+    root, data, report = made
+    file = next((root / "runs" / "one" / row(report, "find_ticket").path / "tickets").rglob("round-02.safetensors"))
+    task = {"text_classification": {**data["task"]["text_classification"], "data": str(three_labels(root / "three"))}}
+    stages = [{"apply_ticket": {"ticket": str(file)}}, {"finetune": {"train": TRAIN}}]
+    out = root / "runs" / "transfer"
+    found = run(Recipe.parse({**data, "task": task, "stages": stages}), out=out, device="cpu")
+    assert not found.failed and row(found, "finetune").quality.value > 0
+    begun, trained = (load(out / row(found, id).path) for id in ("apply_ticket", "finetune"))
+    masks = read_ticket(file).masks_named(trained)
+    assert trained.config.num_labels == 3 and trained.masks.keys() == begun.masks.keys() == masks.keys()
+    for name, mask in masks.items():
+        weight = trained.model.get_parameter(name)
+        assert torch.equal(trained.masks[name], mask) and not weight[~mask].any()
+        assert not torch.equal(weight, begun.model.get_parameter(name))
 
 
 def test_a_check_predicts_without_training(made):
