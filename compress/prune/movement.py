@@ -95,7 +95,8 @@ class Learned(Narrowing):
 
     hard: S <- S - dL/dS, and the highest scores stay. The rate is 1: another one makes no other order.
     soft: S learns by Adam, with the penalty; what lies under a threshold on sigmoid(S) is cut too, as long as no more
-    is cut than at the end of the way. The threshold rises from 0 by the same schedule.
+    is cut than at the end of the way. Threshold and penalty rise from 0 by the same schedule; the rate of S rises until
+    the way begins, and falls to 0 at the end of the training, as the authors' code has it.
     """
 
     def __init__(self, bundle: Bundle, way: Way, criterion: Criterion, ctx: Context, *, soft: Soft | None = None):
@@ -120,14 +121,23 @@ class Learned(Narrowing):
         if self.settled:
             return
         self.learned += 1
+        rate = self.rate(progress)
         count = sum(part.weight.numel() for part in self.matrices.values())
         for name in self.matrices:
             weight = self._weight(name)
             weight.data = self.whole.pop(name, weight.data)
             if weight.grad is not None:
-                self._learn(name, score_gradient(weight.grad, weight.data), count)
+                self._learn(name, score_gradient(weight.grad, weight.data), count, rate)
                 if name in self.now:
                     weight.grad.mul_(self.now[name])
+
+    def rate(self, progress: float) -> float:
+        """How fast the scores learn when the share `progress` of all steps is done."""
+        if self.soft is None:
+            return 1.0
+        start = self.way.start
+        rising = progress / start if progress < start else 1.0
+        return self.soft.learning_rate * min(rising, (1 - progress) / (1 - start))
 
     def scores(self) -> dict[str, Tensor]:
         return {name: matrix(part.linear, self._score(name)) for name, part in self.matrices.items()}
@@ -188,12 +198,12 @@ class Learned(Narrowing):
         self.score[name] = (torch.zeros_like(weight.data) if score is None else score).to(weight.device)
         return self.score[name]
 
-    def _learn(self, name: str, gradient: Tensor, count: int) -> None:
+    def _learn(self, name: str, gradient: Tensor, count: int, rate: float) -> None:
         score = self._score(name)
         if self.soft is None:
-            score.sub_(gradient)
+            score.sub_(gradient, alpha=rate)
             return
         mean, square = self.moments.get(name) or (torch.zeros_like(score), torch.zeros_like(score))
         self.moments[name] = mean, square = mean.to(score.device), square.to(score.device)
-        gradient = gradient + penalty_gradient(score, self.soft.penalty, count)
-        adam_step(score, gradient, mean, square, learning_rate=self.soft.learning_rate, step=self.learned)
+        gradient = gradient + penalty_gradient(score, self.soft.penalty * self.time, count)
+        adam_step(score, gradient, mean, square, learning_rate=rate, step=self.learned)

@@ -135,7 +135,7 @@ def reference_step(model, inputs, scores, masks, optimizers, penalty):
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_movement_is_what_autograd_says(soft):
-    settings = {"soft": True, "threshold": 0.45, "penalty": 40.0, "learning_rate": 0.5} if soft else {}
+    settings = {"soft": True, "threshold": 0.45, "penalty": 4000.0, "learning_rate": 0.5} if soft else {}
     ours, plain = trained(**SMALL), trained(**SMALL)
     inputs = {**tiny_inputs(ours), "labels": torch.tensor([0, 1, 0, 1, 0])}
     steps = way(last=0.6)
@@ -149,6 +149,7 @@ def test_movement_is_what_autograd_says(soft):
     for step in range(4):
         before = {name: score.clone() for name, score in hook.score.items()} or scores
         hook.before_step(ours.model, step / 5)
+        learn.param_groups[0]["lr"] *= (5 - step) / (6 - step) if soft and step else 1
         masks = kept_of_all(before, steps.sparsity(step / 5))
         if soft and step:
             most = kept_of_all(before, 0.6)
@@ -161,7 +162,9 @@ def test_movement_is_what_autograd_says(soft):
         hook.after_backward(ours.model, step / 5)
         optimizer.step()
         optimizer.zero_grad()
-        reference_step(plain.model, inputs, scores, masks, optimizers, 40.0 if soft else 0.0)
+        reference_step(
+            plain.model, inputs, scores, masks, optimizers, 4000.0 * Cubic().share(step / 5) if soft else 0.0
+        )
         for name, score in scores.items():
             torch.testing.assert_close(hook.score[name], score.detach(), rtol=1e-3, atol=1e-4)
             torch.testing.assert_close(ours.model.get_parameter(name), weights[name], rtol=1e-4, atol=1e-5)
@@ -187,6 +190,13 @@ def test_the_parts_of_movement():
         optimizer.step()
         adam_step(value, gradient * step, mean, square, learning_rate=0.1, step=step)
     torch.testing.assert_close(value, theirs.detach())
+
+
+def test_the_rate_of_scores_rises_until_the_way_begins_and_falls_to_nothing():
+    hook = Movement(soft=True, learning_rate=0.4).narrowing(trained(**SMALL), way(start=0.2, end=0.6), Context())
+    assert [hook.rate(progress) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)] == pytest.approx([0, 0.2, 0.4, 0.2, 0])
+    hard = Movement().narrowing(trained(**SMALL), way(start=0.2, end=0.6), Context())
+    assert hard.rate(0.1) == hard.rate(0.9) == 1
 
 
 def test_blocks_by_movement_stay_whole():
