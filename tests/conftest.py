@@ -1,7 +1,22 @@
-"""What holds for every test: no network, and one thread for each worker, so that workers do not slow each other."""
+"""What holds for every test: no network, one thread for each worker, and no search for garbage among the imports."""
 
+import gc
 import os
+import sys
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+looked_at = 0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each fit of transformers ends in `gc.collect()`, which walks over half a million objects of the imports."""
+    global looked_at
+    if len(sys.modules) > looked_at + 100:
+        gc.collect()
+        gc.freeze()
+        looked_at = len(sys.modules)

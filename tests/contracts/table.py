@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -26,7 +25,19 @@ from compress.vocabulary.tokenizer import new_ids
 from tests.contracts.cuts import SOME_WIDTH, some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 
-__all__ = ["BEGIN", "COLUMNS", "END", "README", "Cell", "drawn", "rewritten", "rows", "table", "with_block"]
+__all__ = [
+    "BEGIN",
+    "COLUMNS",
+    "END",
+    "README",
+    "Cell",
+    "drawn",
+    "rewritten",
+    "rows",
+    "table",
+    "with_block",
+    "without_weights",
+]
 
 BEGIN, END = "<!-- families:begin -->", "<!-- families:end -->"
 README = Path(__file__).parents[2] / "README.md"
@@ -175,10 +186,19 @@ def _mark(remark: str, notes: list[str]) -> str:
     return f" ({notes.index(remark) + 1})"
 
 
-def _fresh(family: Family) -> torch.nn.Module:
-    bundle = tiny_bundle(family.model_type)
+@cache
+def _twin(name: str) -> Bundle:
     with torch.device("meta"):
-        return type(bundle.model)(copy.deepcopy(bundle.config))
+        return tiny_bundle(name)
+
+
+def without_weights(name: str) -> Bundle:
+    """A copy of the tiny model of a family, made once."""
+    return _twin(name).copy()
+
+
+def _fresh(family: Family) -> torch.nn.Module:
+    return without_weights(family.model_type).model
 
 
 def _kind(model: torch.nn.Module, family: Family) -> str:

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from functools import cache
 
-import torch
-
-from compress.core.bundle import Bundle
 from compress.core.change import Nothing
 from compress.core.context import Context
 from compress.core.errors import Refusal
 from compress.core.stock import is_stock
 from finetune.merge.stage import Merge
 from finetune.method import Method
-from tests.contracts.table import README, Cell, drawn, with_block
-from tests.tiny import FAMILIES, tiny_bundle
+from tests.contracts.table import README, Cell, drawn, with_block, without_weights
+from tests.tiny import FAMILIES
 
 __all__ = ["BEGIN", "END", "rewritten", "rows"]
 
@@ -50,7 +46,7 @@ def _small(kind: type[Method]) -> Method:
 
 
 def _cell(method: Method, name: str) -> Cell:
-    bundle = _fresh(name)
+    bundle = without_weights(name)
     if why := method.refuses(bundle.sketch()):
         return "no", f"{method.name}: {why}"
     change = method.change(bundle.sketch())
@@ -61,13 +57,6 @@ def _cell(method: Method, name: str) -> Cell:
     except Refusal:
         return "delta", ""
     return ("stock" if is_stock(merged.model, merged.family) else "yes"), added
-
-
-def _fresh(name: str) -> Bundle:
-    """The tiny model without its weights."""
-    bundle = tiny_bundle(name)
-    with torch.device("meta"):
-        return Bundle(type(bundle.model)(copy.deepcopy(bundle.config)), None)
 
 
 if __name__ == "__main__":

@@ -214,6 +214,7 @@ def test_the_quickstart_measures_a_branch_that_shares_its_trunk(model):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("name", NAMES)
 def test_its_tiny_twin_runs_from_end_to_end(name, model, tmp_path):
     from recipes.engine import run

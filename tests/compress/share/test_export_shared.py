@@ -12,7 +12,7 @@ from compress.share.stage import Convert, Share
 from tests.compress.export.given import context, trained_bundle
 
 # Wide enough that the weights outweigh a graph.
-SHAPE = {"hidden_size": 64, "intermediate_size": 512, "num_hidden_layers": 6}
+SHAPE = {"hidden_size": 64, "intermediate_size": 1024, "num_hidden_layers": 4}
 FORMATS = {
     "onnx-fp32": {"onnx": {"precision": "fp32"}},
     "onnx-int8": {"onnx": {"precision": "int8"}},
@@ -26,7 +26,7 @@ def weights(directory: Path) -> int:
 
 def exported(bundle, name, scratch):
     scratch.mkdir()
-    artifact = Export(format=FORMATS[name], agreement=0.3).run(bundle.copy(), context(scratch))
+    artifact = Export(format=FORMATS[name], agreement=0.3).run(bundle.copy(), context(scratch, rows=40))
     return weights(Path(artifact.directory))
 
 

@@ -15,7 +15,7 @@ from recipes.engine import run
 from recipes.recipe import Recipe
 from tests.recipes.engine.tiny_run import recipe_data, write_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tickets")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tickets"), pytest.mark.usefixtures("quick_workers")]
 
 TRAIN = {"max_steps": 6, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
 SEARCH = {"find_ticket": {"start": "source", "rounds": 2, "rate": 0.5, "seeds": [0], "train": TRAIN}}

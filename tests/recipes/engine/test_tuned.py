@@ -15,7 +15,7 @@ from recipes.plan import plan
 from recipes.recipe import Recipe
 from tests.recipes.engine.tiny_run import FINETUNE, LATENCY, recipe_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tuned")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tuned"), pytest.mark.usefixtures("quick_workers")]
 SHORT = {"max_steps": 12, "learning_rate": 1e-2}
 BITFIT = {"finetune": {"id": "bitfit", "start": "source", "method": "bitfit", "train": SHORT}}
 LORA = {"finetune": {"id": "lora", "start": "source", "method": "lora", "base": "nf4", "train": SHORT}}
