@@ -11,12 +11,12 @@ from tests.compress.lottery.test_find import Watched, bundle
 
 pytestmark = pytest.mark.xdist_group("subnetworks")  # what they share is dear, and made once
 
-STAGE = {"keeps": 0.8, "heads": 0.25, "seeds": [0, 1], "batches": 2, "train": {**PLAN, "epochs": 3}}
+STAGE = {"keeps": 0.8, "heads": 0.25, "seeds": [0, 1], "batches": 2, "train": {**PLAN, "epochs": 4}}
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    return tiny_task(tmp_path_factory.mktemp("data"), rows=400)
+    return tiny_task(tmp_path_factory.mktemp("data"), rows=160)
 
 
 @pytest.fixture(scope="module")
