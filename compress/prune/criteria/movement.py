@@ -22,7 +22,8 @@ class Movement(Criterion):
 
     hard: the highest sums of -dL/dW' W stay. soft: the scores have a learning rate and a penalty, and what lies under
     a threshold is cut sooner than the schedule asks. Either way the last sparsity is exact. It works inside a training
-    alone, under `during: gradual`.
+    alone, under `during: gradual`. Begin with a model whose head is trained, where the training is short: before that,
+    the gradients say little of the encoder, and the scores are noise when the cuts begin.
 
     References:
         Sanh, Wolf and Rush 2020, arXiv 2005.07683, sections 4 and 5; the defaults are of the authors' code.
