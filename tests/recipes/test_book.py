@@ -35,7 +35,7 @@ PRUNING = ("stages.2.prune.criterion.taylor.batches=2", "stages.2.prune.recover.
 EXPORTS = {
     "bert/fewer-parameters": (),
     "bert/lottery": (),
-    "prune/units": (21, 22),
+    "prune/units": (21, 22, 41),
     "prune/weights": (),
     "bert/low-rank": (6,),
     "quickstart": (3, 4),
