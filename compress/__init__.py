@@ -6,19 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compress.core.artifact import Artifact
-    from compress.core.bundle import Bundle
-    from compress.core.change import Change
-    from compress.core.context import Context
+    from compress.core.checkpoint.for_task import load_source
+    from compress.core.checkpoint.save import load, save
     from compress.core.errors import TrimformerError
     from compress.core.families.family import Family, families, family_of
-    from compress.core.heads import keep_heads, keep_neurons
-    from compress.core.loading import load_source
-    from compress.core.saving import load, save
-    from compress.core.sketch import Sketch
-    from compress.core.stage import Stage
-    from compress.core.surgery import keep_layers
-    from compress.core.width import keep_width
+    from compress.core.model.bundle import Bundle
+    from compress.core.model.change import Change
+    from compress.core.model.sketch import Sketch
+    from compress.core.stage.artifact import Artifact
+    from compress.core.stage.context import Context
+    from compress.core.stage.stage import Stage
+    from compress.core.surgery.heads import keep_heads, keep_neurons
+    from compress.core.surgery.layers import keep_layers
+    from compress.core.surgery.width import keep_width
 
 __all__ = [
     "Artifact",
@@ -41,23 +41,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Artifact": "artifact",
-    "Bundle": "bundle",
-    "Change": "change",
-    "Context": "context",
+    "Artifact": "stage.artifact",
+    "Bundle": "model.bundle",
+    "Change": "model.change",
+    "Context": "stage.context",
     "Family": "families.family",
-    "Sketch": "sketch",
-    "Stage": "stage",
+    "Sketch": "model.sketch",
+    "Stage": "stage.stage",
     "TrimformerError": "errors",
     "families": "families.family",
     "family_of": "families.family",
-    "keep_heads": "heads",
-    "keep_layers": "surgery",
-    "keep_neurons": "heads",
-    "keep_width": "width",
-    "load": "saving",
-    "load_source": "loading",
-    "save": "saving",
+    "keep_heads": "surgery.heads",
+    "keep_layers": "surgery.layers",
+    "keep_neurons": "surgery.heads",
+    "keep_width": "surgery.width",
+    "load": "checkpoint.save",
+    "load_source": "checkpoint.for_task",
+    "save": "checkpoint.save",
 }
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tiny_model import write_tiny_model
 
-from recipes.engine import run
-from recipes.recipe import Recipe
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
 from recipes.record import Report
 
 REQUESTS = {

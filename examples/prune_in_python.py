@@ -15,10 +15,10 @@ from tiny_model import write_tiny_model
 
 from compress import Context, keep_neurons, load, load_source, save
 from compress.prune.criteria.magnitude import Magnitude, unit_norms
-from compress.prune.patterns.neurons import Neurons
 from compress.prune.selection import best_of_each
 from compress.prune.stage import Prune
-from recipes.recipe import Recipe
+from compress.prune.units.neurons import Neurons
+from recipes.file.recipe import Recipe
 
 STAGE = Prune(pattern=Neurons(), sparsity=0.5, criterion=Magnitude(), recover=None)
 SENTENCES = ["The soup was excellent.", "The soup was anything but excellent."]
@@ -47,7 +47,7 @@ def by_stage(model: Path, directory: Path) -> Kept:
 
 
 def by_recipe(model: Path) -> Prune:
-    """The same stage as a line of a recipe; `recipes.engine.run` would run it, save it and measure it."""
+    """The same stage as a line of a recipe; `recipes.engine.run.run` would run it, save it and measure it."""
     recipe = Recipe.parse(
         {
             "name": "halve-the-neurons",

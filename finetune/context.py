@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import BatchSource, Context
-from compress.core.training import Batch
-from finetune.batches import Batches, moved
-from finetune.predict import logits
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import BatchSource, Context
+from compress.core.training.plan import Batch
+from finetune.data.batches import Batches, moved
+from finetune.data.predict import logits
+from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits, Task
-from finetune.training import make_fit
 
 __all__ = ["make_batches", "make_context", "select_score"]
 

@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from torch import nn
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Nothing
 from compress.core.choice import Choice
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.sketch import Sketch, State
-from compress.core.training import DEFAULT_PLAN, FitResult, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change, Nothing
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, FitResult, TrainPlan
 
 __all__ = ["Method", "only_trained"]
 

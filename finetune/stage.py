@@ -7,14 +7,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle, Tuned
-from compress.core.change import Change, Nothing, Several
-from compress.core.context import Context
-from compress.core.during import During, going_on
-from compress.core.settings import Positive
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.training import FitResult, TrainPlan
+from compress.core.model.bundle import Bundle, Tuned
+from compress.core.model.change import Change, Nothing, Several
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.during import During, going_on
+from compress.core.stage.stage import Stage
+from compress.core.training.plan import FitResult, TrainPlan
+from compress.core.values import Positive
 from compress.quantize.stored import StoreLinears
 from finetune.delta.record import base_fingerprint, delta_bytes
 from finetune.method import Method, only_trained

@@ -6,13 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recipes.engine import run
-    from recipes.recipe import Recipe
+    from recipes.engine.run import run
+    from recipes.file.recipe import Recipe
     from recipes.record import Report
 
 __all__ = ["Recipe", "Report", "run"]
 
-_HOMES = {"Recipe": "recipe", "Report": "record", "run": "engine"}
+_HOMES = {"Recipe": "file.recipe", "Report": "record", "run": "engine.run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """`python -m recipes` is the command `trimformer`; for launchers such as `accelerate launch -m recipes run ...`."""
 
-from recipes.cli import main
+from recipes.cli.app import main
 
 main()

@@ -17,7 +17,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from compress.core.errors import UnknownName
-from compress.core.settings import Settings
+from compress.core.values import Settings
 
 __all__ = ["Choice", "import_all", "snake_case"]
 
@@ -39,8 +39,8 @@ def import_all(package: str) -> None:
 class Choice(Settings):
     """The parent of all sets. See the module's docstring."""
 
-    home: ClassVar[str] = ""
-    """The package that holds the members, one file each; empty where others import them, from anywhere."""
+    home: ClassVar[str | tuple[str, ...]] = ""
+    """The package or packages that hold the members, one file each; empty where others import them, from anywhere."""
     name: ClassVar[str] = ""
     """The member's name in a recipe; the class's name in snake_case unless given."""
     shown: ClassVar[tuple[str, ...]] = ()
@@ -56,17 +56,21 @@ class Choice(Settings):
         return any(base.__qualname__ == "Choice" and base.__module__ == __name__ for base in cls.__bases__)
 
     @classmethod
+    def homes(cls) -> tuple[str, ...]:
+        return (cls.home,) if isinstance(cls.home, str) and cls.home else tuple(cls.home)
+
+    @classmethod
     def members(cls: type[C]) -> dict[str, type[C]]:
         """Name -> class, of every member of this set that is not abstract, sorted by name."""
-        if cls.home:
-            import_all(cls.home)
+        for home in cls.homes():
+            import_all(home)
         found: dict[str, type[C]] = {}
         waiting = list(cls.__subclasses__())
         while waiting:
             member = waiting.pop()
             waiting.extend(member.__subclasses__())
             hidden = member.__name__.startswith("_") or isabstract(member)
-            if member.__module__.startswith(cls.home) and not hidden:
+            if member.__module__.startswith(cls.homes() or "") and not hidden:
                 found[member.name] = member
         return dict(sorted(found.items()))
 

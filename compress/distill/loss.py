@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from compress.core.choice import Choice
-from compress.core.context import TaskView
-from compress.core.settings import Positive
+from compress.core.stage.context import TaskView
+from compress.core.values import Positive
 
 __all__ = ["Loss", "Seen"]
 

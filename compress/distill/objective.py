@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context, TaskView
 from compress.core.errors import InputError, Refusal, StageFailed
-from compress.core.training import Batch, FitResult, Hook, TrainPlan
-from compress.distill.cache_filling import NoRoom
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context, TaskView
+from compress.core.training.plan import Batch, FitResult, Hook, TrainPlan
+from compress.distill.cache.filling import NoRoom
+from compress.distill.cache.teacher import cached_teacher
 from compress.distill.loss import Loss, Seen
 from compress.distill.teacher import Answers, LiveTeacher, Teacher, forward, real_tokens, same_inputs
-from compress.distill.teacher_cache import cached_teacher
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.corpus import TASK, Corpus, files_of
-from compress.core.settings import OR_NONE, Settings
-from compress.core.sketch import Sketch
-from compress.core.source import files_in, resolve
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.checkpoint.resolve import files_in, resolve
+from compress.core.model.bundle import Bundle
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.stage.corpus import TASK, Corpus, files_of
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import OR_NONE, Settings
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.labels import Labels

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
-from compress.core.sketch import Sketch
-from compress.core.stage import Stage
-from compress.core.training import TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
+from compress.core.training.plan import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal
 
 __all__ = ["Decider", "Recovering"]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Several
-from compress.core.context import Context
-from compress.core.during import During, going_on
 from compress.core.errors import InputError
-from compress.core.kept_layers import KeepLayers
-from compress.core.settings import Count, Name, Settings
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change, Several
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.during import During, going_on
+from compress.core.stage.stage import Stage
+from compress.core.surgery.changes import KeepLayers
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import Count, Name, Settings
 from compress.distill.layer_map import kept_layers
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates

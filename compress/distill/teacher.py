@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
 from compress.core.errors import Refusal
-from compress.core.precision import autocast
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.model.precision import autocast
+from compress.core.training.plan import Batch
 
 __all__ = ["Answers", "LiveTeacher", "Teacher", "accepted", "forward", "real_tokens", "same_inputs", "same_tokens"]
 

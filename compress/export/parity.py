@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from compress.core.artifact import Session
-from compress.core.bundle import Bundle
 from compress.core.errors import StageFailed
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.stage.artifact import Session
+from compress.core.training.plan import Batch
 from compress.export.traceable import model_inputs
 
 __all__ = ["Parity", "agreement", "compare"]

@@ -12,15 +12,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from compress.core.artifact import Artifact
-from compress.core.bundle import Bundle
-from compress.core.context import Context
+from compress.core.checkpoint.architecture import stock_config
 from compress.core.errors import InputError, ParityError
-from compress.core.settings import Positive
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.stock import stock_config
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.artifact import Artifact
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
+from compress.core.training.plan import Batch
+from compress.core.values import Positive
 from compress.export.format import Format, Manifest
 from compress.export.parity import Parity, compare
 from compress.export.session import MANIFEST, open_artifact

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import Batch
 
 __all__ = ["Traceable", "model_inputs", "traceable"]
 

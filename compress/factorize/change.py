@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
-from compress.core.matrix import matrix
-from compress.core.settings import Count
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.matrix import matrix
+from compress.core.values import Count
 from compress.factorize.low_rank import decompose
 from compress.factorize.put import put_linear, put_table, set_factors, to_one_matrix
 

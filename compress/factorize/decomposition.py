@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from compress.core.bundle import Bundle
 from compress.core.choice import Choice
-from compress.core.context import Context
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.factorize.low_rank import Weighting
 
 __all__ = ["Decomposition", "Users", "What"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
-from compress.core.sketch import Sketch
-from compress.core.stage import Stage
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
 from compress.factorize.change import FactorsMerged
 
 __all__ = ["MergeFactors", "to_dense"]

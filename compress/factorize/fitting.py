@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import StageFailed
 from compress.core.families.family import base_model
-from compress.core.matrix import matrix
-from compress.core.places import Place
+from compress.core.model.bundle import Bundle
+from compress.core.model.linears import Place
+from compress.core.model.matrix import matrix
+from compress.core.stage.context import Context
 from compress.factorize.decomposition import Decomposition
 from compress.factorize.low_rank import Factors, Weighting, decompose
 from compress.factorize.put import put_linear, put_table, set_factors, twins

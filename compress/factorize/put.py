@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compress.core.checkpoint.architecture import built_config, stock_class
 from compress.core.families.family import base_model
 from compress.core.layers.low_rank import (
     FactorizedEmbedding,
@@ -16,8 +17,7 @@ from compress.core.layers.low_rank import (
     factorize_table,
     forget_projections,
 )
-from compress.core.stock import built_config, stock_class
-from compress.core.wrapped import put
+from compress.core.model.wrapping import put
 
 __all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix", "twins"]
 

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 from torch import Tensor
 
 from compress.core.choice import Choice
-from compress.core.places import Place
+from compress.core.model.linears import Place
 
 __all__ = ["Rank", "cost", "flat_spectra", "saves"]
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Nothing
-from compress.core.context import Context
-from compress.core.places import ROLES, Place
-from compress.core.sketch import Sketch, State
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change, Nothing
+from compress.core.model.linears import ROLES, Place
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
 from compress.distill.recovering import Recovering
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decomposition import Decomposition, What

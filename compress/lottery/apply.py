@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.settings import Count, Name, Seed
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
+from compress.core.values import Count, Name, Seed
 from compress.lottery.change import KeepShare
 from compress.lottery.control import Control
 from compress.lottery.find import FindTicket
@@ -22,7 +22,7 @@ from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import ticket_file
 from compress.lottery.surroundings import unfit
 from compress.lottery.ticket import Ticket, read_ticket
-from compress.prune.mask import Mask
+from compress.prune.weights.mask import Mask
 
 __all__ = ["ApplyTicket"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.masks import Masks, apply_masks
-from compress.core.training import Hook, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.model.masks import Masks, apply_masks
+from compress.core.stage.context import Context
+from compress.core.training.plan import Hook, TrainPlan
 from compress.lottery.search import State
 
 __all__ = ["Bench"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.masks import evenly
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.masks import evenly
 from compress.lottery.search import kept_share
-from compress.prune.mask import Mask
-from compress.prune.matrices import first_stack
+from compress.prune.weights.mask import Mask
+from compress.prune.weights.matrices import first_stack
 
 __all__ = ["KeepShare"]
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from compress.core.bundle import Bundle
 from compress.core.choice import Choice
-from compress.core.masks import Masks
+from compress.core.model.bundle import Bundle
+from compress.core.model.masks import Masks
 from compress.lottery.search import State
 
 __all__ = ["Control"]

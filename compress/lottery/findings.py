@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.core.masks import Masks
+from compress.core.model.masks import Masks
 from compress.lottery.judgement import Score, matching, paired
 from compress.lottery.overlap import by_chance, overlap, overlap_by_parameter
 

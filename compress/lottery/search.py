@@ -9,11 +9,11 @@ from math import floor
 import torch
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.masks import Masks
-from compress.prune.matrices import first_stack
+from compress.core.model.bundle import Bundle
+from compress.core.model.masks import Masks
 from compress.prune.selection import kept_together
+from compress.prune.weights.matrices import first_stack
 
 __all__ = [
     "Choose",

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from compress.core.errors import InputError, StageFailed
-from compress.core.masks import Masks
+from compress.core.model.masks import Masks
 from compress.lottery.bench import Bench
 from compress.lottery.control import Control
 from compress.lottery.rewind import Caught, Rewind

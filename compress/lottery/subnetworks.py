@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
-from compress.core.fingerprint import base_fingerprint
-from compress.core.settings import Count, Share
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.fingerprint import base_fingerprint
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import Count, Share
 from compress.lottery.bench import Bench
 from compress.lottery.change import KeepShare
 from compress.lottery.findings import overlaps
@@ -22,7 +22,7 @@ from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import RESULT
 from compress.lottery.seed_subnetworks import KINDS, SeedSubnetworks
 from compress.lottery.surroundings import Seeds, about, judge_of, no_units, place_of, unfit
-from compress.prune.mask import Mask
+from compress.prune.weights.mask import Mask
 
 __all__ = ["CompareSubnetworks"]
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from compress.core.context import Context
 from compress.core.errors import InputError
 from compress.core.families.family import Part
-from compress.core.settings import Seed
-from compress.core.sketch import Sketch
-from compress.core.training import TrainPlan
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.training.plan import TrainPlan
+from compress.core.values import Seed
 from compress.lottery.bench import Bench
 from compress.lottery.findings import Judge
 from compress.lottery.rewind import Rewind

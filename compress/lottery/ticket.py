@@ -9,11 +9,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from compress.core.bundle import Bundle
 from compress.core.errors import InputError
-from compress.core.fingerprint import base_fingerprint
-from compress.core.masks import Masks, pack, unpack
-from compress.prune.matrices import first_stack
+from compress.core.model.bundle import Bundle
+from compress.core.model.fingerprint import base_fingerprint
+from compress.core.model.masks import Masks, pack, unpack
+from compress.prune.weights.matrices import first_stack
 
 __all__ = ["Ticket", "read_ticket", "save_ticket"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.settings import Count
-from compress.core.tables import keep_positions
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.embeddings import keep_positions
+from compress.core.values import Count
 
 __all__ = ["KeepPositions"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.settings import Count
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
+from compress.core.values import Count
 from compress.positions.change import KeepPositions
 
 __all__ = ["TrimPositions"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.heads import keep_heads, keep_neurons
-from compress.core.masks import cut_with_masks
-from compress.core.settings import Count
-from compress.core.width import keep_width
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.masks import cut_with_masks
+from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.width import keep_width
+from compress.core.values import Count
 
 __all__ = ["KeepHeads", "KeepNeurons", "KeepWidth"]
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from compress.core.bundle import Bundle
 from compress.core.choice import Choice
-from compress.core.context import Context
-from compress.prune.gradual import Narrowing, Way
-from compress.prune.mask import Mask
-from compress.prune.matrices import Matrix, block_matrices
-from compress.prune.pattern import Pattern
-from compress.prune.weight_pattern import WeightPattern
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.prune.gradual.hook import Narrowing, Way
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.mask import Mask
+from compress.prune.weights.matrices import Matrix, block_matrices
+from compress.prune.weights.pattern import WeightPattern
 
 if TYPE_CHECKING:
-    from compress.prune.weights import WeightPlan
+    from compress.prune.weights.plan import WeightPlan
 
 __all__ = ["Criterion"]
 

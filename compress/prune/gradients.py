@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
-from compress.core.training import Batch, Objective
-from compress.prune.gates import leaf
-from compress.prune.matrices import Matrix
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import Batch, Objective
+from compress.prune.units.gating import leaf
+from compress.prune.weights.matrices import Matrix
 
 __all__ = ["totals_of_gradients"]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from compress.core.errors import InputError, StageFailed
-from compress.core.masks import Masks
+from compress.core.model.masks import Masks
 from compress.prune.selection import kept_count, kept_mask, kept_together
 
 __all__ = ["Allocation", "check_left", "keep_highest"]

@@ -11,17 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.masks import masked_parameters
+from compress.core.model.bundle import Bundle
+from compress.core.model.masks import masked_parameters
+from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
-from compress.prune.gates import masked
-from compress.prune.mask import Mask
-from compress.prune.matrices import Excerpt, Matrix, block_matrices
-from compress.prune.pattern import Pattern
 from compress.prune.selection import best_of_each
-from compress.prune.weight_pattern import Scores, WeightPattern
-from compress.prune.weights import WeightPlan
+from compress.prune.units.gating import masked
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.mask import Mask
+from compress.prune.weights.matrices import Excerpt, Matrix, block_matrices
+from compress.prune.weights.pattern import Scores, WeightPattern
+from compress.prune.weights.plan import WeightPlan
 
 __all__ = ["Probe", "Scoring", "label", "probes", "value_at"]
 

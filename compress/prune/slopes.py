@@ -9,16 +9,16 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Count
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.calibration import mean_over_rows
+from compress.core.training.plan import Batch
+from compress.core.values import Count
 from compress.prune.criterion import Criterion
-from compress.prune.gates import gate_slopes
 from compress.prune.gradients import totals_of_gradients
-from compress.prune.matrices import Matrix
-from compress.prune.over_rows import mean_over_rows
-from compress.prune.pattern import Pattern
+from compress.prune.units.gating import gate_slopes
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.matrices import Matrix
 
 __all__ = ["SlopeCriterion"]
 

@@ -8,22 +8,22 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
 from compress.core.errors import InputError, StageFailed
-from compress.core.settings import Fraction, Share
-from compress.core.sketch import Sketch
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.values import Fraction, Share
 from compress.distill.recovering import Recovering
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.criterion import Criterion
 from compress.prune.keep import Allocation
-from compress.prune.pattern import Pattern
-from compress.prune.permanent import MakePermanent
+from compress.prune.make_permanent import MakePermanent
 from compress.prune.selection import best_of_each, best_of_kinds, kept_count, spread_over_kinds
 from compress.prune.unfit import unfit
-from compress.prune.weight_pattern import WeightPattern, other_than_own, own_sparsity, unused
-from compress.prune.weights import WeightPlan
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.pattern import WeightPattern, other_than_own, own_sparsity, unused
+from compress.prune.weights.plan import WeightPlan
 
 __all__ = ["MakePermanent", "Prune"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.core.sketch import Sketch, State
+from compress.core.model.sketch import Sketch, State
 
 __all__ = ["unfit"]
 

@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import Field
 from torch import nn
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
 from compress.core.errors import Refusal
-from compress.core.matrix import is_transposed
-from compress.core.sketch import Sketch, State
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.matrix import is_transposed
+from compress.core.model.sketch import Sketch, State
+from compress.core.model.wrapping import put
 from compress.core.storage.linear import Storage
 from compress.core.storage.model import plain, storage_of, store, stored_linears
-from compress.core.wrapped import put
 
 __all__ = ["StoreLinears", "stored_as", "to_dense"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.sharing import What, share_blocks, untie_blocks
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sharing import What, share_blocks, untie_blocks
 from compress.share.groups import Groups
 
 __all__ = ["ShareBlocks", "UntieBlocks"]

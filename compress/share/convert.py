@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
 from compress.core.errors import Refusal, UnknownName
 from compress.core.families.family import families, family_of
-from compress.core.settings import Count
-from compress.core.sketch import Sketch, State
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.values import Count
 from compress.distill.recovering import Recovering
 from compress.share.converted import converted
 from compress.share.groups import Groups, even_groups

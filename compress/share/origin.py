@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compress.core.bundle import Bundle
 from compress.core.choice import Choice
-from compress.core.context import Context
-from compress.core.sharing import What
+from compress.core.model.bundle import Bundle
+from compress.core.model.sharing import What
+from compress.core.stage.context import Context
 from compress.share.groups import Groups
 
 __all__ = ["Origin"]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
-from compress.core.settings import Count
-from compress.core.sharing import What
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sharing import What
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
+from compress.core.values import Count
 from compress.distill.recovering import Recovering
 from compress.share.change import ShareBlocks, UntieBlocks
 from compress.share.convert import Convert

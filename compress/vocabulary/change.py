@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.settings import Count
-from compress.core.tables import keep_words, named_words
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.embeddings import keep_words, named_words
+from compress.core.values import Count
 from compress.vocabulary.tokenizer import new_ids, trimmed_tokenizer
 
 __all__ = ["KeepWordCount", "KeepWords", "ids_from_text", "ids_to_text"]

@@ -59,7 +59,7 @@ def tokenizer_model(rules: dict[str, Any]) -> TokenizerModel:
     Raises:
         Refusal: its algorithm is none that can be trimmed.
     """
-    import_all("compress.vocabulary.models")
+    import_all("compress.vocabulary.tokenizers")
     known = {member.kind: member for member in TokenizerModel.__subclasses__()}
     kind = rules.get("type")
     if kind not in known:

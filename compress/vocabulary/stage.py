@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Nothing
-from compress.core.context import Context
-from compress.core.corpus import TASK, Corpus, files_of, texts_of
 from compress.core.errors import InputError, Refusal
-from compress.core.settings import OR_NONE, Count, Settings
-from compress.core.sketch import Sketch, State
-from compress.core.tables import named_words, word_count
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change, Nothing
+from compress.core.model.embeddings import named_words, word_count
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.corpus import TASK, Corpus, files_of, texts_of
+from compress.core.values import OR_NONE, Count, Settings
 from compress.distill.recover import MaybeRecover
 from compress.distill.recovering import Recovering
 from compress.vocabulary.change import KeepWordCount, KeepWords

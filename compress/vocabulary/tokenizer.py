@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compress.core.checkpoint.open import quiet
 from compress.core.errors import InputError, Refusal, StageFailed
-from compress.core.opening import quiet
 from compress.vocabulary.model import TokenizerModel, tokenizer_model
 
 __all__ = ["Vocabulary", "new_ids", "refusal", "trimmed_tokenizer"]

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle, Tuned
+from compress.core.checkpoint.for_task import load_source
+from compress.core.checkpoint.record import history
+from compress.core.checkpoint.resolve import Reference
+from compress.core.checkpoint.save import load
 from compress.core.choice import import_all, snake_case
 from compress.core.errors import InputError, StageFailed
-from compress.core.history import history
-from compress.core.loading import load_source
-from compress.core.saving import load
-from compress.core.source import Reference
+from compress.core.model.bundle import Bundle, Tuned
 from finetune.delta.record import CONFIG, TENSORS, DeltaRecord, base_fingerprint, is_delta, read_record
-from finetune.insertion import insertions
+from finetune.inserted.insertion import insertions
 
 __all__ = ["check", "load_delta", "open_directory", "put_on"]
 

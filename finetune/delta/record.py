@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from compress.core.errors import InputError
-from compress.core.fingerprint import base_fingerprint
-from compress.core.settings import Settings
+from compress.core.model.fingerprint import base_fingerprint
+from compress.core.values import Settings
 
 __all__ = ["CONFIG", "TENSORS", "Base", "DeltaRecord", "base_fingerprint", "delta_bytes", "is_delta", "read_record"]
 

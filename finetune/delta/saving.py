@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from compress.core.bundle import Bundle, Tuned
 from compress.core.errors import InputError
+from compress.core.model.bundle import Bundle, Tuned
 from finetune.delta.record import TENSORS, Base, DeltaRecord, read_record
-from finetune.insertion import insertions
+from finetune.inserted.insertion import insertions
 
 __all__ = ["move_base", "save_delta"]
 

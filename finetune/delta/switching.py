@@ -6,8 +6,8 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
-from compress.core.bundle import Bundle
 from compress.core.errors import UnknownName
+from compress.core.model.bundle import Bundle
 from finetune.delta.opening import check, put_on
 from finetune.delta.record import base_fingerprint, read_record
 

@@ -7,16 +7,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
+from compress.core.checkpoint.quantized import misread
 from compress.core.errors import Refusal
-from compress.core.merged import Merged
-from compress.core.sketch import Sketch, State
-from compress.core.stage import Stage
-from compress.core.storage.stock import misread
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
 from compress.quantize.stored import StoreLinears, stored_as, to_dense
-from finetune.insertion import Insertion, insertions
+from finetune.inserted.insertion import Insertion, insertions
+from finetune.merge.change import Merged
 
 __all__ = ["Merge"]
 

@@ -7,16 +7,16 @@ from typing import ClassVar
 import torch
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change
-from compress.core.context import Context
-from compress.core.settings import Count, Fraction, Positive
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, FitResult, TrainPlan
-from finetune.lora.adaptive import InsertAdalora, finished
-from finetune.lora.allocation import Allocation, Orthogonal
-from finetune.lora.method import PeftMethod
-from finetune.lora.targets import ALL, rank_refusal
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, FitResult, TrainPlan
+from compress.core.values import Count, Fraction, Positive
+from finetune.inserted.lora.adaptive import InsertAdalora, finished
+from finetune.inserted.lora.allocation import Allocation, Orthogonal
+from finetune.inserted.lora.method import PeftMethod
+from finetune.inserted.lora.targets import ALL, rank_refusal
 
 __all__ = ["Adalora"]
 

@@ -6,15 +6,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.core.biases import AddBiases
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Nothing
-from compress.core.context import Context
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, TrainPlan
-from finetune.adapters.biases import AddZeroBiases
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change, Nothing
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.surgery.biases import AddBiases
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from finetune.inserted.adapters.biases import AddZeroBiases
 from finetune.method import Method
-from finetune.parts import bias_names, head_names, role_biases
+from finetune.parameters.parts import bias_names, head_names, role_biases
 
 __all__ = ["Bitfit"]
 

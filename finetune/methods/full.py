@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Count
-from compress.core.training import FitResult, TrainPlan
-from finetune.depth import by_depth, rates_by_depth
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import FitResult, TrainPlan
+from compress.core.values import Count
 from finetune.method import Method
+from finetune.parameters.depth import by_depth, rates_by_depth
 
 __all__ = ["Full"]
 

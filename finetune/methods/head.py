@@ -6,16 +6,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.change import Change, Nothing
-from compress.core.context import Context
-from compress.core.sketch import Sketch, State
-from compress.core.training import DEFAULT_PLAN, FitResult, TrainPlan
-from finetune.cached_head import CachedHead
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change, Nothing
+from compress.core.model.sketch import Sketch, State
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, FitResult, TrainPlan
+from finetune.cached.head import CachedHead
+from finetune.cached.mix import CachedMix
+from finetune.inserted.mix.insert import InsertLayerMix, mix_of
 from finetune.method import Method
-from finetune.mix.cached import CachedMix
-from finetune.mix.insert import InsertLayerMix, mix_of
-from finetune.parts import head_names
+from finetune.parameters.parts import head_names
 
 __all__ = ["Head"]
 

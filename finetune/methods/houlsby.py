@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.core.settings import Count, Positive
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, TrainPlan
-from finetune.adapters.bottleneck import Activation
-from finetune.adapters.insert import InsertAdapters, Place
-from finetune.adapters.method import AdapterMethod
+from compress.core.model.sketch import Sketch
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import Count, Positive
+from finetune.inserted.adapters.bottleneck import Activation
+from finetune.inserted.adapters.insert import InsertAdapters, Place
+from finetune.inserted.adapters.method import AdapterMethod
 
 __all__ = ["Houlsby"]
 

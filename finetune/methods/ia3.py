@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compress.core.change import Change
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, TrainPlan
-from finetune.lora.method import PeftMethod
-from finetune.lora.scaling import InsertIa3
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from finetune.inserted.lora.method import PeftMethod
+from finetune.inserted.lora.scaling import InsertIa3
 
 __all__ = ["Ia3"]
 

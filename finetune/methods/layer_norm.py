@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compress.core.bundle import Bundle
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.method import Method
-from finetune.parts import head_names, norm_names
+from finetune.parameters.parts import head_names, norm_names
 
 __all__ = ["LayerNorm"]
 

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from compress.core.change import Change
-from compress.core.settings import Count, Fraction, Positive
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, TrainPlan
-from finetune.lora.low_rank import InsertLora
-from finetune.lora.method import PeftMethod, lora_targets
-from finetune.lora.targets import rank_refusal
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import Count, Fraction, Positive
+from finetune.inserted.lora.low_rank import InsertLora
+from finetune.inserted.lora.method import PeftMethod, lora_targets
+from finetune.inserted.lora.targets import rank_refusal
 
 __all__ = ["Lora"]
 

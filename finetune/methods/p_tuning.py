@@ -6,15 +6,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Count
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, TrainPlan
-from finetune.prompts.encoder import Kind
-from finetune.prompts.insert_prompt import InsertPrompt, settled
-from finetune.prompts.method import PromptMethod
-from finetune.prompts.start import check_room, draw_encoder
+from compress.core.model.bundle import Bundle
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import Count
+from finetune.inserted.prompts.encoder import Kind
+from finetune.inserted.prompts.insert_prompt import InsertPrompt, settled
+from finetune.inserted.prompts.method import PromptMethod
+from finetune.inserted.prompts.start import check_room, draw_encoder
 
 __all__ = ["PTuning"]
 

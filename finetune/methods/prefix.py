@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Count, Positive
-from compress.core.sketch import Sketch
-from compress.core.training import DEFAULT_PLAN, TrainPlan
-from finetune.prompts.insert_prefix import InsertPrefix, draw
-from finetune.prompts.method import PromptMethod
+from compress.core.model.bundle import Bundle
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.values import Count, Positive
+from finetune.inserted.prompts.insert_prefix import InsertPrefix, draw
+from finetune.inserted.prompts.method import PromptMethod
 
 __all__ = ["Prefix"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from compress.core.choice import Choice
 from compress.core.errors import InputError
-from compress.core.training import Batch
+from compress.core.training.plan import Batch
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,7 +76,7 @@ class Task(Choice):
 
     home: ClassVar[str] = "finetune.tasks"
     head: ClassVar[str] = ""
-    """The kind of head that a model needs for it, as in `compress.core.saving.load_source`."""
+    """The kind of head that a model needs for it, as in `compress.core.checkpoint.save.load_source`."""
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compress.core.errors import InputError
-from compress.core.settings import Count, Settings
+from compress.core.values import Count, Settings
 from finetune.tasks.columns import Table, read_table, split_names
 from finetune.tasks.encoding import processor_fingerprint, tokenize
 from finetune.tasks.labels import LabelSet, find_labels

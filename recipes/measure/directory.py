@@ -18,7 +18,7 @@ from recipes.measure.threads import available_threads
 from recipes.record import Quality, Row
 
 if TYPE_CHECKING:
-    from recipes.recipe import Recipe
+    from recipes.file.recipe import Recipe
 
 __all__ = ["measure_directory"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from compress.core.optional import installed, optional
+from compress.core.extras import installed, optional
 
 __all__ = ["Energy", "energy"]
 

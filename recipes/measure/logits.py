@@ -14,7 +14,7 @@ from recipes.measure.inputs import arrays
 from recipes.measure.threads import available_threads
 
 if TYPE_CHECKING:
-    from compress.core.bundle import Bundle
+    from compress.core.model.bundle import Bundle
     from recipes.measure.runners import Model
 
 __all__ = ["compare", "model_logits", "read_logits", "reference_logits", "write_logits"]
@@ -38,7 +38,7 @@ def reference_logits(
     """
     import torch
 
-    from finetune.predict import logits
+    from finetune.data.predict import logits
 
     first = rows.select(range(min(rows_used, len(rows))))
     with _on_the_cpu(bundle, threads or available_threads()):
@@ -81,7 +81,7 @@ def model_logits(model: Model, task: Any, rows: Any) -> np.ndarray:
     if model.bundle is not None:
         import torch
 
-        from finetune.predict import logits
+        from finetune.data.predict import logits
 
         found = logits(model.bundle, task, rows, batch_size=BATCH_SIZE, device=torch.device(model.device))
     else:

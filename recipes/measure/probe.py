@@ -11,7 +11,7 @@ from compress.core.choice import Choice
 from recipes.record import Speed
 
 if TYPE_CHECKING:
-    from compress.core.bundle import Bundle
+    from compress.core.model.bundle import Bundle
     from recipes.measure.runners import Model
 
 __all__ = ["Bench", "Probe"]

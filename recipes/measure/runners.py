@@ -15,7 +15,7 @@ from recipes.measure.inputs import Arrays
 from recipes.measure.probe import Bench
 
 if TYPE_CHECKING:
-    from compress.core.bundle import Bundle
+    from compress.core.model.bundle import Bundle
 
 __all__ = ["Model", "Opponents", "is_export", "open_model", "opponents"]
 
@@ -68,7 +68,7 @@ def _open_pytorch(directory: Path, device: str) -> Model:
 def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
     import torch
 
-    from finetune.batches import accepted
+    from finetune.data.batches import accepted
 
     names = accepted(model)
 
@@ -87,7 +87,7 @@ def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
 
 
 def _open_export(directory: Path, threads: int) -> Model:
-    from compress.core.opening import open_processor, read_config
+    from compress.core.checkpoint.open import open_processor, read_config
     from compress.export import open_artifact
 
     session = open_artifact(directory, threads=threads, exact=False)
@@ -126,7 +126,7 @@ def opponents(bench: Bench, *, device: str, threads: int) -> Opponents:
     """The models of a bench, opened on `device` (`auto`, `cpu`, `cuda`); beside an export all run on the CPU."""
     import torch
 
-    from compress.core.training import default_device
+    from compress.core.training.plan import default_device
 
     directories = (bench.row, bench.baseline, bench.runtime_reference)
     exports = any(directory is not None and is_export(directory) for directory in directories)

@@ -10,7 +10,7 @@ from compress.core.errors import InputError
 from recipes.record import Record, Size
 
 if TYPE_CHECKING:
-    from compress.core.bundle import Bundle
+    from compress.core.model.bundle import Bundle
 
 __all__ = ["Counts", "counts", "model_files", "sha256", "size", "tokenizer_files"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from recipes.scan import Scan
+    from recipes.scan.scan import Scan
 
 __all__ = ["headline", "left_out", "markdown", "page", "plot", "write"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.context import make_context
-from finetune.memory import TrainingMemory
+from finetune.memory.estimate import TrainingMemory
 from finetune.method import Method
 from finetune.stage import Finetune
 from finetune.tasks.text_classification import TextClassification

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compress.core.bundle import Bundle
-from finetune.adapters.bottleneck import Bottleneck
+from compress.core.model.bundle import Bundle
+from finetune.inserted.adapters.bottleneck import Bottleneck
 from finetune.method import only_trained
 from finetune.methods.houlsby import Houlsby
 from tests.tiny import tiny_bundle

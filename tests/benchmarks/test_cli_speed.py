@@ -7,7 +7,7 @@ import time
 import pytest
 
 pytestmark = pytest.mark.benchmark
-TRIMFORMER = [sys.executable, "-c", "from recipes.cli import main; main()"]
+TRIMFORMER = [sys.executable, "-c", "from recipes.cli.app import main; main()"]
 
 
 def fastest(*arguments: str, tries: int) -> float:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from compress.core.training import Hook, TrainPlan
-from finetune.cached_head import CachedHead
+from compress.core.training.plan import Hook, TrainPlan
+from finetune.cached.head import CachedHead
 from finetune.context import make_context
 from finetune.method import only_trained
-from finetune.parts import head_names
+from finetune.parameters.parts import head_names
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.conftest import write_rows
 from tests.tiny import tiny_bundle, tiny_rows

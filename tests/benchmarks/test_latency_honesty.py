@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.saving import save
+from compress.core.checkpoint.save import save
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.export.format import Format
 from compress.export.stage import Export
 from recipes.measure.inputs import random_batch

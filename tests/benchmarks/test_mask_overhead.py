@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.sparsegpt import SparseGPT
-from compress.prune.patterns.elements import Elements
 from compress.prune.stage import Prune
+from compress.prune.weights.elements import Elements
 from finetune.context import make_context
 from finetune.tasks.text_classification import TextClassification
 from tests.benchmarks.test_training_overhead import BATCH, CPU, ROUNDS, STEPS, through_fit

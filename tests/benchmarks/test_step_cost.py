@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.training import FitResult, Hook, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import FitResult, Hook, TrainPlan
 from finetune.context import make_context
 from finetune.method import Method
 from finetune.stage import Finetune

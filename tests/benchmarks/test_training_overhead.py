@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from compress.core.bundle import Bundle
-from compress.core.training import Hook, TrainPlan
-from finetune.batches import Batches
-from finetune.sampler import grouped_order
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import Hook, TrainPlan
+from finetune.data.batches import Batches
+from finetune.data.sampler import grouped_order
+from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
-from finetune.training import make_fit
 from tests.finetune.conftest import write_rows
 from tests.tiny import tiny_bundle, tiny_rows
 

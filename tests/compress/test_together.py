@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.kept_layers import KeepLayers
-from compress.core.saving import load, load_source, save
-from compress.core.sharing import is_shared
+from compress.core.checkpoint.save import load, load_source, save
+from compress.core.model.bundle import Bundle
+from compress.core.model.sharing import is_shared
+from compress.core.stage.context import Context
+from compress.core.surgery.changes import KeepLayers
 from compress.factorize.dense import MergeFactors
 from compress.factorize.stage import Factorize
 from compress.positions.stage import TrimPositions

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 
-from compress.core.bundle import Bundle
+from compress.core.checkpoint.architecture import is_stock
 from compress.core.families.family import Family, family_of
-from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
-from compress.core.sharing import share_blocks
-from compress.core.stock import is_stock
-from compress.core.surgery import keep_layers
-from compress.core.tables import keep_positions, keep_words, named_words, word_count
-from compress.core.width import keep_width
+from compress.core.model.bundle import Bundle
+from compress.core.model.embeddings import keep_positions, keep_words, named_words, word_count
+from compress.core.model.sharing import share_blocks
+from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.layers import keep_layers
+from compress.core.surgery.width import keep_width
 from compress.factorize.stage import Factorize
 from compress.vocabulary.tokenizer import new_ids
 from tests.contracts.cuts import SOME_WIDTH, some_layers

@@ -10,9 +10,9 @@ import sys
 import pytest
 import torch
 
-from compress.core.context import Context
-from compress.core.saving import save
-from compress.core.sharing import share_blocks
+from compress.core.checkpoint.save import save
+from compress.core.model.sharing import share_blocks
+from compress.core.stage.context import Context
 from compress.factorize.stage import Factorize
 from tests.contracts.test_saving import auto, cut
 from tests.contracts.test_surgery import logits, supporting

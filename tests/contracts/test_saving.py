@@ -8,12 +8,12 @@ import pytest
 import torch
 import transformers
 
-from compress.core.bundle import Bundle
+from compress.core.checkpoint.save import load, save
 from compress.core.families.family import family_of
-from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
-from compress.core.saving import load, save
-from compress.core.surgery import keep_layers
-from compress.core.width import keep_width
+from compress.core.model.bundle import Bundle
+from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.layers import keep_layers
+from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.contracts.test_surgery import logits, supporting
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle

@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model, families, family_of
-from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
-from compress.core.surgery import keep_layers
-from compress.core.width import keep_width
+from compress.core.model.bundle import Bundle
+from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.layers import keep_layers
+from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, gate, some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 

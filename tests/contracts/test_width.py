@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from compress.core.bundle import Bundle
+from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
-from compress.core.saving import load, save
-from compress.core.width import hidden_dimensions, keep_width
+from compress.core.model.bundle import Bundle
+from compress.core.surgery.width import hidden_dimensions, keep_width
 from tests.contracts.cuts import SOME_WIDTH
 from tests.contracts.test_surgery import logits
 from tests.tiny import FAMILIES, tiny_bundle
@@ -113,7 +113,7 @@ def test_it_can_be_cut_twice_and_opened_for_another_task(tmp_path):
     save(bundle, tmp_path / "twice")
     again = load(tmp_path / "twice")
     assert torch.equal(logits(again), logits(bundle)) and again.sketch().head_size == 8
-    from compress.core.loading import load_source
+    from compress.core.checkpoint.for_task import load_source
 
     asked = ("a", "b", "c")
     three = load_source(str(tmp_path / "twice"), head="sequence_classification", labels=asked)
@@ -128,7 +128,7 @@ def test_impossible_choices_are_named(kept):
 
 
 def test_biases_can_be_added_to_a_narrower_model(tmp_path):
-    from compress.core.biases import add_biases
+    from compress.core.surgery.biases import add_biases
 
     bundle = tiny_bundle("modernbert")
     keep_width(bundle.model, bundle.family, SOME_WIDTH)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from functools import cache
 
-from compress.core.change import Nothing
-from compress.core.context import Context
+from compress.core.checkpoint.architecture import is_stock
 from compress.core.errors import Refusal
-from compress.core.stock import is_stock
+from compress.core.model.change import Nothing
+from compress.core.stage.context import Context
 from finetune.merge.stage import Merge
 from finetune.method import Method
 from tests.contracts.table import README, Cell, drawn, with_block, without_weights

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recipes.loading import read_text
-from recipes.recipe import Recipe
+from recipes.file.recipe import Recipe
+from recipes.file.yaml import read_text
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 BASE = {"name": "shown", "model": "some/model", "task": {"text_classification": {"data": "reviews"}}}
@@ -63,7 +63,7 @@ def test_the_settings_for_own_data_are_settings():
 def test_the_commands_are_those_of_the_command_line():
     from typer.main import get_command
 
-    from recipes.cli import app
+    from recipes.cli.app import app
 
     (text,) = [block for block in blocks("text") if "trimformer check" in block]
     assert set(re.findall(r"^trimformer (\w+)", text, flags=re.MULTILINE)) == set(get_command(app).commands)
@@ -82,7 +82,7 @@ def test_the_criterion_of_the_readme_scores_every_neuron():
     import torch
 
     from compress.prune.criterion import Criterion
-    from compress.prune.patterns.neurons import Neurons
+    from compress.prune.units.neurons import Neurons
     from tests.tiny import tiny_bundle
 
     source = next(block for block in blocks("python") if "class Newest" in block)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
+from compress.core.model.bundle import Bundle
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from tests.tiny import tiny_bundle, tiny_rows

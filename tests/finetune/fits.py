@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.training import Hook, TrainPlan
-from finetune.checkpoints import Checkpointing
+from compress.core.training.plan import Hook, TrainPlan
+from finetune.fit.checkpoints import Checkpointing
+from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
-from finetune.training import make_fit
 from tests.tiny import tiny_bundle
 
 PLAN = TrainPlan(epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32")

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from compress.core.errors import InputError
-from compress.core.stage import Stage
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.stage.stage import Stage
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.context import make_context
+from finetune.data.predict import logits
 from finetune.method import Method, only_trained
 from finetune.methods.full import Full
-from finetune.predict import logits
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification

@@ -33,7 +33,7 @@ HEAVY = (
     "peft",
     "sklearn",
 )
-NO_TORCH = ("recipes/cli.py", "recipes/loading.py", "recipes/recipe.py", "recipes/record.py")
+NO_TORCH = ("recipes/cli/app.py", "recipes/file/yaml.py", "recipes/file/recipe.py", "recipes/record.py")
 STATEMENT_LINES, FILE_LINES = 40, 300
 FAMILY_HOME = ROOT / "compress" / "core" / "families"
 
@@ -79,7 +79,7 @@ def test_measuring_knows_nothing_of_reports():
 
 
 @pytest.mark.parametrize(
-    "module", ["recipes.report", "recipes.cli", "recipes.recipe", "recipes.loading", "recipes.record"]
+    "module", ["recipes.report", "recipes.cli.app", "recipes.file.recipe", "recipes.file.yaml", "recipes.record"]
 )
 def test_torch_is_not_imported_with(module):
     import subprocess

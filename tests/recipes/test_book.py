@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipes.loading import book
-from recipes.recipe import Recipe
+from recipes.file.recipe import Recipe
+from recipes.file.yaml import book
 from tests.tiny import tiny_classifier_directory
 
 NAMES = (
@@ -175,7 +175,7 @@ def test_it_teaches_in_comments_and_names_its_own_command(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_stages_can_follow_one_another(name, model):
-    from recipes.plan import plan, source_on_meta
+    from recipes.plan.tree import plan, source_on_meta
 
     recipe = twin(name, model)
     planned = plan(recipe, source_on_meta(recipe))
@@ -186,7 +186,7 @@ def test_the_smallest_encoder_stays_below_its_budget():
     """On the shape of MiniLM; that 13,486 words stay was measured, and the recipe says so."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    from compress.core.bundle import Bundle
+    from compress.core.model.bundle import Bundle
     from compress.vocabulary.change import KeepWordCount
 
     config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
@@ -205,7 +205,7 @@ def test_the_smallest_encoder_stays_below_its_budget():
 
 
 def test_the_quickstart_measures_a_branch_that_shares_its_trunk(model):
-    from recipes.plan import plan, source_on_meta
+    from recipes.plan.tree import plan, source_on_meta
 
     recipe = twin("quickstart", model)
     starts = {node.id: node.start for node in plan(recipe, source_on_meta(recipe)).nodes}
@@ -217,7 +217,7 @@ def test_the_quickstart_measures_a_branch_that_shares_its_trunk(model):
 @pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("name", NAMES)
 def test_its_tiny_twin_runs_from_end_to_end(name, model, tmp_path):
-    from recipes.engine import run
+    from recipes.engine.run import run
 
     recipe = twin(name, model)
     report = run(recipe, out=tmp_path / "run", device="cpu")

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.opening import quiet
+from compress.core.checkpoint.open import quiet
+from compress.core.model.bundle import Bundle
 from tests.tiny.rows import tiny_rows
 from tests.tiny.tokens import VOCABULARY, tiny_tokenizer
 

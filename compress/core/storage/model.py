@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
-from compress.core.matrix import is_transposed, matrix
+from compress.core.model.matrix import is_transposed, matrix
+from compress.core.model.wrapping import put, unwrapped
 from compress.core.storage.eight_bit import eight_bit
 from compress.core.storage.four_bit import four_bit
 from compress.core.storage.linear import HalfLinear, Storage, StoredLinear
-from compress.core.wrapped import put, unwrapped
 
 __all__ = [
     "dense_weight",

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from compress.core.optional import optional
+from compress.core.extras import optional
 
 __all__ = ["bitsandbytes"]
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.core.settings import Positive
+from compress.core.values import Positive
 from compress.distill.loss import Loss, Seen
 
 __all__ = ["SoftTargets", "soft_target_divergence"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.corpus import TASK, documents
 from compress.core.errors import InputError
 from compress.core.families.family import base_model
-from compress.core.training import NO_LABEL, TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.stage.corpus import TASK, documents
+from compress.core.training.plan import NO_LABEL, TrainPlan
 from compress.distill.masked.model import ORDER, check_head, masked_model
 from compress.distill.masked.objective import MaskedWords
 from compress.distill.masked.segments import rows_of_text

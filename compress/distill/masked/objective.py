@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
-from compress.core.training import NO_LABEL, Batch, Hook
+from compress.core.training.plan import NO_LABEL, Batch, Hook
 from compress.distill.masked.model import ORDER
 
 __all__ = ["MaskedWords"]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from compress.core.errors import StageFailed
-from compress.core.optional import optional
+from compress.core.extras import optional
 from compress.export.format import Calibration, Format, Manifest, RuntimeSession
 from compress.export.formats.onnx_fusion import fuse_attention, is_sound
 from compress.export.formats.onnx_graph import each_weight_once, integer_nodes, quantize, separate_norms, trace

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.core.optional import optional
+from compress.core.extras import optional
 from compress.export.traceable import Traceable
 
 __all__ = ["fuse_attention", "is_sound"]

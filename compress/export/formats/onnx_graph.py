@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from compress.core.errors import StageFailed
-from compress.core.optional import optional
+from compress.core.extras import optional
 from compress.export.traceable import Traceable
 
 __all__ = ["each_weight_once", "integer_nodes", "quantize", "separate_norms", "trace"]

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from compress.core.optional import optional
-from compress.core.settings import Count
+from compress.core.extras import optional
+from compress.core.values import Count
 from compress.export.format import Calibration, Format, Manifest, RuntimeSession
 from compress.export.formats.openvino_graph import integer_nodes, quantize, trace
 from compress.export.quiet import quiet

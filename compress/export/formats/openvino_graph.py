@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from compress.core.errors import StageFailed
-from compress.core.optional import optional
-from compress.core.training import Batch
+from compress.core.extras import optional
+from compress.core.training.plan import Batch
 from compress.export.traceable import Traceable
 
 __all__ = ["integer_nodes", "quantize", "trace"]

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.forward import forward
-from compress.core.settings import Count
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import forward
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch
+from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import Weighting
 from compress.factorize.watching import watched

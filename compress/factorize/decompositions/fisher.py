@@ -10,11 +10,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import InputError, Refusal
-from compress.core.settings import Count
-from compress.core.training import Batch, Objective
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch, Objective
+from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite
 from compress.factorize.watching import with_outputs

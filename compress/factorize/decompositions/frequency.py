@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import InputError
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.factorize.decomposition import Decomposition, Users, What
 from compress.factorize.low_rank import Weighting
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.factorize.decomposition import Decomposition, Users, What
 from compress.factorize.low_rank import Weighting
 

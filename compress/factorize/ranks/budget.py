@@ -11,7 +11,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.places import Place
+from compress.core.model.linears import Place
 from compress.factorize.rank import Rank, cost
 
 __all__ = ["Budget", "spread_budget"]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.places import Place
+from compress.core.model.linears import Place
 from compress.factorize.rank import Rank
 
 __all__ = ["Energy", "rank_for_energy"]

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.places import Place
-from compress.core.settings import Count
+from compress.core.model.linears import Place
+from compress.core.values import Count
 from compress.factorize.rank import Rank
 
 __all__ = ["Number"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from compress.core.masks import Masks
+from compress.core.model.masks import Masks
 from compress.lottery.control import Control
 from compress.prune.selection import kept_mask
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from compress.core.bundle import Bundle
 from compress.core.families.family import base_model
+from compress.core.model.bundle import Bundle
 from compress.lottery.control import Control
 from compress.lottery.search import State
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from compress.core.bundle import Bundle
+from compress.core.model.bundle import Bundle
 from compress.lottery.control import Control
 from compress.lottery.search import State
 

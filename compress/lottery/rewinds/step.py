@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from compress.core.settings import Count
+from compress.core.values import Count
 from compress.lottery.rewind import Caught, Rewind
 
 __all__ = ["Step"]

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
-from compress.prune.matrices import Matrix
-from compress.prune.pattern import Pattern
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.matrices import Matrix
 
 __all__ = ["Magnitude", "unit_norms"]
 

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Positive, Share
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.values import Positive, Share
 from compress.prune.criterion import Criterion
-from compress.prune.gradual import Narrowing, Way
-from compress.prune.movement import Learned, Soft
-from compress.prune.pattern import Pattern
+from compress.prune.gradual.hook import Narrowing, Way
+from compress.prune.gradual.movement import Learned, Soft
+from compress.prune.units.pattern import Pattern
 
 __all__ = ["Movement"]
 

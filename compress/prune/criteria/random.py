@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
-from compress.prune.matrices import Matrix
-from compress.prune.pattern import Pattern
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.matrices import Matrix
 
 __all__ = ["Random"]
 

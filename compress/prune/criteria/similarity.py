@@ -12,16 +12,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Count
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.calibration import drawn_batches
+from compress.core.training.passing import model_inputs, real_tokens
+from compress.core.training.plan import Batch
+from compress.core.values import Count
 from compress.prune.criterion import Criterion
-from compress.prune.gates import after
-from compress.prune.over_rows import drawn_batches
-from compress.prune.passing import model_inputs, real_tokens
-from compress.prune.pattern import Pattern
-from compress.prune.weight_pattern import WeightPattern
+from compress.prune.units.gating import after
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.pattern import WeightPattern
 
 __all__ = ["Similarity", "block_influence"]
 

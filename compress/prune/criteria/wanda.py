@@ -9,20 +9,20 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.settings import Count
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.calibration import drawn
+from compress.core.training.passing import solved_in_passing
+from compress.core.values import Count
 from compress.prune.criterion import Criterion
-from compress.prune.mask import Mask
-from compress.prune.matrices import as_stored, block_matrices
-from compress.prune.over_rows import drawn
-from compress.prune.passing import solved_in_passing
-from compress.prune.pattern import Pattern
-from compress.prune.patterns.elements import Elements
 from compress.prune.selection import kept_mask
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.elements import Elements
+from compress.prune.weights.mask import Mask
+from compress.prune.weights.matrices import as_stored, block_matrices
 
 if TYPE_CHECKING:
-    from compress.prune.weights import WeightPlan
+    from compress.prune.weights.plan import WeightPlan
 
 __all__ = ["Wanda", "wanda_scores"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.sharing import What
+from compress.core.model.bundle import Bundle
+from compress.core.model.sharing import What
+from compress.core.stage.context import Context
 from compress.share.groups import Groups
 from compress.share.origin import Origin
 

@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.forward import forward
-from compress.core.settings import Count
-from compress.core.sharing import What, share_blocks
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import forward
+from compress.core.model.sharing import What, share_blocks
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch
+from compress.core.values import Count
 from compress.share.groups import Groups
 from compress.share.origin import Origin
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from compress.core.errors import UnknownName
-from compress.core.settings import Count
+from compress.core.values import Count
 from finetune.tasks.source import Source
 from finetune.tasks.sources.grammar.sentences import sentence
 from finetune.tasks.sources.grammar.words import Part

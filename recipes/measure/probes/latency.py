@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from compress.core.settings import Count, Positive
+from compress.core.values import Count, Positive
 from recipes.measure.probe import Bench, Probe
 from recipes.record import Speed
 
 if TYPE_CHECKING:
-    from compress.core.bundle import Bundle
+    from compress.core.model.bundle import Bundle
 
 __all__ = ["Latency"]
 

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from compress.core.families.family import base_model, family_of
-from compress.core.sketch import Sketch
+from compress.core.model.sketch import Sketch
 
 PARAMETERS = {
     ("Bert", ()): 109_482_240,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.training import Batch, FitResult, Objective, TrainPlan, trained_parameters
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch, FitResult, Objective, TrainPlan, trained_parameters
 from tests.tiny import tiny_bundle, tiny_rows
 
 ROWS = tiny_rows(40, seed=3)

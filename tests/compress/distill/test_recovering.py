@@ -2,12 +2,12 @@
 
 import pytest
 
-from compress.core.change import Nothing
-from compress.core.context import Context
-from compress.core.stage import Stage
+from compress.core.model.change import Nothing
+from compress.core.stage.context import Context
+from compress.core.stage.stage import Stage
 from compress.distill import recovering
 from compress.distill.recovering import Recovering
-from recipes.catalogue import sets
+from recipes.file.catalogue import sets
 from tests.tiny import tiny_bundle
 
 DAMAGING = ["convert", "factorize", "prune", "share", "trim_vocabulary"]

@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from compress.core.saving import load, save
-from compress.core.training import DEFAULT_PLAN, Hook, TrainPlan
+from compress.core.checkpoint.save import load, save
+from compress.core.training.plan import DEFAULT_PLAN, Hook, TrainPlan
 from compress.distill.stage import Distill, Student
 from compress.prune.stage import Prune
-from finetune.checkpoints import Checkpointing
 from finetune.context import make_context
+from finetune.fit.checkpoints import Checkpointing
+from finetune.fit.fit import make_fit
 from finetune.tasks.text_classification import TextClassification
-from finetune.training import make_fit
 from tests.compress.distill.stub import trained
 from tests.tiny import tiny_inputs, tiny_rows
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.heads import head_counts, keep_heads, keep_neurons, neuron_counts
-from compress.core.training import Batch
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.training.plan import Batch
 from compress.export.traceable import model_inputs
 from tests.tiny import tiny_bundle, tiny_rows
 

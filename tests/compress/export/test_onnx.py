@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from compress.core.errors import ParityError, StageFailed
-from compress.core.sharing import share_blocks
-from compress.core.width import keep_width
+from compress.core.model.sharing import share_blocks
+from compress.core.surgery.width import keep_width
 from compress.export import open_artifact
 from compress.export.formats import onnx as onnx_format
 from compress.export.formats.onnx_graph import separate_norms

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
 from compress.core.errors import InputError, MissingPackage, ParityError, StageFailed
-from compress.core.stage import Stage
+from compress.core.model.bundle import Bundle
+from compress.core.stage.stage import Stage
 from compress.export import open_artifact
 from compress.export.format import Format
 from compress.export.parity import agreement

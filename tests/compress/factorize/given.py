@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from compress.core.bundle import Bundle
 from compress.core.families.family import base_model
-from compress.core.matrix import matrix
+from compress.core.model.bundle import Bundle
+from compress.core.model.matrix import matrix
 from compress.factorize.stage import Factorize
 from tests.tiny import tiny_inputs
 

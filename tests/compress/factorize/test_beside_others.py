@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from compress.core.context import Context
+from compress.core.checkpoint.save import load, save
 from compress.core.families.family import base_model
-from compress.core.saving import load, save
-from compress.core.width import keep_width
+from compress.core.stage.context import Context
+from compress.core.surgery.width import keep_width
 from compress.factorize.decompositions.activations import second_moments
 from compress.factorize.decompositions.fisher import row_information
 from compress.factorize.dense import to_dense

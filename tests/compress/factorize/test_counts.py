@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from compress.core.bundle import Bundle
+from compress.core.model.bundle import Bundle
 from compress.factorize.dense import MergeFactors, to_dense
 from compress.factorize.stage import Factorize
 from compress.quantize.stored import StoreLinears

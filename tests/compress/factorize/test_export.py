@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.core.bundle import Bundle
+from compress.core.model.bundle import Bundle
 from compress.export.stage import Export
 from compress.factorize.stage import Factorize
 from tests.compress.export.given import context, trained_bundle

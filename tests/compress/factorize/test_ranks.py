@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from compress.core.places import Place
+from compress.core.model.linears import Place
 from compress.factorize.rank import Rank, cost, saves
 from compress.factorize.ranks.budget import Budget, spread_budget
 from compress.factorize.ranks.energy import Energy, rank_for_energy

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from compress.core.context import Context
 from compress.core.errors import Refusal
-from compress.core.heads import head_counts
+from compress.core.stage.context import Context
+from compress.core.surgery.heads import head_counts
 from compress.factorize.dense import MergeFactors
 from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears

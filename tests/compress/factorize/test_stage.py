@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.change import change_from_data
-from compress.core.context import Context
+from compress.core.checkpoint.architecture import is_stock
+from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
 from compress.core.families.family import family_of
-from compress.core.kept_layers import KeepLayers
-from compress.core.saving import load, save
-from compress.core.stock import is_stock
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import change_from_data
+from compress.core.stage.context import Context
+from compress.core.surgery.changes import KeepLayers
 from compress.distill.recover import Recover
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decompositions.activations import Activations

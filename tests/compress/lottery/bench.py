@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from compress.core.context import Context
+from compress.core.stage.context import Context
 from finetune.context import make_context
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.conftest import write_rows

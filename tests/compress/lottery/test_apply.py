@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.fingerprint import base_fingerprint
+from compress.core.model.fingerprint import base_fingerprint
+from compress.core.stage.context import Context
 from compress.lottery.apply import ApplyTicket
 from compress.lottery.search import all_ones, keep_largest
 from compress.lottery.ticket import Ticket, save_ticket
-from compress.prune.matrices import first_stack
+from compress.prune.weights.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 

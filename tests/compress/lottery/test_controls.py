@@ -7,7 +7,7 @@ from compress.lottery.controls.random_mask import RandomMask
 from compress.lottery.controls.reinitialised import Reinitialised
 from compress.lottery.controls.shuffled_weights import ShuffledWeights
 from compress.lottery.search import all_ones, keep_largest, state_of
-from compress.prune.matrices import first_stack
+from compress.prune.weights.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 

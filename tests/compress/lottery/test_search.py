@@ -15,7 +15,7 @@ from compress.lottery.search import (
     largest_weights,
     state_of,
 )
-from compress.prune.matrices import first_stack
+from compress.prune.weights.matrices import first_stack
 from tests.tiny import FAMILIES, tiny_bundle
 
 # Of four blocks; ALBERT has one, and what is fused counts once.

@@ -5,10 +5,10 @@ import torch
 from safetensors.torch import save_file
 
 from compress.core.errors import InputError
-from compress.core.fingerprint import base_fingerprint
+from compress.core.model.fingerprint import base_fingerprint
 from compress.lottery.search import all_ones
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
-from compress.prune.matrices import first_stack
+from compress.prune.weights.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 

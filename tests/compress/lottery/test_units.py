@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from compress.core.families.family import families
-from compress.core.masks import apply_masks
+from compress.core.model.masks import apply_masks
 from compress.lottery.seed_subnetworks import bad_units, random_units
 from compress.lottery.units import Importance, Units, all_units, best, importance, unit_masks, units_left
-from compress.prune.gates import masked
-from compress.prune.patterns.heads import Heads
-from compress.prune.patterns.neurons import Neurons
+from compress.prune.units.gating import masked
+from compress.prune.units.heads import Heads
+from compress.prune.units.neurons import Neurons
 from tests.compress.lottery.bench import context, tiny_task
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 

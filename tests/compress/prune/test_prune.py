@@ -4,22 +4,22 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from compress.core.change import change_from_data
-from compress.core.context import Context
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import family_of
-from compress.core.training import TrainPlan
+from compress.core.model.change import change_from_data
+from compress.core.stage.context import Context
+from compress.core.training.plan import TrainPlan
 from compress.distill.recover import Recover
 from compress.prune.change import KeepHeads, KeepNeurons
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.random import Random
 from compress.prune.criteria.taylor import Taylor
-from compress.prune.gates import masked
-from compress.prune.patterns.heads import Heads
-from compress.prune.patterns.layers import Layers
-from compress.prune.patterns.neurons import Neurons
-from compress.prune.patterns.width import Width
 from compress.prune.stage import Prune
+from compress.prune.units.gating import masked
+from compress.prune.units.heads import Heads
+from compress.prune.units.layers import Layers
+from compress.prune.units.neurons import Neurons
+from compress.prune.units.width import Width
 from tests.compress.distill.stub import stub_context, trained
 from tests.tiny import FAMILIES, tiny_inputs
 

@@ -7,15 +7,15 @@ import copy
 import pytest
 import torch
 
-from compress.core.bundle import Bundle
-from compress.core.saving import save
+from compress.core.checkpoint.save import save
+from compress.core.model.bundle import Bundle
 from compress.core.storage.model import nonzero_count, parameter_count, storage_of, stored
 from compress.quantize.stored import StoreLinears, to_dense
-from finetune.flops import grid
-from recipes.check import weight_bytes
-from recipes.flops import forward_flops
+from finetune.fit.flops import grid
 from recipes.measure.size import counts
-from recipes.plan import _on_meta
+from recipes.plan.flops import forward_flops
+from recipes.plan.predict import weight_bytes
+from recipes.plan.tree import _on_meta
 from tests.compress.quantize.given import STORAGES, logits, stored_bundle
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 

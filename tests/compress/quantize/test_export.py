@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.core.change import Nothing
+from compress.core.model.change import Nothing
 from compress.export.stage import Export
 from compress.quantize.stored import StoreLinears, to_dense
 from tests.compress.export.given import context, trained_bundle

@@ -11,13 +11,13 @@ import pytest
 import torch
 import transformers
 
+from compress.core.checkpoint.for_task import load_source
+from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
-from compress.core.heads import keep_heads, keep_neurons
-from compress.core.loading import load_source
-from compress.core.saving import load, save
 from compress.core.storage.model import dense_weight, storage_of, stored_linears
+from compress.core.surgery.heads import keep_heads, keep_neurons
 from compress.quantize.stored import StoreLinears, to_dense
-from recipes.check import weight_bytes
+from recipes.plan.predict import weight_bytes
 from tests.compress.quantize.given import STORAGES, WIDE, logits, stored_bundle
 from tests.contracts.cuts import some_heads
 from tests.contracts.test_saving import auto

@@ -10,11 +10,11 @@ from torch import nn
 
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
-from compress.core.heads import keep_neurons
 from compress.core.storage.linear import StoredLinear
 from compress.core.storage.model import dense_weight, stored_linears
+from compress.core.surgery.heads import keep_neurons
 from compress.quantize.stored import StoreLinears, stored_as, to_dense
-from finetune.parts import head_names
+from finetune.parameters.parts import head_names
 from tests.compress.quantize.given import STORAGES, hidden_states, logits, stored_bundle
 from tests.tiny import FAMILIES, tiny_bundle
 

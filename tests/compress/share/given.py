@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import transformers
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.families.family import Family, family_of
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from compress.share.stage import Share
 from tests.compress.distill.stub import trained
 from tests.tiny import FAMILIES, tiny_inputs

@@ -9,16 +9,16 @@ import torch
 import transformers
 from pydantic import ValidationError
 
-from compress.core.bundle import Bundle
-from compress.core.change import change_from_data
-from compress.core.context import Context
+from compress.core.checkpoint.architecture import is_stock
+from compress.core.checkpoint.for_task import load_source
+from compress.core.checkpoint.save import load, save
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model, family_of
-from compress.core.heads import keep_heads, keep_neurons
-from compress.core.loading import load_source
-from compress.core.saving import load, save
-from compress.core.stock import is_stock
-from compress.core.width import keep_width
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import change_from_data
+from compress.core.stage.context import Context
+from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.width import keep_width
 from compress.distill.recover import Recover
 from compress.share.convert import ConvertTo
 from compress.share.origins.pick import Pick

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compress.core.sketch import Sketch
+from compress.core.model.sketch import Sketch
 from compress.share.groups import even_groups
 from compress.share.stage import Share
 from tests.compress.share.given import LARGE, PARTS, ROBERTA, model_on_meta, shared, trained
@@ -56,7 +56,7 @@ def test_a_sketch_counts_what_is_shared_once():
 
 
 def test_sharing_costs_the_same_to_run():
-    from recipes.flops import forward_flops
+    from recipes.plan.flops import forward_flops
 
     plain = trained()
     whole = forward_flops(plain.model, length=16)

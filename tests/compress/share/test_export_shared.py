@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.core.context import Context
+from compress.core.stage.context import Context
 from compress.export.stage import Export
 from compress.share.stage import Convert, Share
 from tests.compress.export.given import context, trained_bundle

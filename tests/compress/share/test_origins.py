@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compress.core.context import Context
 from compress.core.errors import InputError
-from compress.core.sharing import is_shared, mean_of
+from compress.core.model.sharing import is_shared, mean_of
+from compress.core.stage.context import Context
 from compress.share.origins.first import First
 from compress.share.origins.mean import Mean
 from compress.share.origins.pick import Pick, relative_error

@@ -8,13 +8,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from compress.core.bundle import Bundle
-from compress.core.change import change_from_data
-from compress.core.context import Context
-from compress.core.heads import keep_heads, keep_neurons
-from compress.core.saving import load, save
-from compress.core.sharing import is_shared, shared_parts
-from compress.core.stock import is_stock
+from compress.core.checkpoint.architecture import is_stock
+from compress.core.checkpoint.save import load, save
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import change_from_data
+from compress.core.model.sharing import is_shared, shared_parts
+from compress.core.stage.context import Context
+from compress.core.surgery.heads import keep_heads, keep_neurons
 from compress.distill.recover import Recover
 from compress.share.change import ShareBlocks
 from compress.share.origin import Origin

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
 from tests.tiny import tiny_bundle, tiny_rows
 
 __all__ = ["TEXTS", "context", "trained"]

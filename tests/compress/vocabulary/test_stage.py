@@ -9,10 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from compress.core.change import Nothing
-from compress.core.context import Context
-from compress.core.corpus import check_file, documents
 from compress.core.errors import InputError, Refusal
+from compress.core.model.change import Nothing
+from compress.core.stage.context import Context
+from compress.core.stage.corpus import check_file, documents
 from compress.positions.stage import TrimPositions
 from compress.vocabulary.change import KeepWords, ids_from_text, ids_to_text
 from compress.vocabulary.stage import First, Top, TrimVocabulary

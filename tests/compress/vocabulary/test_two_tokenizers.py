@@ -7,14 +7,14 @@ import json
 import pytest
 import torch
 
-from compress.core.training import DEFAULT_PLAN, TrainPlan
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.stage import Distill
 from compress.export.stage import Export
 from compress.positions.stage import TrimPositions
 from compress.vocabulary.stage import Top, TrimVocabulary
 from finetune.context import make_context
 from finetune.tasks.text_classification import TextClassification
-from recipes.encoding import ENCODING, cut_otherwise, encoding_facts
+from recipes.engine.encoding import ENCODING, cut_otherwise, encoding_facts
 from tests.compress.distill.stub import trained
 from tests.tiny import tiny_rows
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 import finetune
-from compress.core.bundle import Bundle, Tuned
-from compress.core.context import Context
+from compress.core.checkpoint.architecture import is_stock
+from compress.core.checkpoint.save import load, save
 from compress.core.errors import Refusal
-from compress.core.saving import load, save
-from compress.core.stock import is_stock
+from compress.core.model.bundle import Bundle, Tuned
+from compress.core.stage.context import Context
 from finetune.delta.opening import open_directory
 from finetune.delta.record import base_fingerprint
 from finetune.merge.stage import Merge

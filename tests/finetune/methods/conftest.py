@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from compress.core.context import Context
+from compress.core.stage.context import Context
 from finetune.context import make_context
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification

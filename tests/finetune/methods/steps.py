@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from compress.core.bundle import Bundle
+from compress.core.model.bundle import Bundle
 from finetune.method import only_trained
 from tests.tiny import tiny_inputs
 

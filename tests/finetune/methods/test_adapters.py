@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 import finetune
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.opening import quiet
-from compress.core.training import TrainPlan
+from compress.core.checkpoint.open import quiet
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import TrainPlan
 from finetune.method import Method
 from finetune.methods.houlsby import Houlsby
 from finetune.methods.parallel import Parallel
 from finetune.methods.pfeiffer import Pfeiffer
-from finetune.parts import head_names, norm_names
+from finetune.parameters.parts import head_names, norm_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs

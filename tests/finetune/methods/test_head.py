@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import StageFailed
-from compress.core.training import Batch, Hook, TrainPlan
-from finetune.cached_head import CachedHead
-from finetune.checkpoints import Checkpointing
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch, Hook, TrainPlan
+from finetune.cached.head import CachedHead
+from finetune.fit.checkpoints import Checkpointing
+from finetune.fit.fit import make_fit
 from finetune.method import only_trained
 from finetune.methods.head import Head
-from finetune.parts import head_names
+from finetune.parameters.parts import head_names
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
-from finetune.training import make_fit
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle
 
 PLAN = TrainPlan(epochs=2, batch_size=16, precision="fp32", learning_rate=1e-2)

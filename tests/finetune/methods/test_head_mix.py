@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import Refusal, StageFailed
-from compress.core.training import TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import TrainPlan
+from finetune.cached.mix import CachedMix
 from finetune.delta.opening import load_delta
 from finetune.delta.saving import save_delta
+from finetune.inserted.mix.insert import InsertLayerMix, mix_of
 from finetune.merge.stage import Merge
 from finetune.method import only_trained
 from finetune.methods.head import Head
-from finetune.mix.cached import CachedMix
-from finetune.mix.insert import InsertLayerMix, mix_of
 from finetune.stage import Finetune
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.methods.test_head import TEXT, tiny

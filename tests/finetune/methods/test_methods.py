@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.saving import load, save
-from compress.core.stock import is_stock
-from compress.core.training import TrainPlan
+from compress.core.checkpoint.architecture import is_stock
+from compress.core.checkpoint.save import load, save
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import TrainPlan
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit
 from finetune.methods.head import Head
@@ -83,7 +83,7 @@ def test_before_the_first_step_bitfit_answers_as_its_base(name: str) -> None:
 
 
 def test_added_biases_load_again_also_on_a_cut_model(tmp_path: Path) -> None:
-    from compress.core.heads import keep_neurons, neuron_counts
+    from compress.core.surgery.heads import keep_neurons, neuron_counts
 
     bundle = tiny_bundle("modernbert")
     counts = neuron_counts(bundle.model, bundle.family)

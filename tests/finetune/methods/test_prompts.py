@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 import finetune
-from compress.core.bundle import Bundle
-from compress.core.context import Context
 from compress.core.errors import InputError, Refusal
-from compress.core.training import TrainPlan
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import TrainPlan
+from finetune.inserted.prompts.insert_prefix import prefixes
+from finetune.inserted.prompts.insert_prompt import encoder_of, prompt_of
 from finetune.merge.stage import Merge
 from finetune.method import Method
 from finetune.methods.p_tuning import PTuning
 from finetune.methods.prefix import Prefix
 from finetune.methods.prompt import Prompt
-from finetune.parts import head_names
-from finetune.prompts.insert_prefix import prefixes
-from finetune.prompts.insert_prompt import encoder_of, prompt_of
+from finetune.parameters.parts import head_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.finetune.methods.test_counts import ALBERT_BASE, LARGE, ROBERTA_BASE, on_meta

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from compress.core.bundle import Bundle
-from compress.core.context import Context
-from compress.core.training import DEFAULT_PLAN, Hook, Rate, TrainPlan
-from finetune.checkpoints import Checkpointing
-from finetune.depth import by_depth, rates_by_depth
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import DEFAULT_PLAN, Hook, Rate, TrainPlan
+from finetune.fit.checkpoints import Checkpointing
+from finetune.fit.fit import make_fit
+from finetune.fit.schedules import Pace, slanted_triangle
 from finetune.methods.full import UNFREEZING_PLAN, Full
-from finetune.pace import Pace, slanted_triangle
+from finetune.parameters.depth import by_depth, rates_by_depth
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
-from finetune.training import make_fit
 from tests.tiny import FAMILIES, tiny_bundle
 
 PLAN = TrainPlan(epochs=6, batch_size=16, precision="fp32", learning_rate=1e-2, schedule="slanted_triangle", warmup=0.1)
@@ -92,7 +92,7 @@ def test_the_optimiser_gets_the_rates(task: TextClassification, splits: Splits) 
             groups = Rates.trainer.optimizer.param_groups
             seen.append({names[id(p)]: g["lr"] for g in groups for p in g["params"]})
 
-    from finetune import trainer
+    from finetune.fit import trainer
 
     plain = trainer.HookedTrainer.create_optimizer
 

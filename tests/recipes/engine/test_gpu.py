@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recipes.engine import run
-from recipes.recipe import Recipe
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
 from tests.recipes.engine.tiny_run import DISTILL, FINETUNE, PRUNE, recipe_data
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compress.core.saving import load
-from compress.prune.matrices import block_matrices
+from compress.core.checkpoint.save import load
 from compress.prune.selection import kept_count
-from recipes.engine import run
-from recipes.recipe import Recipe
+from compress.prune.weights.matrices import block_matrices
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
 from tests.recipes.engine.tiny_run import recipe_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("iterative")]

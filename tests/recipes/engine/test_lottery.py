@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
+from compress.core.checkpoint.save import load
 from compress.core.errors import InputError
-from compress.core.saving import load
 from compress.lottery.ticket import read_ticket
-from recipes.check import check
-from recipes.engine import run
-from recipes.recipe import Recipe
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
+from recipes.plan.predict import check
 from tests.recipes.engine.tiny_run import recipe_data, write_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tickets"), pytest.mark.usefixtures("quick_workers")]

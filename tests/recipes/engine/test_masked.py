@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from compress.core.masks import masked_parameters
-from compress.core.saving import load
-from recipes.check import check
-from recipes.engine import run
-from recipes.recipe import Recipe
+from compress.core.checkpoint.save import load
+from compress.core.model.masks import masked_parameters
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
+from recipes.plan.predict import check
 from tests.recipes.engine.tiny_run import FINETUNE, PRUNE, recipe_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("masked"), pytest.mark.usefixtures("quick_workers")]

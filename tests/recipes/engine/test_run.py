@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from compress.core.errors import InputError, StageFailed
-from recipes.engine import run
-from recipes.recipe import Recipe
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
 from recipes.record import Report
 from tests.recipes.engine.tiny_run import DISTILL, FINETUNE, HEADS, LATENCY, PRUNE, recipe_data
 
@@ -132,7 +132,7 @@ def test_a_failed_stage_is_named_and_the_others_go_on(tmp_path, monkeypatch):
 
 def test_what_cannot_be_measured_is_nothing_to_stand_on(tmp_path, monkeypatch):
     from compress.core.errors import ParityError
-    from recipes import evidence
+    from recipes.engine import evidence
 
     def unlike(job, directory):
         if job.directory.name == "01-finetune":
@@ -185,7 +185,7 @@ def test_a_fresh_run_takes_nothing_from_others(finished):
 def test_a_full_disk_leaves_finished_stages_whole(tmp_path, monkeypatch):
     import errno
 
-    from compress.core import saving
+    from compress.core.checkpoint import save as saving
 
     recipe = parsed(tmp_path, [FINETUNE, DISTILL])
     run(parsed(tmp_path, [FINETUNE]), out=tmp_path / "out", device="cpu")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import finetune
+from compress.core.checkpoint.save import load
 from compress.core.errors import InputError
-from compress.core.saving import load
-from finetune.predict import logits
-from recipes.engine import run
-from recipes.plan import plan
-from recipes.recipe import Recipe
+from finetune.data.predict import logits
+from recipes.engine.run import run
+from recipes.file.recipe import Recipe
+from recipes.plan.tree import plan
 from tests.recipes.engine.tiny_run import FINETUNE, LATENCY, recipe_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tuned"), pytest.mark.usefixtures("quick_workers")]

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError, MissingPackage, ParityError, StageFailed
-from compress.core.saving import load, save
 from finetune.tasks.text_classification import TextClassification
 from recipes.measure import Job, measure, measure_directory, reference_logits
 from recipes.measure import job as job_module

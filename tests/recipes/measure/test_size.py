@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from compress.core.checkpoint.save import save
 from compress.core.errors import InputError
-from compress.core.saving import save
 from recipes.measure.size import Counts, counts, model_files, sha256, size, tokenizer_files
 from tests.tiny import tiny_bundle
 

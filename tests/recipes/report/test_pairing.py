@@ -73,7 +73,7 @@ def test_what_cannot_be_paired_is_said(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from recipes.cli import app
+    from recipes.cli.app import app
 
     directory = run(tmp_path, {"prune": [10, 20], "finetune": [60, 60]})
     app(["compare", str(directory), "--pair", "prune,finetune", "--pair", "finetune,prune"], standalone_mode=False)

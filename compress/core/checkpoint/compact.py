@@ -1,0 +1,82 @@
+"""Masked weights in a file: a bit for each weight, and the values of those that stay.
+
+`NAME.bits` (uint8, eight weights to a byte, the first in the highest bit) and `NAME.values` (in the type of the weight,
+row by row) stand in `model.safetensors` for `NAME`. The directory's own `bits.py` makes them dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.errors import StageFailed
+from compress.core.layers.bits import BITS, VALUES
+from compress.core.model.masks import masked_parameters, pack
+
+__all__ = ["BITS", "VALUES", "WEIGHTS", "compact_bytes", "compactable", "saved_bytes", "write_compact"]
+
+WEIGHTS = "model.safetensors"
+
+
+def compactable(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape, of the masked weights that a file holds as bits and values: those that the model owns under the
+    name, in floating point. Others lie there densely."""
+    own = dict(model.named_parameters())
+    return {
+        name: tuple(parameter.shape)
+        for name, parameter in masked_parameters(model, masks)
+        if own.get(name) is parameter and parameter.dtype.is_floating_point
+    }
+
+
+def write_compact(directory: Path, masks: Mapping[str, Tensor]) -> None:
+    """Replace the dense weights in a directory's file by bits and values, in place.
+
+    Args:
+        directory: where `save_pretrained` wrote one file.
+        masks: of the weights that `compactable` names.
+
+    Raises:
+        StageFailed: the file lacks one, or a weight under its mask is not zero.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = directory / WEIGHTS
+    tensors: dict[str, Tensor] = {}
+    with safe_open(path, framework="pt") as file:
+        if missing := sorted(set(masks) - set(file.keys())):
+            raise StageFailed("the file has no weight of this name, whose mask would be lost", given=missing[0])
+        for name in file.keys():  # noqa: SIM118
+            tensor = file.get_tensor(name)
+            tensors |= _packed(name, tensor, masks[name].cpu()) if name in masks else {name: tensor.clone()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def compact_bytes(kept: int, weights: int, element: int) -> int:
+    """Bytes of one masked weight in a file.
+
+    Args:
+        kept: how many values stay.
+        weights: how many there are.
+        element: bytes of one value.
+    """
+    return -(-weights // 8) + kept * element
+
+
+def saved_bytes(model: nn.Module, masks: Mapping[str, Tensor]) -> int:
+    """How much smaller than dense the file is."""
+    own, total = dict(model.named_parameters()), 0
+    for name in compactable(model, masks):
+        size, element = own[name].numel(), own[name].element_size()
+        total += size * element - compact_bytes(int(masks[name].sum()), size, element)
+    return total
+
+
+def _packed(name: str, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    if torch.count_nonzero(weight[~mask]):
+        raise StageFailed("weights under a mask are not zero, and would be lost in the file", given=name)
+    return {name + BITS: pack(mask), name + VALUES: weight[mask].clone()}

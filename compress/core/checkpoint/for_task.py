@@ -1,0 +1,188 @@
+"""A model for a task out of any checkpoint: its own head where that fits, a fresh one by seed where not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from compress.core.checkpoint.masks import read_masks
+from compress.core.checkpoint.open import library, open_processor, open_weights, quiet, read_config
+from compress.core.checkpoint.quantized import put_on_meta
+from compress.core.checkpoint.record import HALF, history, read_record
+from compress.core.checkpoint.resolve import Reference, not_found, resolve
+from compress.core.errors import InputError, Refusal
+from compress.core.families.family import Family, base_model, family_of
+from compress.core.model.bundle import Bundle
+from compress.core.model.sharing import forget_block_ties
+from compress.core.storage.model import storage_of
+
+__all__ = ["load_source"]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The head that a task asks for."""
+
+    head: str
+    labels: tuple[str, ...] | None
+    regression: bool
+
+    def settings(self) -> dict[str, Any]:
+        """Fields of the configuration."""
+        if self.regression:
+            return {"num_labels": 1, "problem_type": "regression"}
+        if self.labels is None:
+            return {}
+        names = dict(enumerate(self.labels))
+        return {
+            "id2label": names,
+            "label2id": {label: number for number, label in names.items()},
+            "problem_type": "single_label_classification",
+        }
+
+
+def load_source(
+    reference: Reference,
+    *,
+    head: str,
+    labels: tuple[str, ...] | None,
+    regression: bool = False,
+    seed: int = 0,
+    meta: bool = False,
+) -> Bundle:
+    """The model that `reference` names, in fp32 on the CPU, with the head that a task needs.
+
+    A head of the checkpoint that fits (same kind, same number of labels) is kept, and the state `head_trained` is set;
+    otherwise the head is drawn by `seed`, and `notes` of the bundle says so. A pooler that the checkpoint lacks is part
+    of the head. Code that lies beside a checkpoint is never run.
+
+    Args:
+        reference: a hub id, a directory, or {package, path}.
+        head: `sequence_classification`, `image_classification`, ... as in AutoModelFor...
+        labels: the names of the labels in order, or None to take the checkpoint's.
+        regression: one number instead of labels.
+        seed: of the fresh head; two loads with one seed are equal to the bit.
+        meta: build the shapes alone from `config.json`; no weights are needed or read.
+
+    Raises:
+        InputError: there is no such model, it has no weights or only pickled ones, or they lack parts of the model.
+        UnknownName: its family is none of ours.
+        Refusal: its family has no such head.
+    """
+    found = resolve(reference)
+    wanted = _Wanted(head, labels, regression)
+    config = _open_config(found)
+    family = family_of(config.model_type)
+    model_class = _class_for(config, family, head)
+    own_labels = _own_labels(config, model_class)
+    for field, value in wanted.settings().items():
+        setattr(config, field, value)
+    if meta:
+        with torch.device("meta"), quiet():
+            model = model_class(config)
+        forget_block_ties(model, family)
+        put_on_meta(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
+        missing: set[str] = set()
+    else:
+        model, missing = _open_weights(found, model_class, config, family, seed)
+    record = read_record(found) if isinstance(found, Path) else {}
+    trained, notes = _judge(model, own_labels, wanted, missing, record)
+    states: Any = set(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
+    if storage_of(model) != "fp32":
+        states |= {"quantized"}
+    fresh = frozenset(missing | set(record.get("fresh", ())))
+    masks = read_masks(found, record) if isinstance(found, Path) else {}
+    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), masks, notes, fresh)
+
+
+def _open_config(found: Path | str) -> Any:
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    if isinstance(found, Path):
+        model_type = read_config(found).get("model_type")
+        if model_type is None:
+            raise InputError("config.json does not say its model_type", given=str(found))
+        stock = CONFIG_MAPPING[family_of(model_type).model_type]
+        return getattr(library(model_type), stock.__name__).from_pretrained(found)
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(found, trust_remote_code=False)
+    except OSError as error:
+        raise not_found(found, error) from error
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"transformers cannot read this model's configuration: {reason}", given=found) from error
+
+
+def _class_for(config: Any, family: Family, head: str) -> Any:
+    import transformers
+
+    auto = getattr(transformers, "AutoModelFor" + "".join(word.capitalize() for word in head.split("_")), None)
+    if auto is None:
+        raise InputError("transformers has no such head", given=head, advice="for example sequence_classification")
+    stock_config = transformers.CONFIG_MAPPING[family.model_type]
+    if stock_config not in auto._model_mapping:
+        raise Refusal(f"a {family.model_type} model has no head for {head.replace('_', ' ')}", given=head)
+    found = auto._model_mapping[stock_config]
+    names = [cls.__name__ for cls in (found if isinstance(found, (list, tuple)) else [found])]
+    return getattr(library(config.model_type), next((n for n in names if n in (config.architectures or ())), names[0]))
+
+
+def _open_weights(found: Path | str, model_class: Any, config: Any, family: Family, seed: int) -> tuple[Any, set[str]]:
+    """The model, and the names of its parameters that the checkpoint does not have in this shape."""
+    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, report = open_weights(found, model_class, config=config, **options)
+    missing = set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
+    lost = sorted(key for key in missing if not set(key.split(".")) & set(family.head_modules))
+    if lost:
+        raise InputError(
+            f"the weights lack {len(lost)} tensors of the model itself (or have them in other shapes): {lost[0]}, ...",
+            given=str(found),
+            advice="config.json and model.safetensors do not belong together",
+        )
+    return model, missing
+
+
+def _own_labels(config: Any, model_class: Any) -> tuple[str, ...] | None:
+    """The labels of the checkpoint's own head, or None where it has no such head."""
+    if model_class.__name__ not in (config.architectures or ()):
+        return None
+    return tuple(str(config.id2label[number]) for number in sorted(config.id2label))
+
+
+def _judge(
+    model: nn.Module, own: tuple[str, ...] | None, wanted: _Wanted, missing: set[str], record: dict[str, Any]
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether the head is trained, and what the user should know about it."""
+    config: Any = model.config
+    if own is None:
+        return False, ("the checkpoint has no head for this task: a fresh one is drawn by the seed",)
+    if len(own) != config.num_labels:
+        return False, (
+            f"the checkpoint's head has {len(own)} labels, the task has {config.num_labels}: a fresh one is drawn",
+        )
+    if missing:
+        return False, (f"the checkpoint lacks parts of its head, drawn by the seed: {', '.join(sorted(missing))}",)
+    if record and "head_trained" not in record.get("states", ()):
+        return False, ("the head of this checkpoint was never trained",)
+    return True, () if wanted.labels is None else _align(model, own, wanted.labels)
+
+
+def _align(model: nn.Module, own: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Sort the rows of the head where the checkpoint has the task's labels in another order."""
+    ours, theirs = [label.casefold() for label in asked], [label.casefold() for label in own]
+    if ours == theirs or set(ours) != set(theirs):
+        return ()
+    order = torch.tensor([theirs.index(label) for label in ours])
+    base = set(base_model(model).modules())
+    last = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in base and m.out_features == len(own)][-1]
+    for tensor in (last.weight, last.bias):
+        if tensor is not None and tensor.device.type != "meta":
+            tensor.data = tensor.data[order]
+    return (f"the checkpoint has the labels in the order {', '.join(own)}: its head was sorted to the task's",)

@@ -1,0 +1,98 @@
+"""What a stage did to a model, as plain data: `apply` makes it happen, also on the meta device and after a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import PrivateAttr, SerializeAsAny
+from torch import Tensor
+from typing_extensions import Self
+
+from compress.core.choice import snake_case
+from compress.core.errors import UnknownName
+from compress.core.values import Settings
+
+if TYPE_CHECKING:
+    from compress.core.model.bundle import Bundle
+
+__all__ = ["Change", "Nothing", "Several", "change_from_data"]
+
+_KINDS: dict[str, type[Change]] = {}
+
+
+class Tensors(dict[str, Tensor]):
+    """Tensors by name. Equal where all are: a change is compared by them, and a tensor's own answer is no truth."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and self.keys() == other.keys() and all(self[n].equal(other[n]) for n in self)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+class Change(Settings):
+    """Plain data: which layers, heads, neurons are kept. The same change on equal models gives equal models.
+
+    What is too large for plain data (which of the weights stay) a change carries as tensors beside it. They are not
+    written into a model's history, whose masks say the same; a change that was read from there has none.
+    """
+
+    kind: ClassVar[str] = ""
+    _tensors: Tensors = PrivateAttr(default_factory=Tensors)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kind = snake_case(cls.__name__)
+        _KINDS[cls.kind] = cls
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        """The changed bundle. The model is changed in place; nothing is computed that needs data or real weights."""
+        raise NotImplementedError
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What it carries beside its plain data, by name."""
+        return self._tensors
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """The same plain data with these tensors."""
+        new = self.model_copy()
+        new._tensors = Tensors(tensors)
+        return new
+
+    def summary(self) -> dict[str, Any]:
+        """What was cut, for the report."""
+        return {}
+
+    def data(self) -> dict[str, Any]:
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+
+class Nothing(Change):
+    """The model's structure stays as it is."""
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        return bundle
+
+
+class Several(Change):
+    """Changes, one after the other; a bundle remembers each by itself."""
+
+    steps: tuple[SerializeAsAny[Change], ...]
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        for step in self.steps:
+            bundle = step.apply(bundle)
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {name: value for step in self.steps for name, value in step.summary().items()}
+
+
+def change_from_data(data: dict[str, Any]) -> Change:
+    """The change that `data()` wrote."""
+    settings = dict(data)
+    kind = settings.pop("kind")
+    if kind not in _KINDS:
+        raise UnknownName("kind of change", kind, _KINDS)
+    return _KINDS[kind].model_validate(settings)

@@ -1,0 +1,144 @@
+"""What is known of a model without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from torch import Tensor, nn
+
+from compress.core.checkpoint.compact import saved_bytes
+from compress.core.families.family import Family, base_model
+from compress.core.model.embeddings import position_count, word_count
+from compress.core.model.linears import Place, linear_places, word_place
+from compress.core.model.wrapping import linear_shape
+from compress.core.storage.model import parameter_count, stored_bytes
+
+__all__ = ["NO_MASKS", "Sketch", "State"]
+
+State = Literal["head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"]
+NO_MASKS: Mapping[str, Tensor] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Family, shapes and states. Built from a model on any device, the meta device too.
+
+    `heads[i]` and `neurons[i]` are those of block i, a decoder's blocks after the encoder's, and then its attention to
+    the encoder; both are empty where the family refuses the part.
+    """
+
+    family: Family
+    layers: int
+    hidden: int
+    head_size: int
+    heads: tuple[int, ...]
+    neurons: tuple[int, ...]
+    head_stacks: tuple[str, ...]
+    """The stack that each of `heads` is of, as the family calls it."""
+    neuron_stacks: tuple[str, ...]
+    states: frozenset[State]
+    parameters: int
+    """Those that are packed, two in a byte or one, count each by itself."""
+    embedding_parameters: int
+    bytes: int
+    """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once, a masked one
+    as its bits and the values that stay."""
+    linears: tuple[Place, ...] = ()
+    """Those of the blocks that have a role."""
+    words: Place | None = None
+    """The table of words."""
+    vocabulary: int = 0
+    """Rows of the table of words; 0 where there is none."""
+    positions: int = 0
+    """How many tokens the table of positions serves; 0 where there is none."""
+
+    @property
+    def first_stack_alone(self) -> tuple[str, ...]:
+        """What the report remarks on a stage that works on the first stack alone; nothing where there is no other."""
+        others = ", ".join(self.other_stacks())
+        return (f"works on the {self.family.stack}'s layers alone; left as they are: {others}",) if others else ()
+
+    @property
+    def block_heads(self) -> tuple[int, ...]:
+        """Those of `heads` that are of the blocks of the family's first stack."""
+        return self.heads[: self.layers]
+
+    @property
+    def block_neurons(self) -> tuple[int, ...]:
+        """Those of `neurons` that are of the blocks of the family's first stack."""
+        return self.neurons[: self.layers]
+
+    @property
+    def has_factorized_linears(self) -> bool:
+        """Whether a linear of the blocks is kept as two factors; the table of words may be, and none of these."""
+        return any(place.rank for place in self.linears)
+
+    def other_stacks(self, *, heads: bool = True, neurons: bool = True) -> tuple[str, ...]:
+        """The stacks beside the first (`decoder`, `cross-attention`) with blocks of their own, as the family calls
+        them.
+
+        Args:
+            heads, neurons: which of both count.
+        """
+        found = (*(self.head_stacks if heads else ()), *(self.neuron_stacks if neurons else ()))
+        inside = {self.family.stack, *(r.stack for r in self.family.further if r.blocks == self.family.blocks)}
+        return tuple(name for name in dict.fromkeys(found) if name not in inside)
+
+    def unfit(self, reasons: Iterable[tuple[State, str]]) -> str | None:
+        """The reason that stands beside the first state that is true of the model, or None."""
+        return next((why for state, why in reasons if state in self.states), None)
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        family: Family,
+        states: frozenset[State] = frozenset(),
+        masks: Mapping[str, Tensor] = NO_MASKS,
+    ) -> Sketch:
+        config = model.config
+        hidden = _field(config, family, "hidden")
+        heads, neurons = _widths(model, family, "heads", "output"), _widths(model, family, "neurons", "down")
+        return cls(
+            family=family,
+            layers=_field(config, family, "layers"),
+            hidden=hidden,
+            head_size=family.head_size(config),
+            heads=tuple(count for _, count in heads),
+            neurons=tuple(count for _, count in neurons),
+            head_stacks=tuple(stack for stack, _ in heads),
+            neuron_stacks=tuple(stack for stack, _ in neurons),
+            states=states,
+            parameters=parameter_count(model),
+            embedding_parameters=_embedding_parameters(model, family),
+            bytes=stored_bytes(model) - saved_bytes(model, masks),
+            linears=linear_places(model, family),
+            words=word_place(model, family),
+            vocabulary=word_count(model, family) if "vocabulary" not in family.refusals else 0,
+            positions=position_count(model, family) if "positions" not in family.refusals else 0,
+        )
+
+
+def _field(config: object, family: Family, word: str) -> int:
+    return int(getattr(config, family.config[word], 0) or 0) if word in family.config else 0
+
+
+def _widths(model: nn.Module, family: Family, part: str, role: str) -> list[tuple[str, int]]:
+    """(stack, units that enter the linear of `role`) of each block, from the shape of its weight."""
+    if part in family.refusals:
+        return []
+    unit = {
+        record.stack: record.head_size(base_model(model).config) if role == "output" else 1
+        for record in family.stacks(model, role)
+    }
+    inputs = [(record.stack, linear_shape(record.part(block, role))[1]) for block, record in family.groups(model, role)]
+    return [(stack, width // unit[stack]) for stack, width in inputs]
+
+
+def _embedding_parameters(model: nn.Module, family: Family) -> int:
+    base = base_model(model)
+    tables = {id(m.weight): m.weight for m in base.modules() if isinstance(m, nn.Embedding)}
+    return sum(weight.numel() for weight in tables.values())

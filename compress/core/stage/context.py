@@ -1,0 +1,106 @@
+"""What a stage may touch: the task, training, evaluation on select, earlier bundles. Never the evaluation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from compress.core.errors import InputError
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import Batch, Fit, Objective
+
+__all__ = ["BatchSource", "Context", "TaskView"]
+
+
+class TaskView(Protocol):
+    """What `compress` needs of a task; `finetune.tasks` has the tasks themselves."""
+
+    @property
+    def label_count(self) -> int: ...
+
+    @property
+    def regression(self) -> bool: ...
+
+    @property
+    def metric(self) -> str: ...
+
+    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """The metric of answers (rows, labels); higher is better."""
+        ...
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of a batch: cross entropy over (batch, labels), or the mean square for regression."""
+        ...
+
+    def objective(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The task's own objective: forward, then `loss`."""
+        ...
+
+
+BatchSource = Callable[..., Iterator[Batch]]
+
+
+def _no_data(*_: Any, **__: Any) -> Any:
+    raise InputError(
+        "this stage needs data, and none was given", advice="name a task in the recipe, or build the Context with one"
+    )
+
+
+@dataclass
+class Context:
+    """Handed to `Stage.run`. Every opening that is not given raises a clear error when it is used.
+
+    Attributes:
+        task: the task, or None where a stage needs none.
+        fit: trains a bundle in place on the *train* part.
+        batches: `batches(bundle, part="train" | "select", count=None, batch_size=32)` yields encoded batches on the
+            bundle's device; `count` batches drawn by the seed and of the served lengths, or all rows in order.
+        texts: `texts("train" | "select")` gives the text columns of that part as the data has them, one list or two.
+        evaluate: `evaluate(bundle)` is the task's metric on *select*, higher is better.
+        earlier: stage id -> a function that loads that stage's bundle.
+        places: stage id -> the directory of that stage, with what it left there.
+        best: the id and bundle of the best earlier row on *select* (a tuple), or None where there is none.
+        scratch: a directory of the stage for what may be thrown away after it.
+        left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
+        facts: what `note` collected; shown in the report.
+        kept: what `keep` collected; each is a further row.
+    """
+
+    task: TaskView | None = None
+    fit: Fit = _no_data
+    batches: BatchSource = _no_data
+    texts: Callable[[Literal["train", "select"]], tuple[Sequence[str], ...]] = _no_data
+    evaluate: Callable[[Bundle], float] = _no_data
+    earlier: Mapping[str, Callable[[], Bundle]] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
+    best: Callable[[], tuple[str, Bundle] | None] = lambda: None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    scratch: Path | None = None
+    left: Path | None = None
+    part_fingerprints: Mapping[Literal["train", "select"], str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Bundle] = field(default_factory=dict)
+
+    def note(self, **facts: Any) -> None:
+        """Facts for the report: plain data (numbers, strings, lists, mappings)."""
+        self.facts.update(facts)
+
+    def keep(self, name: str, bundle: Bundle) -> None:
+        """A further candidate, measured as a row of its own."""
+        self.kept[name] = bundle
+
+    def generator(self) -> torch.Generator:
+        """A fresh random generator on the CPU, seeded with the run's seed."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def task_objective(self) -> Objective:
+        if self.task is None:
+            return _no_data()
+        return self.task.objective

@@ -1,0 +1,52 @@
+"""Biases for families whose checkpoints come without: zeros, so that the model answers as before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from compress.core.checkpoint.architecture import built_config, stock_class
+from compress.core.errors import StageFailed
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.wrapping import linear_shape
+
+__all__ = ["AddBiases", "add_biases"]
+
+
+class AddBiases(Change):
+    """Every linear and norm that the family's configuration can give a bias has one; new ones are zero."""
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        add_biases(bundle.model, bundle.family.bias_fields)
+        return bundle
+
+
+def add_biases(model: nn.Module, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Set `fields` of the configuration and add, in place, the parameters that the stock model then has; their names.
+
+    Raises:
+        StageFailed: the fields bring more than biases.
+    """
+    config: Any = model.config
+    for field in fields:
+        setattr(config, field, True)
+    with torch.device("meta"):
+        twin = stock_class(model)(built_config(model))
+    have = dict(model.named_parameters())
+    added = tuple(name for name, _ in twin.named_parameters() if name not in have)
+    for name in added:
+        owner, _, attribute = name.rpartition(".")
+        if attribute != "bias":
+            raise StageFailed(f"{', '.join(fields)} bring more than biases", given=name)
+        module: Any = model.get_submodule(owner)
+        module.bias = nn.Parameter(torch.zeros(_width(module), device=module.weight.device))
+    return added
+
+
+def _width(module: Any) -> int:
+    """The module's own, which is not the stock model's where neurons or heads were cut, nor the shape of what is
+    packed."""
+    return linear_shape(module)[0] if isinstance(module, nn.Linear) else module.weight.shape[0]

@@ -1,0 +1,93 @@
+"""One pass of a teacher over *train*: every row's logits, and the hidden states of its real tokens."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from compress.core.errors import StageFailed
+from compress.core.model.bundle import Bundle
+from compress.core.model.precision import autocast
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch
+from compress.distill.teacher import accepted, forward, real_tokens
+
+__all__ = ["NoRoom", "by_length", "fill"]
+
+WINDOW = 2048
+"""Rows that are encoded at once and then sorted by length, so that the teacher reads little padding."""
+ROWS = 64
+RESERVE = 512 * 1024**2
+"""Bytes that stay free on the disk."""
+
+
+class NoRoom(Exception):
+    """The hidden states do not fit on the disk; caught where there is another way."""
+
+
+@torch.no_grad()
+def fill(directory: Path, teacher: Bundle, ctx: Context, *, layers: tuple[int, ...], precision: str) -> None:
+    """Write `rows.safetensors` (row_id, logits, offset, length; sorted by row_id) and `hidden.float16`."""
+    from safetensors.torch import save_file
+
+    was_training = teacher.model.training
+    teacher.model.eval()
+    rows: dict[str, list[Tensor]] = {"row_id": [], "logits": [], "length": []}
+    with (directory / "hidden.float16").open("wb") as file, autocast(ctx.device, precision, teacher.family):
+        for batch in _batches(teacher, ctx):
+            logits, hidden = forward(teacher.model, accepted(teacher.model, batch), hidden=bool(layers))
+            rows["row_id"].append(batch["row_id"].cpu())
+            rows["logits"].append(_finite(logits.float(), "logits").cpu())
+            rows["length"].append(_write(file, batch, [hidden[layer] for layer in layers]))
+    teacher.model.train(was_training)
+    table = {name: torch.cat(values) for name, values in rows.items()}
+    table["offset"] = table["length"].cumsum(0) - table["length"]
+    order = table["row_id"].argsort()
+    save_file({name: values[order].contiguous() for name, values in table.items()}, directory / "rows.safetensors")
+
+
+def by_length(batch: Batch, *, rows: int) -> Iterator[Batch]:
+    """The rows of one wide batch, as batches of `rows` rows of like length without common padding."""
+    if "attention_mask" not in batch:
+        yield batch
+        return
+    mask = batch["attention_mask"]
+    for chosen in mask.sum(1).argsort(stable=True).split(rows):
+        columns = mask[chosen].any(0)
+        part = {name: value[chosen] for name, value in batch.items()}
+        yield {name: value[:, columns] if value.shape[1:] == columns.shape else value for name, value in part.items()}
+
+
+def _batches(teacher: Bundle, ctx: Context) -> Iterator[Batch]:
+    from tqdm.auto import tqdm
+
+    text = "attention_mask" in getattr(teacher.processor, "model_input_names", ())
+    with tqdm(desc="teacher", unit=" rows", disable=None, leave=False) as progress:
+        for wide in ctx.batches(teacher, part="train", batch_size=WINDOW if text else ROWS):
+            for batch in by_length(wide, rows=ROWS):
+                yield batch
+                progress.update(len(batch["row_id"]))
+
+
+def _write(file: BinaryIO, batch: Batch, hidden: list[Tensor]) -> Tensor:
+    """Append the real tokens of a batch as (tokens, layers, width); how many each row has."""
+    if not hidden:
+        return torch.zeros(len(batch["row_id"]), dtype=torch.int64)
+    real = real_tokens(batch, hidden[0])
+    data = _finite(torch.stack(hidden, 2)[real].half(), "hidden states").cpu().numpy().tobytes()
+    if shutil.disk_usage(file.name).free < len(data) + RESERVE:
+        raise NoRoom
+    file.write(data)
+    return real.sum(1).cpu()
+
+
+def _finite(values: Tensor, what: str) -> Tensor:
+    if not torch.isfinite(values).all():
+        advice = "look at the teacher: its answers are not finite, or its hidden states exceed 65504 (float16)"
+        raise StageFailed(f"the teacher's {what} are not finite in float16 or float32", advice=advice)
+    return values

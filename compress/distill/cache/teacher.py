@@ -1,0 +1,146 @@
+"""A teacher's outputs for every row of *train*, computed once, read in each epoch.
+
+Logits are held in memory; hidden states in one file of float16 that is mapped into memory, so that only the pages in
+use take room: tokens x layers x width x 2 bytes (67,349 sentences of 13 tokens at width 384: 0.7 GB for each layer).
+The cache is keyed by row id and in the teacher's own tokens. `complete.json` is written last, with a key of the
+teacher, the data and the precision: a stage that was interrupted and goes on finds its cache and does not compute it
+again, and half a cache is not taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.core.errors import StageFailed
+from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from compress.core.training.plan import Batch
+from compress.distill.cache.filling import NoRoom, fill
+from compress.distill.teacher import Answers
+
+__all__ = ["CachedTeacher", "cached_teacher", "weights_fingerprint"]
+
+
+class CachedTeacher:
+    """Answers out of a complete cache."""
+
+    def __init__(self, directory: Path, *, layers: tuple[int, ...], reused: bool = False) -> None:
+        from safetensors.torch import load_file
+
+        rows = load_file(directory / "rows.safetensors")
+        self.row_id, self.logits = rows["row_id"], rows["logits"]
+        self.offset, self.length = rows["offset"], rows["length"]
+        self.layers, self.reused = layers, reused
+        self.bytes = sum(file.stat().st_size for file in directory.iterdir())
+        self.unmatched = torch.zeros(len(self.row_id), dtype=torch.bool)
+        tokens = int(self.length.sum())
+        self.hidden = _mapped(directory, tokens=tokens, layers=len(layers)) if layers else None
+
+    def __call__(self, batch: Batch) -> Answers:
+        device = batch["row_id"].device
+        rows = self._positions(batch["row_id"].cpu())
+        logits = self.logits[rows].to(device)
+        if self.hidden is None:
+            return Answers(logits)
+        real = self._real(batch, rows)
+        matched = real.sum(1) == self.length[rows]
+        self.unmatched[rows[~matched]] = True
+        states = self.hidden[self._tokens(rows[matched]).numpy()]
+        padded = torch.zeros(*real.shape, *states.shape[1:])
+        padded[real & matched[:, None]] = torch.from_numpy(states).float()
+        return Answers(logits, dict(zip(self.layers, padded.to(device).unbind(2))), matched.to(device))
+
+    def facts(self) -> dict[str, Any]:
+        found = {"outputs": "cached", "rows": len(self.row_id), "bytes": self.bytes}
+        unmatched = int(self.unmatched.sum())
+        return {**found, "rows_with_other_pieces": unmatched} if unmatched else found
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"unmatched": self.unmatched}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.unmatched = state["unmatched"].cpu()
+
+    def _positions(self, row_id: Tensor) -> Tensor:
+        rows = torch.searchsorted(self.row_id, row_id).clamp(max=len(self.row_id) - 1)
+        missing = row_id[self.row_id[rows] != row_id]
+        if len(missing):
+            raise StageFailed("the teacher has no output for rows of this batch", given=missing.tolist())
+        return rows
+
+    def _real(self, batch: Batch, rows: Tensor) -> Tensor:
+        if "attention_mask" in batch:
+            return batch["attention_mask"].bool().cpu()
+        return torch.ones(len(rows), int(self.length[rows].max()), dtype=torch.bool)
+
+    def _tokens(self, rows: Tensor) -> Tensor:
+        """Where the tokens of these rows lie in the file, row after row."""
+        length = self.length[rows]
+        before = length.cumsum(0) - length
+        return torch.arange(int(length.sum())) + torch.repeat_interleave(self.offset[rows] - before, length)
+
+
+def cached_teacher(
+    teacher: Bundle, ctx: Context, *, directory: Path, layers: tuple[int, ...], precision: str
+) -> CachedTeacher:
+    """The teacher's outputs on *train*, out of `directory` where they are complete, else computed into it.
+
+    Args:
+        teacher: answers without dropout and without gradients.
+        ctx: whose `batches` gives the rows.
+        directory: where the cache lies.
+        layers: whose hidden states are wanted; none where logits are enough.
+        precision: of the training; the teacher computes in the same.
+
+    Raises:
+        NoRoom: the hidden states would fill the disk.
+        StageFailed: the teacher's outputs are not finite, or too large for float16.
+    """
+    key = _key(teacher, ctx, layers=layers, precision=precision)
+    marker = directory / "complete.json"
+    if marker.exists() and json.loads(marker.read_text("utf-8"))["key"] == key:
+        return CachedTeacher(directory, layers=layers, reused=True)
+    _clear(directory)
+    directory.mkdir(parents=True)
+    try:
+        fill(directory, teacher, ctx, layers=layers, precision=precision)
+    except NoRoom:
+        _clear(directory)
+        raise
+    beside = directory / "complete.json.part"
+    beside.write_text(json.dumps({"key": key}), "utf-8")
+    beside.replace(marker)
+    return CachedTeacher(directory, layers=layers)
+
+
+def weights_fingerprint(bundle: Bundle) -> str:
+    """SHA-256 of the model's class, and of its weights' names and bytes."""
+    digest = hashlib.sha256(type(bundle.model).__name__.encode())
+    for name, tensor in sorted(bundle.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _key(teacher: Bundle, ctx: Context, *, layers: tuple[int, ...], precision: str) -> str:
+    data = ctx.part_fingerprints.get("train", "")
+    return json.dumps([weights_fingerprint(teacher), data, list(layers), precision, ctx.device.type])
+
+
+def _clear(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def _mapped(directory: Path, *, tokens: int, layers: int) -> np.ndarray:
+    file = directory / "hidden.float16"
+    return np.memmap(file, dtype=np.float16, mode="r").reshape(tokens, layers, -1)

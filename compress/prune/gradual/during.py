@@ -1,0 +1,126 @@
+"""Weights are masked little by little while a model is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, model_validator
+
+from compress.core.model.bundle import Bundle
+from compress.core.model.change import Change
+from compress.core.model.sketch import Sketch
+from compress.core.stage.context import Context
+from compress.core.stage.during import During
+from compress.core.training.plan import TrainPlan
+from compress.core.values import Count, Fraction, Share
+from compress.prune.criteria.magnitude import Magnitude
+from compress.prune.criterion import Criterion
+from compress.prune.gradual.hook import Narrowing, Way
+from compress.prune.gradual.schedule import Schedule
+from compress.prune.gradual.schedules.cubic import Cubic
+from compress.prune.keep import Allocation
+from compress.prune.unfit import unfit
+from compress.prune.units.pattern import Pattern
+from compress.prune.weights.elements import Elements
+from compress.prune.weights.pattern import WeightPattern, other_than_own, own_sparsity, unused
+
+__all__ = ["Gradual"]
+
+
+class Gradual(During):
+    """Sparsity grows from one share to another while the model is trained; then the masks stay, and so do their zeros.
+
+    What is masked, the sparsity and the allocation are those of `prune`, and the last sparsity is as exact. The way
+    begins at the step at which `start` of all steps are done and ends at `end`; the rest of the training makes up for
+    the last cuts. n of m goes by whole numbers: 3 of 4, then 2 of 4.
+
+    References:
+        Zhu and Gupta 2017, arXiv 1710.01878, eq. 1.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    to: Share = Field(description="share of the weights that is masked at the end")
+    from_: Fraction = Field(0.0, alias="from", description="share at the start")
+    schedule: Schedule = Field(Cubic(), description="how fast the share grows")
+    start: Fraction = Field(0.1, description="share of the training's steps before the first cut")
+    end: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.7, description="share of the steps when the last share is reached"
+    )
+    every: Count = Field(10, description="steps from one cut to the next")
+    pattern: Pattern = Field(Elements(), description="elements, blocks or n_m")
+    criterion: Criterion = Field(Magnitude(), description="what a weight is worth: magnitude, movement or random")
+    allocation: Allocation = Field("global", description="who competes: all weights, those of a type, or of a matrix")
+    floor: Fraction = Field(0.0, description="least share of each matrix that stays where several compete; one does")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_sparsity(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "pattern" not in value:
+            return value
+        own = own_sparsity(value["pattern"])
+        return value if own is None or "to" in value else {**value, "to": own}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Gradual:
+        if self.end <= self.start:
+            raise ValueError(f"`end` ({self.end:g}) must lie behind `start` ({self.start:g})")
+        if self.to < self.from_:
+            raise ValueError(f"sparsity grows: `to` ({self.to:g}) must not lie below `from` ({self.from_:g})")
+        if self.floor > 1 - self.to:
+            raise ValueError(f"a floor of {self.floor:g} leaves more than `to: {self.to:g}` allows")
+        why = self._unfit_pattern() or self.criterion.unfit_in_training(self.pattern)
+        why = why or unused(self.pattern, self.allocation, self.floor, usual="global")
+        if why:
+            raise ValueError(why)
+        return self
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        why = unfit(sketch)
+        if why:
+            return f"gradual pruning cannot mask this model: {why}"
+        return self._weights().refuses(sketch)
+
+    def unfit(self, plan: TrainPlan) -> str | None:
+        if plan.patience:
+            return (
+                "an early stop brings back weights from before the last cuts; leave out `patience`, or prune before "
+                "this training"
+            )
+        return None
+
+    def guess(self) -> Change:
+        plan = self._way().plan(self.to)
+        return super().guess() if plan is None else plan.guess()
+
+    def bytes_per_weight(self) -> int:
+        return self.criterion.bytes_per_weight()
+
+    def hook(self, bundle: Bundle, ctx: Context) -> Narrowing:
+        return self.criterion.narrowing(bundle, self._way(), ctx)
+
+    def _way(self) -> Way:
+        return Way(
+            schedule=self.schedule,
+            first=self.from_,
+            last=self.to,
+            start=self.start,
+            end=self.end,
+            every=self.every,
+            pattern=self._weights(),
+            allocation=self.allocation,
+            floor=self.floor,
+        )
+
+    def _weights(self) -> WeightPattern:
+        if not isinstance(self.pattern, WeightPattern):
+            raise TypeError(self._unfit_pattern())
+        return self.pattern
+
+    def _unfit_pattern(self) -> str | None:
+        """Why these units cannot be masked little by little, or None."""
+        if not isinstance(self.pattern, WeightPattern):
+            return (
+                f"{self.pattern.name} are cut out for good, by the stage `prune`; inside a training weights are masked"
+            )
+        return other_than_own(self.pattern, self.to, word="to")

@@ -1,0 +1,20 @@
+"""Single weights."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from compress.prune.selection import kept_count, kept_mask
+from compress.prune.weights.pattern import WeightPattern
+
+__all__ = ["Elements"]
+
+
+class Elements(WeightPattern):
+    """Single weights of the blocks' matrices, without biases; stored as bits and values, and no faster for it."""
+
+    def mask_by_output(self, scores: Float[Tensor, "out in"], sparsity: float) -> Bool[Tensor, "out in"]:
+        count = kept_count(scores.shape[1], sparsity)
+        return torch.stack([kept_mask(row, count) for row in scores.float()])

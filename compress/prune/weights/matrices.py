@@ -1,0 +1,102 @@
+"""The matrices of a model's blocks, by the names of their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+
+from torch import Tensor, nn
+
+from compress.core.families.family import Family, base_model, has
+from compress.core.model.bundle import Bundle
+from compress.core.model.linears import ROLES
+from compress.core.model.matrix import matrix
+from compress.core.model.wrapping import unwrapped
+
+__all__ = ["Excerpt", "Matrix", "as_stored", "block_matrices", "first_stack"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One linear of a block.
+
+    Attributes:
+        linear: holds the weight.
+        roles: what it is in its block; several where the family fuses them in one linear.
+        block: the number of the block in its stack.
+        stack: what the family calls it; '' where there is one.
+    """
+
+    linear: nn.Module
+    roles: tuple[str, ...]
+    block: int
+    stack: str = ""
+
+    @property
+    def role(self) -> str:
+        """Of a fused one the first of its roles."""
+        return self.roles[0]
+
+    def also(self, other: Matrix) -> Matrix:
+        """With the roles that the same linear has further on in the same block."""
+        return replace(self, roles=(*self.roles, *other.roles)) if self.place == other.place else self
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.stack, self.block
+
+    @property
+    def type(self) -> str:
+        """Its role, in its stack."""
+        return f"{self.stack} {self.role}".strip()
+
+    @property
+    def weight(self) -> Tensor:
+        """(out, in), as a view."""
+        return matrix(self.linear).detach()
+
+
+@dataclass
+class Excerpt(Bundle):
+    """The same model, of which only some of the blocks' matrices are looked at."""
+
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, bundle: Bundle, names: Collection[str]) -> Excerpt:
+        return cls(**vars(bundle), names=frozenset(names))
+
+
+def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
+    """Name of a weight -> its matrix, of every linear that has a role in a block, first block first; a decoder's come
+    after the encoder's, and then those of its attention to the encoder.
+
+    Embeddings, biases, norms, the pooler and the head are none: Chen et al. 2020 (arXiv 2007.12223) leave them too,
+    except for the pooler.
+    """
+    names = {id(module): path for path, module in bundle.model.named_modules()}
+    found: dict[str, Matrix] = {}
+    for (block, number, record), role in product(_blocks(bundle), ROLES):
+        if getattr(record, role) and has(block, record.path(block, role)):
+            linear = record.part(block, role)
+            name, one = f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), (role,), number, record.stack)
+            found[name] = found[name].also(one) if name in found else one
+    return {n: part for n, part in found.items() if n in bundle.names} if isinstance(bundle, Excerpt) else found
+
+
+def first_stack(bundle: Bundle) -> dict[str, Matrix]:
+    """Those of `block_matrices` that are of the first stack's blocks: of two stacks, the encoder's."""
+    return {name: part for name, part in block_matrices(bundle).items() if part.stack == bundle.family.stack}
+
+
+def _blocks(bundle: Bundle) -> Iterator[tuple[nn.Module, int, Family]]:
+    """Every block with its number in its stack, and the record that says where its parts are."""
+    for record in (bundle.family, *bundle.family.further):
+        if has(base_model(bundle.model), record.blocks):
+            yield from ((block, n, record) for n, block in enumerate(record.module_list(bundle.model)))
+
+
+def as_stored(matrices: Mapping[str, Matrix], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of (out, in), each as its linear stores its weight; of such tensors, (out, in) again."""
+    return {name: matrix(matrices[name].linear, tensor).contiguous() for name, tensor in tensors.items()}

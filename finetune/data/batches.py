@@ -1,0 +1,70 @@
+"""The rows of a task as batches that a certain model takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import Batch, Texts
+from finetune.data.sampler import grouped_order
+from finetune.tasks.encoding import encode_texts
+from finetune.tasks.task import NOT_INPUTS, Encoded, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["Batches", "accepted", "moved"]
+
+
+class Batches:
+    """`rows` encoded by the bundle's processor, without what its model does not take."""
+
+    def __init__(self, bundle: Bundle, task: Task, rows: Dataset | Texts):
+        self.encoded: Encoded
+        if isinstance(rows, Texts):
+            self.encoded = encode_texts(rows, bundle.processor, max_length=int(getattr(task, "max_length", 128)))
+        else:
+            self.encoded = task.encoded(rows, bundle.processor)
+        self.names = accepted(bundle.model)
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.encoded.lengths
+
+    def __call__(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """The batch of these rows, on the CPU."""
+        batch = self.encoded.batch(indices)
+        return {name: value for name, value in batch.items() if name in self.names or name in NOT_INPUTS}
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """All rows as they stand."""
+        for start in range(0, len(self), batch_size):
+            yield self(np.arange(start, min(start + batch_size, len(self))))
+
+    def drawn(self, count: int, batch_size: int, *, seed: int) -> Iterator[Batch]:
+        """`count` batches (or as many as the rows fill) of rows drawn by `seed`, of like length in each batch.
+
+        The rows are a fair sample, so that their lengths are those that the data has.
+        """
+        rows = np.random.default_rng(seed).permutation(len(self))[: count * batch_size]
+        order = rows[grouped_order(self.lengths[rows], batch_size=batch_size, seed=seed)]
+        for start in range(0, len(order), batch_size):
+            yield self(order[start : start + batch_size])
+
+
+def accepted(model: nn.Module) -> frozenset[str]:
+    """The names of the inputs that the model's forward lists."""
+    return frozenset(inspect.signature(model.forward).parameters)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    return {name: value.to(device) for name, value in batch.items()}

@@ -1,0 +1,57 @@
+"""What a model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.core.model.bundle import Bundle
+from finetune.data.batches import Batches, moved
+from finetune.tasks.task import Task, model_inputs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["evaluated", "logits"]
+
+
+def logits(
+    bundle: Bundle, task: Task, rows: Dataset, *, batch_size: int = 64, device: torch.device | None = None
+) -> np.ndarray:
+    """The model's answers in fp32, (rows, labels), in the order of `rows`.
+
+    Batches hold rows of like length, the longest first; the same rows and batch size give the same bits.
+
+    Args:
+        bundle: moved to `device`, and left there.
+        task: encodes the rows.
+        rows: a part of the task's splits, or some of its rows.
+        batch_size: rows in a forward pass.
+        device: the bundle's own unless given.
+    """
+    device = device or bundle.device
+    batches = Batches(bundle.to(device), task, rows)
+    answers = np.zeros((len(rows), task.label_count), dtype=np.float32)
+    order = np.argsort(-batches.lengths, kind="stable")
+    with evaluated(bundle.model), torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            answer = bundle.model(**model_inputs(moved(batches(chosen), device))).logits
+            answers[chosen] = answer.float().cpu().numpy()
+    return answers
+
+
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside a `with`; afterwards the mode is what it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,111 @@
+"""transformers' Trainer with our two openings: an objective, and hooks. Imports transformers; import it late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from compress.core.training.plan import Hook, Objective
+from finetune.data.batches import Batches
+from finetune.data.sampler import LengthGrouped
+from finetune.fit.callbacks import Steps
+from finetune.fit.checkpoints import load_weights, save_hooks, save_weights, trained_names
+from finetune.fit.flops import grid
+from finetune.fit.hooks import Seen
+from finetune.fit.schedules import Pace
+from finetune.tasks.task import model_inputs
+
+__all__ = ["HookedTrainer"]
+
+
+class HookedTrainer(Trainer):
+    """Minimises `objective`; calls `hooks` before a step, after backward on unclipped gradients, and after a step."""
+
+    # The loss is a mean over its batch; Trainer divides it by the number of batches in a step.
+    loss_is_scaled_for_ga = False
+    objective: Objective
+    trained: nn.Module
+    """The model without what a launcher wraps around it."""
+
+    def __init__(
+        self, model: nn.Module, args: TrainingArguments, *, objective: Objective, hooks: Sequence[Hook], seen: Seen,
+        batches: Batches, callbacks: Sequence[TrainerCallback], pace: Pace | None = None,
+    ):  # fmt: skip
+        self.pace, self.names = pace, trained_names(model)
+        self.trained, self.objective, self.hooks, self.seen = model, objective, tuple(hooks), seen
+        self.sampler = LengthGrouped(batches.lengths, batch_size=args.per_device_train_batch_size, seed=args.seed)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=list(range(len(batches))),
+            data_collator=batches,
+            callbacks=[Steps(self), *callbacks],
+        )
+        self.model_accepts_loss_kwargs = False  # else Trainer counts the labels of every batch for nothing
+        self.remove_callback(PrinterCallback)
+
+    @property
+    def progress(self) -> float:
+        """The share of all optimiser steps done."""
+        return self.state.global_step / max(1, self.state.max_steps)
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
+        return self.objective(model, inputs)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        rows, length = grid(model_inputs(inputs))
+        self.seen.add_batch(loss, inputs["row_id"], rows=rows, length=length)
+        if self.accelerator.sync_gradients:
+            self.seen.add_step(self._get_learning_rate())
+            for hook in self.hooks:
+                hook.after_backward(self.trained, self.progress)
+        return loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if self.pace and fresh:
+            self.pace.regroup(optimizer, self.trained if model is None else model)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        fresh = self.lr_scheduler is None
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        if self.pace and fresh:
+            self.pace.reshape(scheduler, num_training_steps)
+        return scheduler
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+        return self.sampler
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            directory = Path(output_dir or str(self.args.output_dir))
+            save_weights(self.trained, directory, self.names, state_dict)
+            save_hooks(self.hooks, directory)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(self.trained, Path(resume_from_checkpoint), self.names)
+
+    def close(self) -> None:
+        """Let go of the optimiser's memory, and end the bar if there is one."""
+        for callback in self.callback_handler.callbacks:
+            stop = getattr(callback, "stop", None)
+            if stop is not None:
+                stop()
+        if self.args.device.type == "cuda":
+            self.accelerator.free_memory()
+        self.optimizer = self.lr_scheduler = None

@@ -1,0 +1,79 @@
+"""Low-rank updates in the form of a singular value decomposition, whose ranks training decides: AdaLoRA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from compress.core.model.bundle import Bundle
+from compress.core.model.matrix import is_transposed
+from compress.core.values import Count, Fraction, FrozenMapping, Positive
+from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion, inserted_layers
+from finetune.inserted.lora.targets import check_rank
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+__all__ = ["InsertAdalora", "cut_ranks", "finished"]
+
+
+class InsertAdalora(PeftInsertion):
+    """B E A beside each target, E a diagonal of zeros, A and B drawn with a deviation of 0.02; times alpha / rank."""
+
+    rank: Count = Field(description="rank before any is taken away")
+    target_rank: Count = Field(description="mean rank when training ends")
+    alpha: Positive
+    dropout: Fraction = 0.0
+    ranks: FrozenMapping = Field((), description="path -> rank that training left, where it is less")
+
+    def check(self, linears: dict[str, nn.Module]) -> None:
+        check_rank(linears, self.rank)
+
+    def config(self, bundle: Bundle, linears: dict[str, nn.Module], **more: Any) -> PeftConfig:
+        from peft import AdaLoraConfig
+
+        return AdaLoraConfig(
+            init_r=self.rank,
+            target_r=self.target_rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            total_step=1,  # PEFT asks for it; the ranks are allocated by finetune.inserted.lora.allocation
+            target_modules=list(linears),
+            fan_in_fan_out=any(is_transposed(linear) for linear in linears.values()),
+            **more,
+        )
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        bundle = super().apply(bundle)
+        layers = inserted_layers(bundle.model)
+        for path, rank in self.ranks:
+            cut_ranks(layers[path], torch.arange(rank))
+        return bundle
+
+    def summary(self) -> dict[str, Any]:
+        return {**super().summary(), "rank": self.rank, **({"ranks": dict(self.ranks)} if self.ranks else {})}
+
+
+@torch.no_grad()
+def cut_ranks(layer: Any, kept: Tensor) -> None:
+    """Leave the triplets `kept` (indices) of an AdaLoRA layer, in place. `ranknum`, which scales them, stays."""
+    for parameters, dim in ((layer.lora_A, 0), (layer.lora_E, 0), (layer.lora_B, 1)):
+        old = parameters[ADAPTER]
+        left = old.index_select(dim, kept.to(old.device))
+        parameters[ADAPTER] = nn.Parameter(left, requires_grad=old.requires_grad)
+    layer.r[ADAPTER] = len(kept)
+
+
+def finished(bundle: Bundle) -> tuple[Bundle, dict[str, int]]:
+    """The bundle with its AdaLoRA layers cut, in place, to the triplets whose entry of E is not zero; path -> rank."""
+    ranks: dict[str, int] = {}
+    for path, layer in inserted_layers(bundle.model).items():
+        kept = layer.lora_E[ADAPTER].detach().flatten().nonzero().flatten()
+        cut_ranks(layer, kept)
+        ranks[path] = len(kept)
+    *before, insertion = bundle.changes
+    bundle.changes = (*before, insertion.model_copy(update={"ranks": tuple(sorted(ranks.items()))}))
+    return bundle, ranks

@@ -1,0 +1,76 @@
+"""Low-rank updates of fixed rank, around linears: LoRA, and DoRA with a learned norm of each row."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from compress.core.model.bundle import Bundle
+from compress.core.model.matrix import is_transposed, matrix
+from compress.core.storage.linear import StoredLinear
+from compress.core.values import Count, Fraction, Positive
+from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion
+from finetune.inserted.lora.targets import check_rank
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+__all__ = ["InsertLora"]
+
+
+class InsertLora(PeftInsertion):
+    """B A of `rank`, times `alpha / rank`, beside each target; A is drawn (Kaiming, uniform), B is zero.
+
+    With `magnitude` the rows of the sum keep a learned norm, which starts as that of the base's rows (DoRA).
+    """
+
+    rank: Count
+    alpha: Positive
+    dropout: Fraction = 0.0
+    magnitude: bool = Field(False, description="the norm of each row is learned apart (DoRA)")
+
+    def check(self, linears: dict[str, nn.Module]) -> None:
+        check_rank(linears, self.rank)
+
+    def config(self, bundle: Bundle, linears: dict[str, nn.Module], **more: Any) -> PeftConfig:
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # a real number does as well
+            lora_dropout=self.dropout,
+            use_dora=self.magnitude,
+            target_modules=list(linears),
+            fan_in_fan_out=any(is_transposed(linear) for linear in linears.values()),
+            **more,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        return {**super().summary(), "rank": self.rank}
+
+    @torch.no_grad()
+    def _start(self, layers: dict[str, Any]) -> None:
+        super()._start(layers)
+        for layer in layers.values() if self.magnitude else ():
+            linear = layer.base_layer
+            weight = linear.dense(torch.float32) if isinstance(linear, StoredLinear) else matrix(linear).float()
+            # PEFT takes this norm in the base's own precision, and that of forward in fp32: in bf16 the two differ.
+            magnitude = layer.lora_magnitude_vector[ADAPTER]
+            magnitude.weight.copy_(torch.linalg.norm(weight, dim=1))
+            if isinstance(linear, StoredLinear):
+                magnitude.register_forward_pre_hook(with_dense_base, with_kwargs=True)
+
+
+def with_dense_base(module: nn.Module, args: tuple[Tensor, ...], given: dict[str, Any]) -> tuple[Any, Any]:
+    """A hook for PEFT's DoRA: the base as it computes, in place of PEFT's own reading of what is stored.
+
+    bitsandbytes' reading of 4 bits on a CPU is wrong where the width is no multiple of a block (64). The hook has no
+    state, so a copied model can share it.
+    """
+    linear = given["base_layer"]
+    weight = linear.dense(args[0].dtype) if isinstance(linear, StoredLinear) else matrix(linear)
+    return args, {**given, "base_layer": SimpleNamespace(weight=weight, bias=linear.bias)}

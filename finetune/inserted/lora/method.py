@@ -1,0 +1,52 @@
+"""What the methods that go through PEFT have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from compress.core.model.bundle import Bundle
+from compress.core.model.sketch import Sketch, State
+from finetune.inserted.lora.insertion import inserted_names
+from finetune.inserted.lora.targets import ALL, Targets
+from finetune.method import Method
+from finetune.parameters.parts import head_names
+
+__all__ = ["ATTENTION_VALUES", "PeftMethod", "lora_targets"]
+
+ATTENTION_VALUES = ("query", "value")
+
+
+class PeftMethod(Method):
+    """Train what PEFT puts around linears, and the head."""
+
+    block_by_block: ClassVar[bool] = True
+
+    targets: Targets | None = Field(
+        None, description="linears to adapt: roles (query, key, value, output, up, gate, down), names, or all"
+    )
+
+    def trainable(self, bundle: Bundle) -> frozenset[str]:
+        return inserted_names(bundle.model) | head_names(bundle)
+
+    def adds(self) -> frozenset[State]:
+        return frozenset({"adapted"})
+
+    def refuses(self, sketch: Sketch) -> str | None:
+        return _factorized(self.name, sketch)
+
+
+def _factorized(name: str, sketch: Sketch) -> str | None:
+    """Why what goes around linears cannot go into such a model, or None."""
+    if all(place.rank is None for place in sketch.linears):
+        return None
+    return (
+        f"{name} goes around plain linears, and those of this model are kept as two factors; put `merge_factors` "
+        "before this stage, tune before 'factorize', or take a method that moves what is there (full, bitfit, head)"
+    )
+
+
+def lora_targets(targets: tuple[str, ...] | None, sketch: Sketch) -> tuple[str, ...]:
+    """What is given; else query and value, or on a base of few bits all linears of the blocks, as QLoRA needs."""
+    return targets or ((ALL,) if "quantized" in sketch.states else ATTENTION_VALUES)

@@ -1,0 +1,54 @@
+"""The parts of a model from its head down to its embeddings, and rates that fall or start with depth."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from compress.core.model.bundle import Bundle
+from compress.core.training.plan import Rate, TrainPlan
+from finetune.parameters.parts import head_names
+
+__all__ = ["by_depth", "rates_by_depth"]
+
+
+def by_depth(bundle: Bundle) -> list[frozenset[str]]:
+    """Names of parameters from the top down: the head, the last block, ..., the first block, the embeddings.
+
+    What stands above the blocks (a pooler, a final norm, a decoder) goes with the head; every embedding outside of the
+    blocks, and what stands below them, with the embeddings.
+    """
+    model = bundle.model
+    blocks = [{id(p) for p in block.parameters()} for block in bundle.family.module_list(model)]
+    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    head = head_names(bundle)
+    groups: list[set[str]] = [set() for _ in range(len(blocks) + 2)]
+    below = True
+    for name, parameter in model.named_parameters():
+        place = next((number for number, block in enumerate(blocks) if id(parameter) in block), None)
+        if place is not None:
+            below = False
+            groups[len(blocks) - place].add(name)
+        else:
+            lowest = name not in head and (below or id(parameter) in tables)
+            groups[-1 if lowest else 0].add(name)
+    return [frozenset(group) for group in groups]
+
+
+def rates_by_depth(
+    groups: list[frozenset[str]], *, decay: float, at_once: int | None, plan: TrainPlan
+) -> dict[str, Rate]:
+    """Parameter -> rate: `decay` to the power of its depth; with `at_once`, so many groups join at each epoch.
+
+    Where the plan counts steps instead of epochs, the groups join at equal distances.
+    """
+    joins = math.ceil(len(groups) / at_once) if at_once else 1
+    epoch = 1 / joins if plan.max_steps is not None else 1 / (plan.epochs or 1)
+    found: dict[str, Rate] = {}
+    for depth, names in enumerate(groups):
+        start = (depth // at_once) * epoch if at_once else 0.0
+        # A group that joins later meets a fresh optimiser, whose first steps are long.
+        rate = Rate(decay**depth, start, (plan.warmup or 0.0) * epoch if start else 0.0)
+        found |= dict.fromkeys(names, rate)
+    return found

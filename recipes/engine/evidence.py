@@ -1,0 +1,208 @@
+"""From a finished stage to its row: measured in a fresh process, paired with the baseline on the same examples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from finetune.tasks.sources.local import quiet
+from recipes.engine.encoding import ENCODING
+from recipes.engine.execute import Done
+from recipes.engine.store import Store, identity
+from recipes.measure.job import Job, Outcome, measure
+from recipes.measure.logits import read_logits
+from recipes.measure.pairs import neighbours
+from recipes.measure.quality import changed_inputs, quality
+from recipes.record import Cost, Pair, Row
+
+if TYPE_CHECKING:
+    from finetune.tasks.task import Splits
+    from recipes.file.recipe import Recipe
+
+__all__ = ["REFERENCE_LOGITS", "Evidence"]
+
+REFERENCE_LOGITS = "reference.npz"
+"""In a stage's directory: the logits of its model before it was saved, which the reload must give again."""
+LOGITS = "logits.npz"
+OTHER_MACHINE = 1e-4
+"""Largest difference of a logit where another CPU, or another number of threads, adds up in another order."""
+MACHINE = ("cpu", "instructions", "gpu", "threads", "python", "versions")
+"""What of the environment the measurements hold for."""
+
+
+@dataclass
+class Evidence:
+    """Measures rows. The evaluation rows are read here and nowhere else.
+
+    `baselines`: seed -> the finished stage that ratios and differences of that seed are to.
+    """
+
+    recipe: Recipe
+    store: Store
+    splits: Splits
+    environment: dict[str, Any]
+    device: str = "cpu"
+    """Where PyTorch models answer the evaluation rows; probes say themselves where they time."""
+    baselines: dict[int | None, Done] = field(default_factory=dict)
+
+    def rows_file(self) -> Path:
+        """The evaluation rows on disk, for the measuring process."""
+        path = self.store.work / f"evaluation-{self.splits.fingerprints['evaluation'][:12]}"
+        if not path.exists():
+            beside = path.with_name(f".{path.name}")
+            shutil.rmtree(beside, ignore_errors=True)
+            with quiet():
+                self.splits.evaluation.save_to_disk(beside)
+            beside.rename(path)
+        return path
+
+    def baseline_of(self, seed: int | None) -> Done | None:
+        return self.baselines.get(seed) or self.baselines.get(None)
+
+    def row(self, done: Done, *, parent: Done | None, runtime_reference: Path | None) -> Row:
+        """The row of a finished stage, measured now or, where nothing changed, found measured.
+
+        Args:
+            parent: the stage that an export was made from; its model has the parameters that are counted.
+            runtime_reference: the uncompressed model in the export's runtime.
+        """
+        outcome = self._measured(done, parent, runtime_reference)
+        facts = done.facts
+        told = {name: facts[name] for name in (ENCODING,) if name in facts}
+        row = Row(
+            id=facts["id"],
+            stage=facts["stage"],
+            start=facts["start"],
+            seed=facts["seed"],
+            runtime=facts["runtime"],
+            precision=facts["precision"],
+            path=self.store.relative(done.directory),
+            baseline=self._is_baseline(done),
+            size=outcome.size,
+            flops=facts.get("flops"),
+            speed=outcome.speeds,
+            load_seconds=outcome.load_seconds,
+            resident_bytes=outcome.resident_bytes,
+            cost=Cost.model_validate(facts["cost"]),
+            sha256=outcome.sha256,
+            identity=done.identity,
+            reused=done.reused,
+            notes=[*facts.get("notes", ()), *outcome.notes],
+            facts={**facts["facts"], **told, "settings": facts["settings"]},
+            cut=facts["cut"],
+        )
+        if done.head_trained:
+            self._judge(row, done)
+        return row
+
+    def pairs(self, rows: Sequence[Row]) -> list[Pair]:
+        """The fine-tuned rows compared with their neighbours, of those that every seed has; none below three."""
+        tuned = [row for row in rows if row.stage == "finetune" and row.quality and row.path]
+        by_name: dict[str, list[np.ndarray]] = {}
+        for row in tuned:
+            by_name.setdefault(row.id, []).append(read_logits(self.store.directory / str(row.path) / LOGITS)[1])
+        most = max((len(seeds) for seeds in by_name.values()), default=0)
+        whole = {name: seeds for name, seeds in by_name.items() if len(seeds) == most}
+        labels = np.asarray(self.splits.evaluation["label"])
+        return neighbours(self.recipe.task, whole, labels) if len(whole) > 2 else []
+
+    def _is_baseline(self, done: Done) -> bool:
+        return any(done.directory == baseline.directory for baseline in self.baselines.values())
+
+    def _measured(self, done: Done, parent: Done | None, runtime_reference: Path | None) -> Outcome:
+        expected = self._identity(done, runtime_reference)
+        found = done.folder.measured(expected)
+        if found is None:
+            found = self._measure(done, parent, runtime_reference, expected)
+        return Outcome.model_validate(found["outcome"])
+
+    def _identity(self, done: Done, runtime_reference: Path | None) -> str:
+        baseline = self.baseline_of(done.facts["seed"])
+        return identity(
+            stage=done.identity,
+            baseline=None if baseline is None else baseline.identity,
+            reference=runtime_reference is not None,
+            probes=[probe.recipe_form() for probe in self.recipe.measure],
+            evaluation=self.splits.fingerprints["evaluation"],
+            device=self.device,
+            machine={name: self.environment[name] for name in MACHINE},
+        )
+
+    def _measure(
+        self, done: Done, parent: Done | None, runtime_reference: Path | None, expected: str
+    ) -> dict[str, Any]:
+        baseline = self.baseline_of(done.facts["seed"])
+        itself = baseline is None or baseline.directory == done.directory
+        reference, tolerance = self._reference(done)
+        job = Job(
+            directory=done.directory.resolve(),
+            runtime=done.facts["runtime"],
+            reference=reference,
+            tolerance=tolerance,
+            baseline=None if itself or baseline is None else baseline.directory.resolve(),
+            runtime_reference=None if runtime_reference is None else runtime_reference.resolve(),
+            task=self.recipe.task.recipe_form(),
+            seed=self.recipe.seeds[0],
+            evaluation=self.rows_file().resolve(),
+            answers=done.head_trained,
+            device=self.device,
+            probes=[probe.recipe_form() for probe in self.recipe.measure] if done.head_trained else [],
+            counts=None if parent is None else parent.facts["counts"],
+        )
+        # Of this process alone: the worker of a run that was killed may still write.
+        scratch = self.store.work / f"measure-{done.folder.name}-{os.getpid()}"
+        outcome = measure(job, scratch)
+        if outcome.logits is not None:
+            self._keep_logits(outcome.logits, done.directory / LOGITS)
+        facts = {"identity": expected, "outcome": outcome.model_dump(mode="json", exclude={"logits", "select_logits"})}
+        done.folder.keep_measurement(facts)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return facts
+
+    def reference_marks(self) -> dict[str, Any]:
+        """What `stage.json` says of the logits that a reload must give: of which rows, and computed where."""
+        return {"rows": self.splits.fingerprints["evaluation"], "machine": self._arithmetic()}
+
+    def _arithmetic(self) -> dict[str, Any]:
+        """What decides the last bits of logits in fp32 on the CPU."""
+        return {name: self.environment[name] for name in ("cpu", "instructions", "threads")}
+
+    def _reference(self, done: Done) -> tuple[Path | None, float]:
+        """The logits that a reload must give, and the largest difference: none where they were computed alike.
+
+        A stage that was made with other evaluation rows was compared on those, and has none for these.
+        """
+        made = done.facts.get("reference")
+        path = done.directory / REFERENCE_LOGITS
+        if made is None or made["rows"] != self.splits.fingerprints["evaluation"] or not path.exists():
+            return None, 0.0
+        return path.resolve(), 0.0 if made["machine"] == self._arithmetic() else OTHER_MACHINE
+
+    def _keep_logits(self, measured: Path, path: Path) -> None:
+        """Logits with their row ids and labels, so that any two rows can be paired later."""
+        row_ids, logits = read_logits(measured)
+        beside = path.with_name(f".{path.name}")
+        with beside.open("wb") as file:
+            np.savez(file, row_ids=row_ids, logits=logits, labels=np.asarray(self.splits.evaluation["label"]))
+        beside.replace(path)  # another run of the store may hold the old file as its own
+
+    def _judge(self, row: Row, done: Done) -> None:
+        """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""
+        task, rows = self.recipe.task, self.splits.evaluation
+        labels, parts = np.asarray(rows["label"]), rows["part"]
+        logits = read_logits(done.directory / LOGITS)[1]
+        baseline = self.baseline_of(row.seed)
+        before = None
+        if baseline is not None and not row.baseline:
+            before = read_logits(baseline.directory / LOGITS)[1]
+        row.quality = quality(task, logits, labels, parts, before, select_value=done.facts["select_value"])
+        if before is not None and not task.regression:
+            row.changed_inputs = changed_inputs(
+                logits, before, labels, row_ids=rows["row_id"], texts=task.texts(rows), label_names=task.label_names
+            )

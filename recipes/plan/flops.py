@@ -1,0 +1,40 @@
+"""What one forward pass of a model costs, counted without running it for real."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from finetune.data.example_inputs import example_inputs
+
+__all__ = ["forward_flops"]
+
+
+def forward_flops(model: nn.Module, *, length: int) -> int | None:
+    """FLOPs of one forward pass of one example; a multiply-add counts as two.
+
+    None where the forward pass looks at values, which a model on the meta device has not.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    training = model.training
+    model.eval()
+    # A fused attention kernel of the CPU is not counted; its plain form is, and is the same arithmetic. With gradients,
+    # because the counter asks for the graph of what a family marks as needing one (DeBERTa's embeddings).
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        ran = _ran(model, example_inputs(model, batch_size=1, length=length))
+    model.train(training)
+    return int(counter.get_total_flops()) if ran else None
+
+
+def _ran(model: nn.Module, inputs: dict[str, Tensor]) -> bool:
+    """Whether the forward pass ended; on the meta device it cannot where it looks at values."""
+    try:
+        model(**inputs)
+    except (RuntimeError, NotImplementedError):
+        if inputs[next(iter(inputs))].device.type != "meta":
+            raise
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""The peak memory of every training stage of a recipe, before it runs, and what a budget of memory has room for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from compress.core.model.bundle import Bundle
+from compress.core.stage.stage import Stage
+from compress.core.storage.model import stored_bytes
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.distill.objective import read_once
+from compress.distill.recovering import Recovering
+from finetune.memory.estimate import TrainingMemory
+from finetune.method import Method
+from recipes.plan.tree import Plan, Step
+
+__all__ = ["memory_facts", "training_memory"]
+
+
+def training_memory(
+    planned: Plan, step: Step, *, length: int, rows: int, device: torch.device
+) -> TrainingMemory | None:
+    """The memory of a stage's main training; None where it does not train.
+
+    Args:
+        planned: the walked recipe.
+        step: the stage, as it was walked.
+        length: of the longest row, in tokens.
+        rows: of the train split.
+        device: where it trains.
+    """
+    stage, bundle = step.node.stage, step.bundle
+    given = stage.plan()
+    if given is None:
+        return None
+    plan = given.over(DEFAULT_PLAN)
+    method = getattr(stage, "method", None)
+    names = stage.moves(bundle)
+    names = _all_names(bundle) if names is None else names
+    return TrainingMemory(
+        bundle.model,
+        bundle.family,
+        names,
+        plan,
+        length,
+        device,
+        copies=_copies(planned, step, plan, names, device),
+        cached=method.cached_bytes(bundle, rows=rows) if isinstance(method, Method) else None,
+    )
+
+
+def memory_facts(memory: TrainingMemory, *, budget: int | None = None) -> dict[str, Any]:
+    """What the row of a stage says: the parts of the peak, and with a budget whether it fits, and what would.
+
+    Args:
+        memory: of the stage.
+        budget: bytes, or None where none was given.
+    """
+    now = memory.at()
+    facts: dict[str, Any] = {"predicted_peak_bytes": now.bytes, "predicted_memory": now.parts()}
+    if memory.by_formula:
+        facts["predicted_by"] = "a formula: the model's forward pass cannot be simulated"
+    if budget is None:
+        return facts
+    fits, largest = now.bytes <= budget, memory.largest_batch(budget)
+    facts |= {"memory_budget_bytes": budget, "fits": fits, "largest_batch_size": largest}
+    return facts if fits else {**facts, "advice": _advice(memory, budget)}
+
+
+def _advice(memory: TrainingMemory, budget: int) -> str:
+    """What to write in the recipe so that the stage fits."""
+    size, accumulation = memory.plan.batch_size or 1, memory.plan.accumulation or 1
+    split = memory.accumulating()
+    largest = min(split.largest_batch(budget) or 0, size)
+    fitting = next((rows for rows in range(largest, 0, -1) if size % rows == 0), 0)
+    if fitting:
+        return f"write train: {{batch_size: {fitting}, accumulation: {accumulation * (size // fitting)}}}"
+    again = "" if memory.plan.gradient_checkpointing else ", or write gradient_checkpointing: true"
+    return f"no batch does; train fewer parameters, or store the base in fewer bits{again}"
+
+
+def _all_names(bundle: Bundle) -> frozenset[str]:
+    return frozenset(name for name, parameter in bundle.model.named_parameters() if parameter.is_floating_point())
+
+
+def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], device: torch.device) -> int:
+    """Bytes of models beside the one that is trained, and of masks."""
+    stage, model = step.node.stage, step.bundle.model
+    teacher = _teacher(planned, step) if _is_taught(stage) and read_once(plan) else None
+    total = stored_bytes(teacher.model) if teacher else 0
+    if getattr(stage, "learning_rates", ()):
+        total += 2 * stored_bytes(model)  # the model to start from, and the best so far
+    if plan.patience and device.type == "cpu":
+        total += sum(p.numel() * p.element_size() for name, p in model.named_parameters() if name in names)
+    # Each mask is there as booleans and, on a CPU, as the numbers that it multiplies a trained weight by.
+    of_one = {name: 5 if device.type == "cpu" and name in names else 1 for name in step.bundle.masks}
+    during = getattr(stage, "during", None)
+    more = during.bytes_per_weight() if during else 0
+    return total + sum((of_one[name] + more) * mask.numel() for name, mask in step.bundle.masks.items())
+
+
+def _is_taught(stage: Stage) -> bool:
+    """Whether a teacher answers beside the model."""
+    if isinstance(stage, Recovering):
+        return stage.recover is not None and stage.recover.needs_teacher
+    return any(loss.needs_teacher for loss in getattr(stage, "losses", ()))
+
+
+def _teacher(planned: Plan, step: Step) -> Bundle:
+    name = step.node.names.get("teacher", step.node.start)
+    return next((other.bundle for other in planned.steps if other.node.id == name), planned.source)
