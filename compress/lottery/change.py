@@ -7,9 +7,9 @@ from typing import Any
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import evenly
+from compress.core.model.matrices import first_stack
 from compress.lottery.search import kept_share
 from compress.prune.weights.mask import Mask
-from compress.prune.weights.matrices import first_stack
 
 __all__ = ["KeepShare"]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import Masks
+from compress.core.model.matrices import first_stack
 from compress.prune.selection import kept_together
-from compress.prune.weights.matrices import first_stack
 
 __all__ = [
     "Choose",

@@ -13,7 +13,7 @@ from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.fingerprint import base_fingerprint
 from compress.core.model.masks import Masks, pack, unpack
-from compress.prune.weights.matrices import first_stack
+from compress.core.model.matrices import first_stack
 
 __all__ = ["Ticket", "read_ticket", "save_ticket"]
 

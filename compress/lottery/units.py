@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import Masks
+from compress.core.model.matrices import first_stack
 from compress.core.model.matrix import matrix, rows_of
 from compress.core.stage.context import Context
 from compress.core.training.calibration import mean_over_rows
 from compress.core.training.plan import Batch, Objective
 from compress.lottery.search import Choose, all_ones, kept_after
 from compress.prune.units.gating import inputs_seen, slopes_at
-from compress.prune.weights.matrices import first_stack
 
 __all__ = ["Importance", "Units", "all_units", "best", "importance", "lowest_units", "unit_masks", "units_left"]
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from compress.core.choice import Choice
 from compress.core.model.bundle import Bundle
+from compress.core.model.matrices import Matrix, block_matrices
 from compress.core.stage.context import Context
 from compress.prune.gradual.hook import Narrowing, Way
 from compress.prune.units.pattern import Pattern
 from compress.prune.weights.mask import Mask
-from compress.prune.weights.matrices import Matrix, block_matrices
 from compress.prune.weights.pattern import WeightPattern
 
 if TYPE_CHECKING:

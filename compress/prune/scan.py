@@ -13,13 +13,13 @@ from torch import Tensor
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import masked_parameters
+from compress.core.model.matrices import Excerpt, Matrix, block_matrices
 from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
 from compress.prune.selection import best_of_each
 from compress.prune.units.gating import masked
 from compress.prune.units.pattern import Pattern
 from compress.prune.weights.mask import Mask
-from compress.prune.weights.matrices import Excerpt, Matrix, block_matrices
 from compress.prune.weights.pattern import Scores, WeightPattern
 from compress.prune.weights.plan import WeightPlan
 

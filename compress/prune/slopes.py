@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
 from compress.core.training.calibration import mean_over_rows
 from compress.core.training.plan import Batch
@@ -18,7 +19,6 @@ from compress.prune.criterion import Criterion
 from compress.prune.gradients import totals_of_gradients
 from compress.prune.units.gating import gate_slopes
 from compress.prune.units.pattern import Pattern
-from compress.prune.weights.matrices import Matrix
 
 __all__ = ["SlopeCriterion"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BOOK", "Document", "book", "find", "parse_value", "read", "read_text", "yaml_text"]
 
-BOOK = Path(__file__).parent / "book"
+BOOK = Path(__file__).parents[1] / "book"
 Words = tuple[Any, ...]
 
 

@@ -209,7 +209,7 @@ def _refusal(bundle: Bundle, pattern: Pattern, criterion: Criterion, sparsity: f
 
 def _cut_already(bundle: Bundle, pattern: Pattern, sparsity: float) -> str | None:
     """Why a model that has masks cannot lose so few weights in all, or None."""
-    from compress.prune.weights.matrices import block_matrices
+    from compress.core.model.matrices import block_matrices
     from compress.prune.weights.pattern import WeightPattern
     from compress.prune.weights.plan import WeightPlan
 

@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from compress.core.model.matrices import block_matrices
 from compress.core.surgery.changes import KeepLayers
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.losses.hidden_states import HiddenStates
@@ -16,7 +17,6 @@ from compress.distill.objective import distillation
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.units.heads import Heads
 from compress.prune.units.neurons import Neurons
-from compress.prune.weights.matrices import block_matrices
 from finetune.context import make_context
 from finetune.tasks.text_classification import TextClassification
 from tests.compress.distill.stub import trained

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.matrices import Matrix
 from compress.core.training.plan import Batch
-from compress.prune.weights.matrices import Matrix
 
 __all__ = ["model_inputs", "real_tokens", "solved_in_passing"]
 

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
 from compress.prune.units.pattern import Pattern
-from compress.prune.weights.matrices import Matrix
 
 __all__ = ["Magnitude", "unit_norms"]
 

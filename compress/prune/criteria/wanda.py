@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.matrices import as_stored, block_matrices
 from compress.core.stage.context import Context
 from compress.core.training.calibration import drawn
 from compress.core.training.passing import solved_in_passing
@@ -19,7 +20,6 @@ from compress.prune.selection import kept_mask
 from compress.prune.units.pattern import Pattern
 from compress.prune.weights.elements import Elements
 from compress.prune.weights.mask import Mask
-from compress.prune.weights.matrices import as_stored, block_matrices
 
 if TYPE_CHECKING:
     from compress.prune.weights.plan import WeightPlan

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import Masks
+from compress.core.model.matrices import Matrix, block_matrices
 from compress.core.stage.context import Context
 from compress.core.stage.during import DuringHook
 from compress.prune.gradual.schedule import Schedule
 from compress.prune.keep import Allocation
 from compress.prune.selection import kept_count
 from compress.prune.weights.mask import Mask
-from compress.prune.weights.matrices import Matrix, block_matrices
 from compress.prune.weights.pattern import WeightPattern
 from compress.prune.weights.plan import WeightPlan
 

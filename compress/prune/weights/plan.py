@@ -10,12 +10,12 @@ from torch import Tensor
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import Masks, evenly
+from compress.core.model.matrices import Matrix, as_stored, block_matrices
 from compress.core.model.matrix import matrix
 from compress.core.values import Count
 from compress.prune.keep import Allocation, check_left
 from compress.prune.selection import kept_count
 from compress.prune.weights.mask import Kept, Mask
-from compress.prune.weights.matrices import Matrix, as_stored, block_matrices
 from compress.prune.weights.pattern import WeightPattern
 
 __all__ = ["MaskEvenly", "WeightPlan"]

@@ -2,12 +2,12 @@
 
 import torch
 
+from compress.core.model.matrices import first_stack
 from compress.lottery.control import Control
 from compress.lottery.controls.random_mask import RandomMask
 from compress.lottery.controls.reinitialised import Reinitialised
 from compress.lottery.controls.shuffled_weights import ShuffledWeights
 from compress.lottery.search import all_ones, keep_largest, state_of
-from compress.prune.weights.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from compress.core.errors import InputError
+from compress.core.model.matrices import first_stack
 from compress.lottery.search import (
     all_ones,
     find_ticket,
@@ -15,7 +16,6 @@ from compress.lottery.search import (
     largest_weights,
     state_of,
 )
-from compress.prune.weights.matrices import first_stack
 from tests.tiny import FAMILIES, tiny_bundle
 
 # Of four blocks; ALBERT has one, and what is fused counts once.

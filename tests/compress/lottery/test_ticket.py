@@ -6,9 +6,9 @@ from safetensors.torch import save_file
 
 from compress.core.errors import InputError
 from compress.core.model.fingerprint import base_fingerprint
+from compress.core.model.matrices import first_stack
 from compress.lottery.search import all_ones
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
-from compress.prune.weights.matrices import first_stack
 from tests.tiny import tiny_bundle
 
 

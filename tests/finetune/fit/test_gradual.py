@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from compress.core.checkpoint.save import load, save
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import masked_parameters
+from compress.core.model.matrices import block_matrices
 from compress.core.stage.context import Context
 from compress.core.training.plan import FitResult, Hook
 from compress.distill.stage import Distill
 from compress.prune.gradual.hook import Narrowing
 from compress.prune.selection import kept_count
-from compress.prune.weights.matrices import block_matrices
 from finetune.context import make_context
 from finetune.fit.fit import make_fit
 from finetune.stage import Finetune

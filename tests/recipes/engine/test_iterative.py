@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from compress.core.checkpoint.save import load
+from compress.core.model.matrices import block_matrices
 from compress.prune.selection import kept_count
-from compress.prune.weights.matrices import block_matrices
 from recipes.engine.run import run
 from recipes.file.recipe import Recipe
 from tests.recipes.engine.tiny_run import recipe_data

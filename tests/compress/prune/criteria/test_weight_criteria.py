@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from compress.core.errors import InputError, StageFailed
+from compress.core.model.matrices import block_matrices
 from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
 from compress.core.training.passing import solved_in_passing
@@ -18,7 +19,6 @@ from compress.prune.selection import kept_count, kept_mask
 from compress.prune.stage import Prune
 from compress.prune.weights.blocks import Blocks
 from compress.prune.weights.elements import Elements
-from compress.prune.weights.matrices import block_matrices
 from compress.prune.weights.n_m import NM
 from compress.prune.weights.obs import Solver, inverse_factor
 from tests.compress.distill.stub import ROWS, StubTask, encode, stub_context, trained

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from torch.func import functional_call
 
 from compress.core.errors import InputError
+from compress.core.model.matrices import block_matrices
 from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
 from compress.core.stage.during import During
@@ -20,7 +21,6 @@ from compress.prune.selection import kept_count
 from compress.prune.stage import Prune
 from compress.prune.weights.blocks import Blocks, block_means
 from compress.prune.weights.elements import Elements
-from compress.prune.weights.matrices import block_matrices
 from compress.prune.weights.n_m import NM
 from tests.compress.distill.stub import trained
 from tests.tiny import tiny_inputs

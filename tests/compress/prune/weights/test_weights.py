@@ -9,6 +9,7 @@ from torch.nn.utils import prune as theirs
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
 from compress.core.model.masks import masked_parameters
+from compress.core.model.matrices import block_matrices, first_stack
 from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
 from compress.core.surgery.changes import KeepLayers
@@ -25,7 +26,6 @@ from compress.prune.units.neurons import Neurons
 from compress.prune.units.width import Width
 from compress.prune.weights.blocks import Blocks, block_means, spread_out
 from compress.prune.weights.elements import Elements
-from compress.prune.weights.matrices import block_matrices, first_stack
 from compress.prune.weights.n_m import NM, best_n_of_m
 from compress.quantize.stored import StoreLinears, to_dense
 from tests.compress.distill.stub import stub_context, trained
