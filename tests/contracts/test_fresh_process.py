@@ -15,8 +15,8 @@ from compress.core.model.sharing import share_blocks
 from compress.core.stage.context import Context
 from compress.factorize.stage import Factorize
 from tests.contracts.test_saving import auto, cut
-from tests.contracts.test_surgery import logits, supporting
-from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
+from tests.contracts.test_surgery import supporting
+from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 
 SCRIPT = """
 import json, sys
@@ -81,7 +81,7 @@ def job(bundle, name, directory):
         "auto": auto(name).__name__,
         "directory": str(save(bundle, directory)),
         "inputs": {key: value.tolist() for key, value in tiny_inputs(bundle).items()},
-        "logits": logits(bundle).tolist(),
+        "logits": tiny_logits(bundle).tolist(),
         "tokens": [] if name in IMAGE_FAMILIES else bundle.processor("the film")["input_ids"],
         "architecture": type(bundle.model).__name__,
         "parameters": bundle.sketch().parameters,

@@ -15,8 +15,8 @@ from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, n
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
-from tests.contracts.test_surgery import logits, supporting
-from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle
+from tests.contracts.test_surgery import supporting
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_logits
 
 CUTS = {
     "heads": (keep_heads, some_heads),
@@ -44,7 +44,7 @@ def assert_opens_as_stock(directory, name, expected):
     assert not any(report.values())
     loaded = load(directory)
     assert type(loaded.model) is type(model)
-    assert torch.equal(logits(loaded), expected)
+    assert torch.equal(tiny_logits(loaded), expected)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -52,9 +52,9 @@ def test_one_cut_after_another_loads_again_to_the_bit(name, tmp_path):
     bundle = tiny_bundle(name)
     for number, part in enumerate(part for part in CUTS if part not in bundle.family.refusals):
         cut(bundle, part)
-        expected, before = logits(bundle), bundle.sketch()
+        expected, before = tiny_logits(bundle), bundle.sketch()
         bundle = load(save(bundle, tmp_path / str(number)))
-        assert torch.equal(logits(bundle), expected)
+        assert torch.equal(tiny_logits(bundle), expected)
         assert bundle.sketch() == before
         assert bundle.family.model_type == name
     assert sorted(path.suffix for path in (tmp_path / "0").iterdir() if path.suffix in {".bin", ".pt", ".pkl"}) == []
@@ -65,7 +65,7 @@ def test_untouched_and_fewer_layers_are_stock(name, tmp_path):
     bundle = tiny_bundle(name)
     if "layers" not in bundle.family.refusals:
         cut(bundle, "layers")
-    assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
+    assert_opens_as_stock(save(bundle, tmp_path), name, tiny_logits(bundle))
 
 
 @pytest.mark.parametrize("name", [name for name in supporting("neurons") if "neurons" in family_of(name).config])
@@ -73,14 +73,14 @@ def test_the_same_number_of_neurons_everywhere_is_stock(name, tmp_path):
     bundle = tiny_bundle(name)
     kept = tuple(tuple(range(number % 4, 48, 4)) for number, _ in enumerate(neuron_counts(bundle.model, bundle.family)))
     keep_neurons(bundle.model, bundle.family, kept)
-    assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
+    assert_opens_as_stock(save(bundle, tmp_path), name, tiny_logits(bundle))
 
 
 @pytest.mark.parametrize("name", sorted(IMAGE_FAMILIES))
 def test_the_same_number_of_heads_is_stock_where_the_configuration_takes_a_heads_size(name, tmp_path):
     bundle = tiny_bundle(name)
     keep_heads(bundle.model, bundle.family, ((0, 1, 3), (0, 1, 2), (1, 2, 3), (0, 2, 3)))
-    assert_opens_as_stock(save(bundle, tmp_path), name, logits(bundle))
+    assert_opens_as_stock(save(bundle, tmp_path), name, tiny_logits(bundle))
     assert head_counts(load(tmp_path).model, bundle.family) == (3, 3, 3, 3)
 
 
@@ -88,7 +88,7 @@ def test_as_many_heads_everywhere_is_stock_also_with_a_decoder(tmp_path):
     bundle = tiny_bundle("t5")
     kept = {"encoder": (0, 1, 3), "decoder": (1, 2, 3), "cross-attention": (0, 2, 3)}
     keep_heads(bundle.model, bundle.family, tuple(kept[stack] for stack in bundle.sketch().head_stacks))
-    assert_opens_as_stock(save(bundle, tmp_path), "t5", logits(bundle))
+    assert_opens_as_stock(save(bundle, tmp_path), "t5", tiny_logits(bundle))
     assert head_counts(load(tmp_path).model, bundle.family) == (3,) * 8
 
 
@@ -107,9 +107,9 @@ def test_a_changed_model_that_became_uniform_is_stock_again(tmp_path):
     cut(bundle, "neurons")
     bundle = load(save(bundle, tmp_path / "uneven"))
     assert bundle.config.model_type == "trimformer_roberta"
-    assert torch.equal(logits(bundle.copy()), logits(bundle))
+    assert torch.equal(tiny_logits(bundle.copy()), tiny_logits(bundle))
     fewest = min(neuron_counts(bundle.model, bundle.family))
     keep_neurons(bundle.model, bundle.family, tuple(tuple(range(fewest)) for _ in range(4)))
-    assert_opens_as_stock(save(bundle, tmp_path / "even"), "roberta", logits(bundle))
+    assert_opens_as_stock(save(bundle, tmp_path / "even"), "roberta", tiny_logits(bundle))
     # Written over the old directory, nothing of the old road is left behind.
-    assert_opens_as_stock(save(bundle, tmp_path / "uneven"), "roberta", logits(bundle))
+    assert_opens_as_stock(save(bundle, tmp_path / "uneven"), "roberta", tiny_logits(bundle))

@@ -14,12 +14,7 @@ from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, n
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, gate, some_heads, some_layers, some_neurons
-from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
-
-
-def logits(bundle: Bundle) -> torch.Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
+from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 
 
 def supporting(part: str) -> list[str]:
@@ -37,14 +32,14 @@ def test_every_family_has_a_tiny_twin():
 @pytest.mark.parametrize("name", supporting("heads"))
 def test_cut_heads_equal_masked_heads(name):
     bundle = tiny_bundle(name)
-    before, kept = logits(bundle), some_heads(bundle)
+    before, kept = tiny_logits(bundle), some_heads(bundle)
     masked = bundle.copy()
     gate(masked, "output", kept)
     keep_heads(bundle.model, bundle.family, kept)
     assert head_counts(bundle.model, bundle.family) == tuple(map(len, kept))
     assert bundle.sketch().heads == tuple(map(len, kept))
-    torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-5, rtol=0)
-    assert (logits(bundle) - before).abs().max() > 1e-3
+    torch.testing.assert_close(tiny_logits(bundle), tiny_logits(masked), atol=1e-5, rtol=0)
+    assert (tiny_logits(bundle) - before).abs().max() > 1e-3
 
 
 def test_a_decoders_attention_to_an_encoder_is_cut_too():
@@ -71,29 +66,29 @@ def test_each_stack_can_be_cut_alone(name, stack):
     stacks = bundle.sketch().head_stacks
     assert stacks == ("encoder",) * 4 + ("decoder",) * 2 + ("cross-attention",) * 2
     kept = tuple((0, 2) if each == stack else (0, 1, 2, 3) for each in stacks)
-    before, masked = logits(bundle), bundle.copy()
+    before, masked = tiny_logits(bundle), bundle.copy()
     gate(masked, "output", kept)
     keep_heads(bundle.model, bundle.family, kept)
-    torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-5, rtol=0)
-    assert (logits(bundle) - before).abs().max() > 1e-3
+    torch.testing.assert_close(tiny_logits(bundle), tiny_logits(masked), atol=1e-5, rtol=0)
+    assert (tiny_logits(bundle) - before).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", supporting("neurons"))
 def test_cut_neurons_equal_masked_neurons(name):
     bundle = tiny_bundle(name)
-    before, kept = logits(bundle), some_neurons(bundle)
+    before, kept = tiny_logits(bundle), some_neurons(bundle)
     masked = bundle.copy()
     gate(masked, "down", kept)
     keep_neurons(bundle.model, bundle.family, kept)
     assert neuron_counts(bundle.model, bundle.family) == bundle.sketch().neurons == tuple(map(len, kept))
-    torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-5, rtol=0)
-    assert (logits(bundle) - before).abs().max() > 1e-3
+    torch.testing.assert_close(tiny_logits(bundle), tiny_logits(masked), atol=1e-5, rtol=0)
+    assert (tiny_logits(bundle) - before).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", supporting("layers"))
 def test_kept_layers_are_the_same_modules(name):
     bundle = tiny_bundle(name)
-    before, kept = logits(bundle), some_layers(bundle.family)
+    before, kept = tiny_logits(bundle), some_layers(bundle.family)
     blocks = [copy.deepcopy(bundle.family.module_list(bundle.model)[index].state_dict()) for index in kept]
     keep_layers(bundle.model, bundle.family, kept)
     left = bundle.family.module_list(bundle.model)
@@ -101,7 +96,7 @@ def test_kept_layers_are_the_same_modules(name):
     assert bundle.model.config is base_model(bundle.model).config
     for block, state in zip(left, blocks):
         assert all(torch.equal(value, state[key]) for key, value in block.state_dict().items())
-    assert (logits(bundle) - before).abs().max() > 1e-3
+    assert (tiny_logits(bundle) - before).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", FAMILIES)

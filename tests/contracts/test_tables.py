@@ -15,8 +15,8 @@ from compress.positions.change import KeepPositions
 from compress.vocabulary.change import KeepWordCount, KeepWords
 from compress.vocabulary.tokenizer import Vocabulary, new_ids
 from tests.contracts.test_saving import assert_opens_as_stock
-from tests.contracts.test_surgery import logits, supporting
-from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_rows
+from tests.contracts.test_surgery import supporting
+from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_logits, tiny_rows
 
 TEXTS = [row["text"] for row in tiny_rows(6, seed=0)]
 
@@ -46,7 +46,7 @@ def test_fewer_words_give_the_same_logits(name, tmp_path):
     assert torch.equal(answers(loaded), answers(before))
     assert loaded.processor.get_vocab() == cut.processor.get_vocab()
     assert loaded.changes == cut.changes
-    assert_opens_as_stock(tmp_path, name, logits(cut))
+    assert_opens_as_stock(tmp_path, name, tiny_logits(cut))
 
 
 @pytest.mark.parametrize("name", supporting("positions"))

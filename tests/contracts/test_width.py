@@ -13,8 +13,7 @@ from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.surgery.width import hidden_dimensions, keep_width
 from tests.contracts.cuts import SOME_WIDTH
-from tests.contracts.test_surgery import logits
-from tests.tiny import FAMILIES, tiny_bundle
+from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
 
 KEPT = torch.tensor(SOME_WIDTH)
 
@@ -54,16 +53,16 @@ def over_the_kept(bundle: Bundle) -> Bundle:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_narrower_model_is_the_whole_one_over_fewer_entries(name, tmp_path):
     bundle = tiny_bundle(name)
-    before, plain = logits(bundle), over_the_kept(bundle)
+    before, plain = tiny_logits(bundle), over_the_kept(bundle)
     sketch = bundle.sketch()
     keep_width(bundle.model, bundle.family, SOME_WIDTH)
-    torch.testing.assert_close(logits(bundle), logits(plain), atol=2e-5, rtol=1e-4)
-    assert (logits(bundle) - before).abs().max() > 1e-3
+    torch.testing.assert_close(tiny_logits(bundle), tiny_logits(plain), atol=2e-5, rtol=1e-4)
+    assert (tiny_logits(bundle) - before).abs().max() > 1e-3
     after = bundle.sketch()
     assert after.hidden == len(SOME_WIDTH) and after.parameters < sketch.parameters
     assert (after.heads, after.head_size, after.neurons) == (sketch.heads, sketch.head_size, sketch.neurons)
     again = load(save(bundle, tmp_path))
-    assert torch.equal(logits(again), logits(bundle)) and again.sketch() == after
+    assert torch.equal(tiny_logits(again), tiny_logits(bundle)) and again.sketch() == after
 
 
 def test_without_centring_masked_and_cut_differ_by_a_factor_in_each_norm():
@@ -73,7 +72,7 @@ def test_without_centring_masked_and_cut_differ_by_a_factor_in_each_norm():
         if "Norm" in type(module).__name__:
             module.weight.data.mul_(math.sqrt(len(SOME_WIDTH) / 32))
     keep_width(bundle.model, bundle.family, SOME_WIDTH)
-    torch.testing.assert_close(logits(bundle), logits(masked), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(tiny_logits(bundle), tiny_logits(masked), atol=1e-4, rtol=1e-4)
 
 
 def test_what_has_the_hidden_dimension_in_bert():
@@ -102,7 +101,7 @@ def test_an_embedding_of_the_same_width_is_the_same_dimension():
     bundle = tiny_bundle("electra", embedding_size=32)
     keep_width(bundle.model, bundle.family, SOME_WIDTH)
     assert bundle.config.embedding_size == bundle.config.hidden_size == len(SOME_WIDTH)
-    assert logits(bundle).shape == (5, 2)
+    assert tiny_logits(bundle).shape == (5, 2)
 
 
 def test_it_can_be_cut_twice_and_opened_for_another_task(tmp_path):
@@ -112,12 +111,12 @@ def test_it_can_be_cut_twice_and_opened_for_another_task(tmp_path):
     keep_width(bundle.model, bundle.family, tuple(range(0, len(SOME_WIDTH), 2)))
     save(bundle, tmp_path / "twice")
     again = load(tmp_path / "twice")
-    assert torch.equal(logits(again), logits(bundle)) and again.sketch().head_size == 8
+    assert torch.equal(tiny_logits(again), tiny_logits(bundle)) and again.sketch().head_size == 8
     from compress.core.checkpoint.for_task import load_source
 
     asked = ("a", "b", "c")
     three = load_source(str(tmp_path / "twice"), head="sequence_classification", labels=asked)
-    assert logits(three).shape == (5, 3) and torch.isfinite(logits(three)).all()
+    assert tiny_logits(three).shape == (5, 3) and torch.isfinite(tiny_logits(three)).all()
 
 
 @pytest.mark.parametrize("kept", [(), (2, 1), (0, 32)])
@@ -132,8 +131,8 @@ def test_biases_can_be_added_to_a_narrower_model(tmp_path):
 
     bundle = tiny_bundle("modernbert")
     keep_width(bundle.model, bundle.family, SOME_WIDTH)
-    before = logits(bundle)
+    before = tiny_logits(bundle)
     assert add_biases(bundle.model, bundle.family.bias_fields)
-    assert torch.equal(logits(bundle), before)
+    assert torch.equal(tiny_logits(bundle), before)
     keep_width(bundle.model, bundle.family, tuple(range(0, len(SOME_WIDTH), 2)))
-    assert torch.equal(logits(load(save(bundle, tmp_path))), logits(bundle))
+    assert torch.equal(tiny_logits(load(save(bundle, tmp_path))), tiny_logits(bundle))

@@ -1,6 +1,14 @@
 """Tiny models, tokenizers and rows. Nothing is downloaded, and no logit is nearly zero."""
 
-from tests.tiny.models import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_classifier_directory, tiny_config, tiny_inputs
+from tests.tiny.models import (
+    FAMILIES,
+    IMAGE_FAMILIES,
+    tiny_bundle,
+    tiny_classifier_directory,
+    tiny_config,
+    tiny_inputs,
+    tiny_logits,
+)
 from tests.tiny.rows import tiny_rows
 from tests.tiny.tokens import tiny_tokenizer
 
@@ -11,6 +19,7 @@ __all__ = [
     "tiny_classifier_directory",
     "tiny_config",
     "tiny_inputs",
+    "tiny_logits",
     "tiny_rows",
     "tiny_tokenizer",
 ]

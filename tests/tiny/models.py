@@ -13,7 +13,15 @@ from compress.core.model.bundle import Bundle
 from tests.tiny.rows import tiny_rows
 from tests.tiny.tokens import VOCABULARY, tiny_tokenizer
 
-__all__ = ["FAMILIES", "IMAGE_FAMILIES", "tiny_bundle", "tiny_classifier_directory", "tiny_config", "tiny_inputs"]
+__all__ = [
+    "FAMILIES",
+    "IMAGE_FAMILIES",
+    "tiny_bundle",
+    "tiny_classifier_directory",
+    "tiny_config",
+    "tiny_inputs",
+    "tiny_logits",
+]
 
 COMMON: dict[str, Any] = {
     "vocab_size": len(VOCABULARY),
@@ -119,3 +127,10 @@ def _processor(model_type: str) -> Any:
 
         return ViTImageProcessorPil(size={"height": 16, "width": 16})
     return tiny_tokenizer(segments=model_type in {"bert", "electra", "albert", "deberta", "deberta-v2"})
+
+
+def tiny_logits(bundle: Bundle) -> torch.Tensor:
+    """The logits of `tiny_inputs`, in evaluation mode."""
+    with torch.no_grad():
+        logits: torch.Tensor = bundle.model.eval()(**tiny_inputs(bundle)).logits
+    return logits

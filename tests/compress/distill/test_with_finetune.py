@@ -14,7 +14,7 @@ from finetune.fit.checkpoints import Checkpointing
 from finetune.fit.fit import make_fit
 from finetune.tasks.text_classification import TextClassification
 from tests.compress.distill.stub import trained
-from tests.tiny import tiny_inputs, tiny_rows
+from tests.tiny import tiny_logits, tiny_rows
 
 pytestmark = pytest.mark.xdist_group("distilled")  # what they share is dear, and made once
 
@@ -45,11 +45,6 @@ def teacher(task):
     return bundle
 
 
-def logits(bundle):
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
-
-
 def test_distil_then_prune_then_reload(ctx, teacher, tmp_path):
     plan = TrainPlan(epochs=4, learning_rate=1e-3, batch_size=16)
     student = Distill(student=Student(layers=2), train=plan).run(teacher.copy(), ctx)
@@ -69,7 +64,7 @@ def test_distil_then_prune_then_reload(ctx, teacher, tmp_path):
     assert sum(pruned.sketch().neurons) == 48 and ctx.evaluate(pruned) > 0.9
     assert ctx.facts["recovery"]["teacher"] == "teacher"
     again = load(save(pruned, tmp_path / "saved"))
-    assert torch.equal(logits(again), logits(pruned))
+    assert torch.equal(tiny_logits(again), tiny_logits(pruned))
     assert [change.kind for change in again.changes] == ["keep_layers", "keep_neurons"]
 
 

@@ -11,19 +11,13 @@ from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import matrix
 from compress.factorize.stage import Factorize
-from tests.tiny import tiny_inputs
 
-__all__ = ["factorize", "logits", "product_at", "product_or_weight", "weight_of"]
+__all__ = ["factorize", "product_at", "product_or_weight", "weight_of"]
 
 
 def factorize(what: str = "linears", **settings: Any) -> Factorize:
     rank = {"ratio": 0.5} if what == "linears" else 6
     return Factorize.model_validate({"what": what, "rank": rank, "recover": "none", **settings})
-
-
-def logits(bundle: Bundle) -> torch.Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def weight_of(bundle: Bundle, path: str) -> torch.Tensor:

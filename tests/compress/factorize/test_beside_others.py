@@ -15,8 +15,8 @@ from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears
 from compress.share.stage import Share
 from tests.compress.distill.stub import StubTask, encode, stub_context, trained
-from tests.compress.factorize.given import factorize, logits, product_at, product_or_weight
-from tests.tiny import tiny_rows
+from tests.compress.factorize.given import factorize, product_at, product_or_weight
+from tests.tiny import tiny_logits, tiny_rows
 
 
 def shared(name="bert"):
@@ -62,11 +62,11 @@ def test_a_table_of_a_narrower_model_is_multiplied_out(name, tmp_path):
     bundle = load(save(bundle, tmp_path / "narrow"))
     before = bundle.sketch()
     low = factorize("embeddings").run(bundle, Context())
-    expected = logits(low)
+    expected = tiny_logits(low)
     dense = to_dense(load(save(low, tmp_path / "low")))
-    torch.testing.assert_close(logits(dense), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(dense), expected, atol=1e-5, rtol=0)
     assert dense.sketch() == before
-    assert torch.equal(logits(load(save(dense, tmp_path / "dense"))), logits(dense))
+    assert torch.equal(tiny_logits(load(save(dense, tmp_path / "dense"))), tiny_logits(dense))
 
 
 PRUNING = {"sparsity": 0.5, "criterion": "magnitude", "recover": "none"}
@@ -78,7 +78,7 @@ def test_the_blocks_are_pruned_beside_a_factorized_table(pattern, tmp_path):
     pruning = Prune.model_validate({"pattern": pattern, **PRUNING})
     assert pruning.refuses(bundle.sketch()) is None
     pruned = pruning.run(bundle, stub_context())
-    assert torch.equal(logits(load(save(pruned, tmp_path / "pruned"))), logits(pruned))
+    assert torch.equal(tiny_logits(load(save(pruned, tmp_path / "pruned"))), tiny_logits(pruned))
     narrow = Prune.model_validate({"pattern": "width", **PRUNING})
     assert "its table of words is factorized" in narrow.refuses(bundle.sketch())
 
@@ -87,7 +87,7 @@ def test_the_blocks_are_pruned_beside_a_factorized_table(pattern, tmp_path):
 def test_the_linears_are_stored_in_fewer_bits_beside_a_factorized_table(storage, tmp_path):
     bundle = load(save(factorize("embeddings").run(trained(), Context()), tmp_path / "low"))
     stored = StoreLinears(storage=storage).apply(bundle)
-    assert torch.equal(logits(load(save(stored, tmp_path / "stored"))), logits(stored))
+    assert torch.equal(tiny_logits(load(save(stored, tmp_path / "stored"))), tiny_logits(stored))
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from compress.factorize.ranks.budget import Budget
 from compress.factorize.ranks.energy import Energy
 from compress.factorize.stage import Factorize
 from tests.compress.distill.stub import stub_context, trained
-from tests.compress.factorize.given import factorize, logits
-from tests.tiny import FAMILIES
+from tests.compress.factorize.given import factorize
+from tests.tiny import FAMILIES, tiny_logits
 
 TEXT = [name for name in FAMILIES if family_of(name).word_embedding]
 
@@ -34,7 +34,7 @@ CASES = [(name, "linears") for name in FAMILIES] + [(name, "embeddings") for nam
 @pytest.mark.parametrize(("name", "what"), CASES)
 def test_counts_answers_reloading_and_back(name, what, tmp_path):
     bundle, stage = trained(name), factorize(what)
-    before, sketch, whole = logits(bundle), bundle.sketch(), bundle.copy()
+    before, sketch, whole = tiny_logits(bundle), bundle.sketch(), bundle.copy()
     assert stage.refuses(sketch) is None
     guessed = stage.guess(sketch).apply(bundle.copy())
     bundle = stage.run(bundle, stub_context())
@@ -42,28 +42,30 @@ def test_counts_answers_reloading_and_back(name, what, tmp_path):
     ranks = dict(bundle.changes[-1].ranks) if what == "linears" else {sketch.words.path: 6}
     saved = sum(p.size - ranks[p.path] * sum(p.shape) for p in places)
     assert bundle.sketch().parameters == guessed.sketch().parameters == sketch.parameters - saved
-    assert (logits(bundle) - before).abs().max() > 1e-3 and not is_stock(bundle.model, bundle.family)
+    assert (tiny_logits(bundle) - before).abs().max() > 1e-3 and not is_stock(bundle.model, bundle.family)
     # The change alone, of which the stage's first factors are the same, is what a reload and a guess apply.
-    torch.testing.assert_close(logits(change_from_data(bundle.changes[-1].data()).apply(whole)), logits(bundle))
+    torch.testing.assert_close(
+        tiny_logits(change_from_data(bundle.changes[-1].data()).apply(whole)), tiny_logits(bundle)
+    )
     loaded = load(save(bundle, tmp_path / "low"))
-    assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch() == bundle.sketch()
+    assert torch.equal(tiny_logits(loaded), tiny_logits(bundle)) and loaded.sketch() == bundle.sketch()
     assert loaded.changes == bundle.changes and "factorized" in loaded.states
     dense = to_dense(loaded)
-    torch.testing.assert_close(logits(dense), logits(bundle), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(dense), tiny_logits(bundle), atol=1e-5, rtol=0)
     assert dense.sketch().parameters == sketch.parameters and "factorized" not in dense.states
     assert is_stock(dense.model, dense.family)
-    assert torch.equal(logits(load(save(dense, tmp_path / "low"))), logits(dense))
+    assert torch.equal(tiny_logits(load(save(dense, tmp_path / "low"))), tiny_logits(dense))
     assert not (tmp_path / "low" / "low_rank.py").exists()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_full_rank_gives_the_same_answers(name):
     bundle = trained(name)
-    before, sketch = logits(bundle), bundle.sketch()
+    before, sketch = tiny_logits(bundle), bundle.sketch()
     bundle = bundle.changed_by(FactorizeLinears(ranks={p.path: min(p.shape) for p in sketch.linears}))
     if sketch.words:
         bundle = bundle.changed_by(FactorizeTable(rank=sketch.words.inputs))
-    torch.testing.assert_close(logits(bundle), before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(bundle), before, atol=1e-5, rtol=0)
 
 
 def test_tied_outputs_are_factorized_with_the_table(tmp_path):
@@ -132,7 +134,7 @@ def test_it_recovers(tmp_path):
     stage = factorize(recover={"epochs": 2}, by="svd")
     bundle = stage.run(trained(), ctx)
     assert ctx.facts["recovery"]["teacher"] == "the model before the cut" and ctx.fit.plans[0].epochs == 2
-    assert torch.isfinite(logits(bundle)).all() and stage.plan().epochs == 2 and stage.draws_random_numbers
+    assert torch.isfinite(tiny_logits(bundle)).all() and stage.plan().epochs == 2 and stage.draws_random_numbers
     with pytest.raises(InputError, match="task"):
         factorize(recover=Recover()).run(trained(), Context())
     assert not factorize().needs_data and factorize(by="fisher").needs_data and factorize().plan() is None
@@ -159,7 +161,7 @@ def test_layers_can_go_afterwards(tmp_path):
     bundle = factorize().run(factorize("embeddings").run(trained(), stub_context()), stub_context())
     bundle = bundle.changed_by(KeepLayers(kept=(1, 3), of=4))
     loaded = load(save(bundle, tmp_path))
-    assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch().layers == 2
+    assert torch.equal(tiny_logits(loaded), tiny_logits(bundle)) and loaded.sketch().layers == 2
 
 
 def test_recipe_forms():

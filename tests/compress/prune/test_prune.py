@@ -21,7 +21,7 @@ from compress.prune.units.layers import Layers
 from compress.prune.units.neurons import Neurons
 from compress.prune.units.width import Width
 from tests.compress.distill.stub import stub_context, trained
-from tests.tiny import FAMILIES, tiny_inputs
+from tests.tiny import FAMILIES, tiny_logits
 
 CASES = [
     (name, pattern)
@@ -43,11 +43,6 @@ def prune(pattern, **settings):
     return Prune(**{"pattern": pattern, "sparsity": 0.5, "criterion": Magnitude(), "recover": None, **settings})
 
 
-def logits(bundle):
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
-
-
 def groups(change):
     """What stays of each group; a change of layers or of the width has one group."""
     return (change.kept,) if change.kind in {"keep_layers", "keep_width"} else change.kept
@@ -64,14 +59,14 @@ def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     change = stage.decide(bundle, stub_context())
     kept = groups(change)
     with masked(bundle, pattern, kept):
-        expected = logits(bundle)
+        expected = tiny_logits(bundle)
         # A model masked in its width is a narrower one, which has no such entries to mask again.
         if pattern.part != "width":
             with masked(bundle, pattern, kept):
-                assert torch.equal(logits(bundle), expected)
-    whole = logits(bundle)
+                assert torch.equal(tiny_logits(bundle), expected)
+    whole = tiny_logits(bundle)
     pruned = stage.apply(bundle, change)
-    torch.testing.assert_close(logits(pruned), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(pruned), expected, atol=1e-5, rtol=0)
     assert (whole - expected).abs().max() > 1e-3
     assert units(pruned, pattern) == tuple(map(len, kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
     assert all(units(pruned, pattern)) and (allocation != "uniform" or len(set(units(pruned, pattern))) == 1)
@@ -159,13 +154,13 @@ def test_similarity_needs_no_trained_head():
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra", "mpnet", "distilbert"])
 def test_run_cuts_and_recovers(name, criterion, tmp_path):
     bundle, ctx = trained(name), stub_context(tmp_path)
-    teacher = logits(bundle)
+    teacher = tiny_logits(bundle)
     pruned = prune(Heads(), criterion=criterion, recover=Recover()).run(bundle, ctx)
     assert set(units(pruned, Heads())) == {2}
     assert [len(scores) for scores in ctx.facts["importance"]["heads"]] == [4, 4, 4, 4]
     assert ctx.facts["recovery"]["teacher"] == "the model before the cut"
-    assert ctx.fit.plans[0].epochs == 1 and ctx.fit.losses and torch.isfinite(logits(pruned)).all()
-    assert not torch.equal(logits(pruned), teacher)
+    assert ctx.fit.plans[0].epochs == 1 and ctx.fit.losses and torch.isfinite(tiny_logits(pruned)).all()
+    assert not torch.equal(tiny_logits(pruned), teacher)
     assert pruned.changes[-1].kind == "keep_heads"
 
 

@@ -8,7 +8,7 @@ from compress.core.model.bundle import Bundle
 from compress.quantize.stored import StoreLinears
 from tests.tiny import tiny_bundle, tiny_inputs
 
-__all__ = ["STORAGES", "WIDE", "hidden_states", "logits", "stored_bundle"]
+__all__ = ["STORAGES", "WIDE", "hidden_states", "stored_bundle"]
 
 STORAGES = ("bf16", "int8", "nf4", "fp4")
 
@@ -25,11 +25,6 @@ with rows of a multiple of 16 and not of 64."""
 
 def stored_bundle(name: str, storage: str, **settings) -> Bundle:
     return tiny_bundle(name, **settings).changed_by(StoreLinears(storage=storage))
-
-
-def logits(bundle: Bundle) -> torch.Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def hidden_states(bundle: Bundle) -> tuple[torch.Tensor, ...]:

@@ -18,10 +18,10 @@ from compress.core.storage.model import dense_weight, storage_of, stored_linears
 from compress.core.surgery.heads import keep_heads, keep_neurons
 from compress.quantize.stored import StoreLinears, to_dense
 from recipes.plan.predict import weight_bytes
-from tests.compress.quantize.given import STORAGES, WIDE, logits, stored_bundle
+from tests.compress.quantize.given import STORAGES, WIDE, stored_bundle
 from tests.contracts.cuts import some_heads
 from tests.contracts.test_saving import auto
-from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 
 
 def plain_logits(model, bundle):
@@ -45,12 +45,12 @@ PAIRS = [
 def test_it_opens_with_plain_transformers_and_loads_to_the_bit(name, storage, tmp_path):
     bundle = stored_bundle(name, storage, **WIDE)
     bundle.states = bundle.states | {"head_trained"}
-    answers, sketch = logits(bundle), bundle.sketch()
+    answers, sketch = tiny_logits(bundle), bundle.sketch()
     save(bundle, tmp_path)
     # Names in the file may be longer than in memory.
     assert (tmp_path / "model.safetensors").stat().st_size == pytest.approx(weight_bytes(bundle.model), rel=0.05)
     loaded = load(tmp_path)
-    assert torch.equal(logits(loaded), answers)
+    assert torch.equal(tiny_logits(loaded), answers)
     assert loaded.sketch() == sketch and storage_of(loaded.model) == storage
     assert not hasattr(loaded.config, "quantization_config") and not getattr(loaded.model, "is_quantized", False)
     assert {n for n, p in loaded.model.named_parameters() if p.requires_grad} == {
@@ -70,7 +70,7 @@ def test_plain_transformers_answers_as_it_does(storage, tmp_path):
     with torch.no_grad():
         answers = auto("bert").from_pretrained(tmp_path)(**tiny_inputs(bundle)).logits
     # bitsandbytes works in bf16 on CPUs that have it, whatever the configuration says.
-    assert torch.allclose(answers, logits(bundle), atol=0.03)
+    assert torch.allclose(answers, tiny_logits(bundle), atol=0.03)
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -81,7 +81,7 @@ def test_it_is_a_source_of_recipes(name, storage, tmp_path):
     save(bundle, tmp_path)
     settings = {"head": "sequence_classification", "labels": ("LABEL_0", "LABEL_1")}
     source, shapes = load_source(tmp_path, **settings), load_source(tmp_path, **settings, meta=True)
-    assert torch.equal(logits(source), logits(bundle))
+    assert torch.equal(tiny_logits(source), tiny_logits(bundle))
     assert source.states == shapes.states == {"quantized", "head_trained"}
     assert source.sketch() == shapes.sketch() == bundle.sketch()
     fresh = load_source(tmp_path, head="sequence_classification", labels=("a", "b", "c"))
@@ -93,9 +93,9 @@ def test_a_cut_model_takes_its_own_road(storage, tmp_path):
     bundle = tiny_bundle("bert")
     keep_heads(bundle.model, bundle.family, some_heads(bundle))
     bundle = bundle.changed_by(StoreLinears(storage=storage))
-    answers = logits(bundle)
+    answers = tiny_logits(bundle)
     loaded = load(save(bundle, tmp_path))
-    assert torch.equal(logits(loaded), answers)
+    assert torch.equal(tiny_logits(loaded), answers)
     assert loaded.config.model_type == "trimformer_bert"
     with pytest.raises(ValueError, match="trust_remote_code"):
         auto("bert").from_pretrained(tmp_path, trust_remote_code=False)
@@ -126,7 +126,7 @@ def test_a_cut_model_opens_where_this_package_is_not(storage, tmp_path):
     job = {
         "directory": str(save(bundle, tmp_path / "model")),
         "inputs": {name: value.tolist() for name, value in tiny_inputs(bundle).items()},
-        "logits": logits(bundle).tolist(),
+        "logits": tiny_logits(bundle).tolist(),
     }
     (tmp_path / "job.json").write_text(json.dumps(job))
     (tmp_path / "alone.py").write_text(ALONE)
@@ -151,7 +151,7 @@ def test_dense_again_it_is_an_ordinary_directory(storage, tmp_path):
     record = json.loads((tmp_path / "config.json").read_text())
     assert "quantization_config" not in record
     model = auto("bert").from_pretrained(tmp_path)
-    assert torch.equal(plain_logits(model, bundle), logits(bundle))
+    assert torch.equal(plain_logits(model, bundle), tiny_logits(bundle))
     assert not stored_linears(load(tmp_path).model)
 
 

@@ -15,8 +15,8 @@ from compress.core.storage.model import dense_weight, stored_linears
 from compress.core.surgery.heads import keep_neurons
 from compress.quantize.stored import StoreLinears, stored_as, to_dense
 from finetune.parameters.parts import head_names
-from tests.compress.quantize.given import STORAGES, hidden_states, logits, stored_bundle
-from tests.tiny import FAMILIES, tiny_bundle
+from tests.compress.quantize.given import STORAGES, hidden_states, stored_bundle
+from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
 
 ERRORS = {"bf16": 2**-8, "int8": 0.02, "nf4": 0.15, "fp4": 0.2}
 """Largest relative error of a matrix."""
@@ -26,9 +26,9 @@ ERRORS = {"bf16": 2**-8, "int8": 0.02, "nf4": 0.15, "fp4": 0.2}
 @pytest.mark.parametrize("name", FAMILIES)
 def test_it_answers_as_its_dense_weights_do(name, storage):
     plain, bundle = tiny_bundle(name), stored_bundle(name, storage)
-    answers = logits(bundle)
-    assert torch.equal(logits(stored_bundle(name, storage)), answers)
-    assert torch.equal(logits(bundle.copy()), answers)
+    answers = tiny_logits(bundle)
+    assert torch.equal(tiny_logits(stored_bundle(name, storage)), answers)
+    assert torch.equal(tiny_logits(bundle.copy()), answers)
     linears = stored_linears(bundle.model)
     weights = {path: dense_weight(linear) for path, linear in linears.items()}
     for path, weight in weights.items():
@@ -41,7 +41,7 @@ def test_it_answers_as_its_dense_weights_do(name, storage):
     assert type(dense.model.get_submodule(path)) is type(plain.model.get_submodule(path))
     assert all(torch.equal(dense_weight(dense.model.get_submodule(path)), weight) for path, weight in weights.items())
     # LLM.int8 rounds the inputs too.
-    assert (logits(dense) - answers).abs().max() < (0.1 if storage == "int8" else 1e-5)
+    assert (tiny_logits(dense) - answers).abs().max() < (0.1 if storage == "int8" else 1e-5)
     assert dense.sketch() == plain.sketch()
 
 
@@ -49,9 +49,9 @@ def test_it_answers_as_its_dense_weights_do(name, storage):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gradients_reach_the_lowest_layer_after_an_evaluation(name, storage):
     bundle = stored_bundle(name, storage)
-    logits(bundle)
+    tiny_logits(bundle)
     with torch.inference_mode():
-        logits(bundle)
+        tiny_logits(bundle)
     first = hidden_states(bundle)
     assert all(hidden.grad is not None and bool(hidden.grad.abs().sum() > 0) for hidden in first)
     lowest = bundle.family.module_list(bundle.model)[0]
@@ -91,10 +91,10 @@ def test_gradients_are_those_of_the_dense_model(storage):
 @pytest.mark.parametrize("storage", STORAGES)
 def test_a_copy_stands_on_its_own(storage):
     bundle = stored_bundle("gpt2", storage)
-    answers, copied = logits(bundle), bundle.copy()
+    answers, copied = tiny_logits(bundle), bundle.copy()
     for tensor in copied.model.state_dict().values():
         tensor.zero_()
-    assert torch.equal(logits(bundle), answers)
+    assert torch.equal(tiny_logits(bundle), answers)
     mine, other = bundle.model.state_dict(), copied.model.state_dict()
     assert not {t.data_ptr() for t in mine.values()} & {t.data_ptr() for t in other.values()}
     twice = copy.deepcopy(copy.deepcopy(bundle.model.get_submodule("transformer.h.0.mlp.c_fc")))
@@ -105,8 +105,8 @@ def test_a_copy_stands_on_its_own(storage):
 def test_a_state_is_given_back(storage):
     bundle, other = stored_bundle("bert", storage), stored_bundle("bert", storage, seed=1)
     other.model.load_state_dict(bundle.model.state_dict())
-    assert torch.equal(logits(other), logits(bundle))
-    assert torch.equal(logits(other.to("cpu")), logits(bundle))
+    assert torch.equal(tiny_logits(other), tiny_logits(bundle))
+    assert torch.equal(tiny_logits(other.to("cpu")), tiny_logits(bundle))
 
 
 @pytest.mark.parametrize("storage", STORAGES)

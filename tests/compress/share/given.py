@@ -13,7 +13,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.share.stage import Share
 from tests.compress.distill.stub import trained
-from tests.tiny import FAMILIES, tiny_inputs
+from tests.tiny import FAMILIES
 
 __all__ = [
     "LARGE",
@@ -21,7 +21,6 @@ __all__ = [
     "PAIRS",
     "PARTS",
     "ROBERTA",
-    "logits",
     "model_on_meta",
     "shared",
     "shared_copies",
@@ -34,11 +33,6 @@ PAIRS = ((0, 1), (2, 3))
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 ROBERTA = {"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
-
-
-def logits(bundle: Bundle) -> torch.Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def shared(name: str = "bert", **settings: Any) -> Bundle:

@@ -24,8 +24,8 @@ from compress.share.convert import ConvertTo
 from compress.share.origins.pick import Pick
 from compress.share.stage import Convert, Share
 from tests.compress.distill.stub import stub_context
-from tests.compress.share.given import LARGE, ROBERTA, logits, model_on_meta, shared_copies, trained
-from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
+from tests.compress.share.given import LARGE, ROBERTA, model_on_meta, shared_copies, trained
+from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 
 SOURCES = tuple(sorted(family_of("albert").made_from))
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
@@ -54,7 +54,7 @@ def test_as_wide_as_the_model_with_a_block_for_each_layer_it_is_the_model(name):
     bundle = trained(name)
     found = convert(bundle, width=32, groups=4)
     assert found.family.model_type == "albert"
-    torch.testing.assert_close(logits(found), logits(bundle), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(found), tiny_logits(bundle), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("eps", [1e-12, 0.05])
@@ -65,15 +65,15 @@ def test_it_is_the_model_of_lower_rank_with_shared_blocks(name, width, groups, e
     found = convert(bundle, width=width, groups=groups)
     parts = {1: ((0, 1, 2, 3),), 2: ((0, 1), (2, 3)), 3: ((0, 1), (2,), (3,)), 4: ((0,), (1,), (2,), (3,))}[groups]
     first = 0 if name == "bert" else bundle.config.pad_token_id + 1
-    expected = logits(of_lower_rank(shared_copies(bundle, parts, "all"), width - 1, first=first))
-    torch.testing.assert_close(logits(found), expected, atol=2e-5, rtol=0)
-    assert (expected - logits(bundle)).abs().max() > 1e-3
+    expected = tiny_logits(of_lower_rank(shared_copies(bundle, parts, "all"), width - 1, first=first))
+    torch.testing.assert_close(tiny_logits(found), expected, atol=2e-5, rtol=0)
+    assert (expected - tiny_logits(bundle)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_it_is_saved_as_a_stock_albert_that_plain_transformers_opens(name, tmp_path):
     bundle = convert(trained(name, labels=3), width=8, groups=2)
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     assert is_stock(bundle.model, bundle.family) and not bundle.states & {"shared"}
     save(bundle, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -88,7 +88,7 @@ def test_it_is_saved_as_a_stock_albert_that_plain_transformers_opens(name, tmp_p
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer("the film")["input_ids"] == bundle.processor("the film")["input_ids"]
     loaded = load(tmp_path)
-    assert torch.equal(logits(loaded), expected) and loaded.sketch() == bundle.sketch()
+    assert torch.equal(tiny_logits(loaded), expected) and loaded.sketch() == bundle.sketch()
     assert isinstance(loaded.changes[-1], ConvertTo)
 
 
@@ -174,7 +174,7 @@ def test_a_model_whose_blocks_share_already_keeps_them():
     shared = Share(groups=2, recover=None).run(trained(), Context())
     found = convert(shared, width=32, groups=2)
     assert "shared" not in found.states
-    torch.testing.assert_close(logits(found), logits(shared), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(found), tiny_logits(shared), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -215,10 +215,10 @@ def test_heads_and_width_that_were_cut_alike_make_a_narrow_albert(tmp_path):
     assert stage.refuses(bundle.sketch()) is None
     guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
     found = stage.run(bundle.copy(), Context())
-    torch.testing.assert_close(logits(found), logits(bundle), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiny_logits(found), tiny_logits(bundle), atol=1e-5, rtol=0)
     assert found.config.num_attention_heads == 2 and found.sketch() == guessed.sketch()
     save(found, tmp_path)
-    assert torch.equal(logits(load(tmp_path)), logits(found))
+    assert torch.equal(tiny_logits(load(tmp_path)), tiny_logits(found))
 
 
 def test_a_width_that_is_no_multiple_of_the_heads_is_refused():
@@ -233,7 +233,7 @@ def test_weights_stay_in_the_type_that_they_have(tmp_path):
     bundle.model.to(torch.bfloat16)
     found = convert(bundle, width=32, groups=4)
     assert {parameter.dtype for parameter in found.model.parameters()} == {torch.bfloat16}
-    torch.testing.assert_close(logits(found), logits(bundle), atol=0.1, rtol=0.1)
+    torch.testing.assert_close(tiny_logits(found), tiny_logits(bundle), atol=0.1, rtol=0.1)
     stage = Convert(to="albert", width=8, recover=None)
     assert stage.run(bundle.copy(), Context()).sketch() == stage.apply(bundle, stage.guess(bundle.sketch())).sketch()
 

@@ -12,7 +12,8 @@ from compress.share.origins.first import First
 from compress.share.origins.mean import Mean
 from compress.share.origins.pick import Pick, relative_error
 from tests.compress.distill.stub import stub_context
-from tests.compress.share.given import PAIRS, logits, shared, trained
+from tests.compress.share.given import PAIRS, shared, trained
+from tests.tiny import tiny_logits
 
 
 def test_where_a_groups_tensors_come_from():
@@ -32,12 +33,12 @@ def test_pick_takes_the_block_that_moves_the_last_layer_least():
     blocks = bundle.family.module_list(bundle.model)
     # Two of three blocks are one, so each of them stands for the group better than the third does.
     blocks[2].load_state_dict(blocks[1].state_dict())
-    before = logits(bundle)
+    before = tiny_logits(bundle)
     found = Pick(batches=1, batch_size=16).sources(bundle, ((0, 1, 2), (3,)), "all", ctx)
     assert found in (((1,), (3,)), ((2,), (3,)))
     errors = ctx.facts["error_as_shared"]
     assert errors[0][1] == errors[0][2] < errors[0][0] and errors[1] == [0.0]
-    assert torch.equal(logits(bundle), before) and not is_shared(bundle.model, bundle.family)
+    assert torch.equal(tiny_logits(bundle), before) and not is_shared(bundle.model, bundle.family)
 
 
 def test_the_error_leaves_padding_out():

@@ -23,8 +23,8 @@ from compress.share.origins.mean import Mean
 from compress.share.origins.pick import Pick
 from compress.share.stage import Share, Untie
 from tests.compress.distill.stub import ROWS, encode, stub_context
-from tests.compress.share.given import NAMES, PAIRS, PARTS, logits, shared, shared_copies, trained
-from tests.tiny import tiny_bundle
+from tests.compress.share.given import NAMES, PAIRS, PARTS, shared, shared_copies, trained
+from tests.tiny import tiny_bundle, tiny_logits
 
 
 @pytest.mark.parametrize("what", PARTS)
@@ -33,9 +33,9 @@ def test_it_answers_as_copies_do_and_comes_back_from_disk_and_from_sharing(name,
     plain = trained(name)
     before = plain.sketch().parameters
     bundle = shared(name, what=what)
-    expected = logits(bundle)
-    torch.testing.assert_close(expected, logits(shared_copies(plain, PAIRS, what)), atol=1e-6, rtol=0)
-    assert (expected - logits(plain)).abs().max() > 1e-3
+    expected = tiny_logits(bundle)
+    torch.testing.assert_close(expected, tiny_logits(shared_copies(plain, PAIRS, what)), atol=1e-6, rtol=0)
+    assert (expected - tiny_logits(plain)).abs().max() > 1e-3
     groups = [part["groups"] for part in shared_parts(bundle.model, bundle.family)]
     # ModernBERT's first block lacks a norm, so the second has it for itself.
     assert groups[0] == [[0, 1], [2, 3]] and groups[1:] in ([], [[[2, 3]]])
@@ -43,7 +43,7 @@ def test_it_answers_as_copies_do_and_comes_back_from_disk_and_from_sharing(name,
     assert not is_stock(bundle.model, bundle.family)
 
     loaded = load(save(bundle, tmp_path))
-    assert torch.equal(logits(loaded), expected)
+    assert torch.equal(tiny_logits(loaded), expected)
     assert loaded.sketch() == bundle.sketch() and "shared" in loaded.states
     assert shared_parts(loaded.model, loaded.family) == shared_parts(bundle.model, bundle.family)
     assert loaded.changes == bundle.changes and isinstance(loaded.changes[-1], ShareBlocks)
@@ -52,7 +52,7 @@ def test_it_answers_as_copies_do_and_comes_back_from_disk_and_from_sharing(name,
     assert 0 < size - bundle.sketch().bytes < 20_000
 
     apart = Untie().run(loaded, Context())
-    assert torch.equal(logits(apart), expected) and apart.sketch().parameters == before
+    assert torch.equal(tiny_logits(apart), expected) and apart.sketch().parameters == before
     assert not is_shared(apart.model, apart.family) and "shared" not in apart.states
     assert is_stock(apart.model, apart.family)
 
@@ -87,8 +87,8 @@ def test_run_shares_and_recovers(by, tmp_path):
     bundle = Share(groups=2, by=by, recover=Recover()).run(trained(), ctx)
     assert ctx.facts["recovery"]["teacher"] == "the model before the cut"
     assert len(shared_parts(bundle.model, bundle.family)) == 1
-    expected = logits(bundle)
-    assert torch.equal(logits(load(save(bundle, tmp_path / "saved"))), expected)
+    expected = tiny_logits(bundle)
+    assert torch.equal(tiny_logits(load(save(bundle, tmp_path / "saved"))), expected)
 
 
 def test_recovery_repairs_some_of_the_damage(tmp_path):
@@ -113,9 +113,9 @@ def test_uniformly_cut_blocks_can_be_shared(tmp_path):
     keep_heads(bundle.model, bundle.family, tuple((n % 2, 2) for n in range(4)))
     keep_neurons(bundle.model, bundle.family, ((0, 3, 5),) * 4)
     bundle = Share(groups=1, recover=None).run(bundle, Context())
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     loaded = load(save(bundle, tmp_path))
-    assert torch.equal(logits(loaded), expected) and loaded.sketch() == bundle.sketch()
+    assert torch.equal(tiny_logits(loaded), expected) and loaded.sketch() == bundle.sketch()
     record = json.loads((tmp_path / "config.json").read_text())["trimformer"]
     assert record["shapes"] and record["shared"]
 

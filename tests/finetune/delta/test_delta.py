@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 import finetune
 from compress.core.checkpoint.save import save
@@ -27,15 +26,10 @@ from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_classifier_directory, tiny_inputs
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_classifier_directory, tiny_logits
 
 SHORT = TrainPlan(max_steps=2, batch_size=16, precision="fp32", learning_rate=1e-2)
 TEXT = sorted(set(FAMILIES) - IMAGE_FAMILIES - {"t5"})
-
-
-def logits(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def tuned(bundle: Bundle, method, task: TextClassification, splits: Splits, directory: Path) -> tuple[Bundle, dict]:
@@ -55,9 +49,9 @@ def test_base_and_delta_are_the_tuned_model(name: str, tmp_path: Path) -> None:
     few_steps(after, names)
     after.tuned = Tuned("bitfit", names, 0, base_fingerprint(base.model, base.family))
     finetune.save_delta(after, tmp_path)
-    untouched = logits(base)
-    assert torch.equal(logits(finetune.load(base, tmp_path)), logits(after))
-    assert torch.equal(logits(base), untouched)
+    untouched = tiny_logits(base)
+    assert torch.equal(tiny_logits(finetune.load(base, tmp_path)), tiny_logits(after))
+    assert torch.equal(tiny_logits(base), untouched)
     assert (tmp_path / "delta.safetensors").stat().st_size == delta_bytes(after.model, names)
     record = json.loads((tmp_path / "delta_config.json").read_text())
     assert record["method"] == "bitfit" and record["base"]["fingerprint"].startswith("sha256:")
@@ -79,7 +73,7 @@ def test_a_base_of_the_hub_is_opened_with_the_head_that_the_delta_needs(
     directory = tiny_classifier_directory(tmp_path / "base", "bert", labels=5)
     base = load_source(directory, head="sequence_classification", labels=("bad", "good"), seed=3)
     after, _ = tuned(base, LayerNorm(), task, splits, tmp_path / "delta")
-    assert torch.equal(logits(finetune.load(directory, tmp_path / "delta")), logits(after))
+    assert torch.equal(tiny_logits(finetune.load(directory, tmp_path / "delta")), tiny_logits(after))
 
 
 def test_a_delta_is_small_and_its_size_is_foretold() -> None:
@@ -108,20 +102,20 @@ def test_another_base_is_refused(task: TextClassification, splits: Splits, tmp_p
 def test_several_deltas_share_one_base(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
     base = tiny_bundle("modernbert")
     expected = {
-        method.name: logits(tuned(base, method, task, splits, tmp_path / method.name)[0])
+        method.name: tiny_logits(tuned(base, method, task, splits, tmp_path / method.name)[0])
         for method in (Bitfit(), LayerNorm(), Head())
     }
-    untouched = logits(base)
+    untouched = tiny_logits(base)
     many = finetune.Deltas(base)
     many.add("layer_norm", tmp_path / "layer_norm")
-    assert torch.equal(logits(many.use("layer_norm")), expected["layer_norm"])
+    assert torch.equal(tiny_logits(many.use("layer_norm")), expected["layer_norm"])
     # A delta that brings new parameters changes nothing for the others while it is not in use.
     many.add("bitfit", tmp_path / "bitfit")
     many.add("head", tmp_path / "head")
     for name in ("bitfit", "head", "layer_norm", "head", "bitfit", "layer_norm"):
-        assert torch.equal(logits(many.use(name)), expected[name]), name
+        assert torch.equal(tiny_logits(many.use(name)), expected[name]), name
         assert many.active == name
-    assert torch.equal(logits(many.use(None)), untouched)
+    assert torch.equal(tiny_logits(many.use(None)), untouched)
     with pytest.raises(UnknownName, match="did you mean 'bitfit'"):
         many.use("bitfitt")
 
@@ -132,12 +126,12 @@ def test_a_delta_follows_a_saved_base(task: TextClassification, splits: Splits, 
     save(tiny_bundle("bert"), tmp_path / "base")
     after, _ = tuned(load(tmp_path / "base"), Bitfit(), task, splits, tmp_path / "delta")
     finetune.save_delta(after, tmp_path / "delta", base=tmp_path / "base")
-    assert torch.equal(logits(open_directory(tmp_path / "delta")), logits(after))
+    assert torch.equal(tiny_logits(open_directory(tmp_path / "delta")), tiny_logits(after))
     (tmp_path / "base").rename(tmp_path / "moved")
     with pytest.raises(InputError, match="base of the delta is not there"):
         open_directory(tmp_path / "delta")
     move_base(tmp_path / "delta", tmp_path / "moved")
-    assert torch.equal(logits(open_directory(tmp_path / "delta")), logits(after))
+    assert torch.equal(tiny_logits(open_directory(tmp_path / "delta")), tiny_logits(after))
 
 
 def test_what_moved_every_weight_is_no_delta(task: TextClassification, splits: Splits, tmp_path: Path) -> None:

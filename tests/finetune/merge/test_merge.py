@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 import finetune
 from compress.core.checkpoint.architecture import is_stock
@@ -21,16 +20,11 @@ from finetune.merge.stage import Merge
 from finetune.method import Method
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
 
 SOME = ("albert", "bert", "gpt2", "modernbert", "t5")
 MERGEABLE = [("lora", name) for name in FAMILIES] + [(m, name) for m in ("ia3", "dora", "bitfit") for name in SOME]
 STORED = [(m, base) for m in ("bitfit", "lora", "ia3") for base in ("int8", "nf4", "fp4", "bf16")]
-
-
-def logits(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def tuned(base: Bundle, method: str, storage: str = "fp32") -> Bundle:
@@ -48,25 +42,25 @@ def tuned(base: Bundle, method: str, storage: str = "fp32") -> Bundle:
 @pytest.mark.parametrize(("method", "name"), MERGEABLE)
 def test_merged_answers_as_unmerged_and_is_saved_whole(method: str, name: str, tmp_path: Path) -> None:
     bundle = tuned(tiny_bundle(name), method)
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     merged = Merge().run(bundle, Context())
-    assert torch.allclose(logits(merged), expected, atol=1e-5)
+    assert torch.allclose(tiny_logits(merged), expected, atol=1e-5)
     assert merged.states == {"head_trained"} and merged.tuned is None
     assert merged.changes[-1].data() == {"kind": "merged", "to": "dense", "method": method}
     if method != "bitfit":
         assert is_stock(merged.model, merged.family)
         assert set(merged.model.state_dict()) == set(tiny_bundle(name).model.state_dict())
     save(merged, tmp_path)
-    assert torch.equal(logits(load(tmp_path)), logits(merged))
+    assert torch.equal(tiny_logits(load(tmp_path)), tiny_logits(merged))
 
 
 @pytest.mark.parametrize(("method", "base"), STORED)
 def test_a_base_of_few_bits_is_made_dense_and_then_merged(method: str, base: str) -> None:
     bundle = tuned(tiny_bundle("bert"), method, base)
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     merged = Merge().run(bundle, Context())
     # The runtime of few bits rounds what it is given (int8) or computes in bf16; the weights are the same.
-    assert torch.allclose(logits(merged), expected, atol=0.05)
+    assert torch.allclose(tiny_logits(merged), expected, atol=0.05)
     assert type(merged.model.bert.encoder.layer[0].intermediate.dense) is torch.nn.Linear
     assert merged.states == {"head_trained"}
 
@@ -74,31 +68,31 @@ def test_a_base_of_few_bits_is_made_dense_and_then_merged(method: str, base: str
 @pytest.mark.parametrize("base", ["int8", "nf4", "fp4"])
 def test_what_does_not_change_weights_keeps_the_storage_exactly(base: str, tmp_path: Path) -> None:
     bundle = tuned(tiny_bundle("bert"), "bitfit", base)
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     merged = Merge(to="quantized").run(bundle, Context())
-    assert torch.equal(logits(merged), expected)
+    assert torch.equal(tiny_logits(merged), expected)
     assert merged.states == {"head_trained", "quantized"}
     save(merged, tmp_path)
-    assert torch.equal(logits(load(tmp_path)), expected)
+    assert torch.equal(tiny_logits(load(tmp_path)), expected)
 
 
 def test_what_changes_weights_is_rounded_again_and_says_so() -> None:
     ctx = Context()
     bundle = tuned(tiny_bundle("bert"), "lora", "nf4")
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     merged = Merge(to="quantized").run(bundle, ctx)
     assert "rounded_again" in ctx.facts
     assert merged.states == {"head_trained", "quantized"}
-    assert not torch.equal(logits(merged), expected)
+    assert not torch.equal(tiny_logits(merged), expected)
 
 
 @pytest.mark.parametrize("method", ["pfeiffer", "prompt", "prefix"])
 def test_what_cannot_be_folded_into_weights_is_refused_with_its_reason(method: str) -> None:
     bundle = tuned(tiny_bundle("bert"), method)
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     with pytest.raises(Refusal, match="cannot be merged"):
         Merge().run(bundle, Context())
-    assert torch.equal(logits(bundle), expected)
+    assert torch.equal(tiny_logits(bundle), expected)
 
 
 def test_there_is_no_storage_to_keep_in_fp32() -> None:
@@ -114,7 +108,7 @@ def test_a_delta_on_any_base_opens_again(method: str, base: str, tmp_path: Path)
     bundle = tuned(load(tmp_path / "base"), method, base)
     finetune.save_delta(bundle, tmp_path / "delta", base=tmp_path / "base")
     again = open_directory(tmp_path / "delta")
-    assert torch.equal(logits(again), logits(bundle))
+    assert torch.equal(tiny_logits(again), tiny_logits(bundle))
     assert again.states == bundle.states and again.tuned == replace(bundle.tuned, names=again.tuned.names)
     if method != "pfeiffer":
-        assert torch.equal(logits(Merge().run(again, Context())), logits(Merge().run(bundle, Context())))
+        assert torch.equal(tiny_logits(Merge().run(again, Context())), tiny_logits(Merge().run(bundle, Context())))

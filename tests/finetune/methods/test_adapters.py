@@ -22,7 +22,7 @@ from finetune.methods.pfeiffer import Pfeiffer
 from finetune.parameters.parts import head_names, norm_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 METHODS: tuple[Method, ...] = (Houlsby(width=8), Pfeiffer(width=8), Parallel(width=8, placement="both"))
@@ -66,11 +66,6 @@ def state(bundle: Bundle) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
 
 
-def answers(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
-
-
 @pytest.mark.parametrize(("method", "name", "config", "expected"), COUNTS)
 def test_adapters_have_exactly_so_many_parameters(
     method: Method, name: str, config: dict[str, Any], expected: int
@@ -95,9 +90,9 @@ def test_only_houlsby_trains_the_norms_unless_told() -> None:
 @pytest.mark.parametrize(("method", "name"), EVERYWHERE)
 def test_the_first_answer_is_the_bases(method: Method, name: str) -> None:
     source = tiny_bundle(name)
-    expected = answers(source)
+    expected = tiny_logits(source)
     torch.manual_seed(0)
-    found = answers(source.changed_by(method.change(source.sketch())))
+    found = tiny_logits(source.changed_by(method.change(source.sketch())))
     assert float((found - expected).abs().max()) <= 1e-3
     assert torch.equal(found, expected) == isinstance(method, Parallel)
 
@@ -124,7 +119,7 @@ def test_the_stage_trains_so_and_its_delta_loads_again(
     names = method.trainable(after)
     assert ctx.facts["trained_parameters"] == sum(after.model.get_parameter(path).numel() for path in names)
     finetune.save_delta(after, tmp_path)
-    assert torch.equal(answers(finetune.load(tiny_bundle(name), tmp_path)), answers(after))
+    assert torch.equal(tiny_logits(finetune.load(tiny_bundle(name), tmp_path)), tiny_logits(after))
 
 
 def test_each_has_the_plan_of_its_paper() -> None:

@@ -21,7 +21,7 @@ from finetune.methods.head import Head
 from finetune.methods.layer_norm import LayerNorm
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_logits
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 TEXT = sorted(set(FAMILIES) - IMAGE_FAMILIES)
@@ -32,11 +32,6 @@ Make = Callable[..., Context]
 
 def state(bundle: Bundle) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
-
-
-def answers(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 @pytest.mark.parametrize(("method", "name"), WORKING)
@@ -65,15 +60,15 @@ def test_the_stage_trains_so_and_what_it_saves_loads_again(
     assert {n for n, value in parameters.items() if not torch.equal(value, before[n])} == names
     assert ctx.facts["trained_parameters"] == sum(parameters[n].numel() for n in names)
     assert "head_trained" in after.states
-    assert torch.equal(answers(load(save(after, tmp_path))), answers(after))
+    assert torch.equal(tiny_logits(load(save(after, tmp_path))), tiny_logits(after))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_before_the_first_step_bitfit_answers_as_its_base(name: str) -> None:
     source = tiny_bundle(name)
-    expected = answers(source)
+    expected = tiny_logits(source)
     change = Bitfit().change(source.sketch())
-    found = answers(source.changed_by(change))
+    found = tiny_logits(source.changed_by(change))
     if source.family.bias_fields:
         # A linear with a bias runs another kernel than one without.
         assert torch.allclose(found, expected, atol=1e-5)
@@ -90,7 +85,7 @@ def test_added_biases_load_again_also_on_a_cut_model(tmp_path: Path) -> None:
     keep_neurons(bundle.model, bundle.family, tuple(tuple(range(2 + number)) for number, _ in enumerate(counts)))
     bundle = bundle.changed_by(Bitfit().change(bundle.sketch()))
     again = load(save(bundle, tmp_path))
-    assert torch.equal(answers(again), answers(bundle))
+    assert torch.equal(tiny_logits(again), tiny_logits(bundle))
     assert [change.kind for change in again.changes] == ["add_biases"]
 
 
@@ -132,9 +127,9 @@ def test_a_list_of_rates_is_tried_on_select_and_taken_up(context: Make, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["finetune-0.03", "finetune-1e-09"]
     alone_plan = SHORT.model_copy(update={"learning_rate": ctx.facts["learning_rate"]})
     alone = Finetune(method=Bitfit(), train=alone_plan).run(tiny_bundle("bert"), context())
-    assert torch.equal(answers(tuned), answers(alone))
+    assert torch.equal(tiny_logits(tuned), tiny_logits(alone))
     again = context(tmp_path)
-    assert torch.equal(answers(stage.run(tiny_bundle("bert"), again)), answers(tuned))
+    assert torch.equal(tiny_logits(stage.run(tiny_bundle("bert"), again)), tiny_logits(tuned))
 
 
 def test_recipe_forms() -> None:

@@ -26,7 +26,7 @@ from finetune.parameters.parts import head_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.finetune.methods.test_counts import ALBERT_BASE, LARGE, ROBERTA_BASE, on_meta
-from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 METHODS: tuple[Method, ...] = (Prompt(length=4, init="random"), PTuning(length=4), Prefix(length=4))
@@ -62,11 +62,6 @@ Make = Callable[..., Context]
 
 def state(bundle: Bundle) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
-
-
-def answers(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def changed(method: Method, name: str) -> Bundle:
@@ -130,7 +125,7 @@ def _gradients(bundle: Bundle, names: frozenset[str]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(("method", "name"), [case for case in EVERYWHERE if case.values[1] != "deberta"])
 def test_it_trains_under_autocast(method: Method, name: str) -> None:
     bundle = changed(method, name)
-    expected, names = answers(bundle), method.trainable(bundle)
+    expected, names = tiny_logits(bundle), method.trainable(bundle)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = bundle.model(**tiny_inputs(bundle)).logits
         assert torch.allclose(logits.float(), expected, atol=0.25, rtol=0.1)
@@ -164,7 +159,7 @@ def test_the_stage_trains_so_and_its_delta_loads_again(
     assert all(torch.equal(after.model.state_dict()[n], base[n]) for n in frozen)
     finetune.save_delta(after, tmp_path)
     again = finetune.load(source, tmp_path)
-    assert torch.equal(answers(again), answers(after))
+    assert torch.equal(tiny_logits(again), tiny_logits(after))
     assert "adapted" in again.states and again.tuned == after.tuned
     assert (tmp_path / "delta.safetensors").stat().st_size == ctx.facts["delta_bytes"]
     with pytest.raises(Refusal, match="cannot be merged"):
@@ -183,7 +178,7 @@ def test_on_a_base_in_fewer_bits_it_moves_after_an_evaluation_too(method: Method
     bundle = bundle.changed_by(Finetune(method=method, base=base).guess(bundle.sketch()))
     names = method.trainable(bundle)
     assert {bundle.model.get_parameter(path).dtype for path in names} == {torch.float32}
-    answers(bundle)
+    tiny_logits(bundle)
     before = state(bundle)
     few_steps(bundle, names)
     assert {path for path, tensor in state(bundle).items() if not torch.equal(tensor, before[path])} == names
@@ -194,21 +189,21 @@ def test_p_tuning_on_a_stored_base_loads_again(context: Make, tmp_path: Path) ->
     after = Finetune(method=METHODS[1], base="nf4", train=SHORT).run(source.copy(), context())
     assert [change.kind for change in after.changes] == ["store_linears", "insert_prompt"]
     finetune.save_delta(after, tmp_path)
-    assert torch.equal(answers(finetune.load(source, tmp_path)), answers(after))
+    assert torch.equal(tiny_logits(finetune.load(source, tmp_path)), tiny_logits(after))
 
 
 def test_a_prompt_and_a_prefix_take_turns_on_one_base(context: Make, tmp_path: Path) -> None:
     source = tiny_bundle("mpnet")
-    untouched, deltas = answers(source), finetune.Deltas(source)
+    untouched, deltas = tiny_logits(source), finetune.Deltas(source)
     expected = {}
     for method in METHODS:
         after = Finetune(method=method, train=SHORT).run(source.copy(), context())
         finetune.save_delta(after, tmp_path / method.name)
         deltas.add(method.name, tmp_path / method.name)
-        expected[method.name] = answers(after)
+        expected[method.name] = tiny_logits(after)
     for name in ("prefix", "prompt", "p_tuning", "prefix"):
-        assert torch.equal(answers(deltas.use(name)), expected[name])
-    assert torch.equal(answers(deltas.use(None)), untouched)
+        assert torch.equal(tiny_logits(deltas.use(name)), expected[name])
+    assert torch.equal(tiny_logits(deltas.use(None)), untouched)
 
 
 @pytest.mark.gpu
@@ -218,7 +213,7 @@ def test_on_cuda_it_answers_and_trains_as_on_the_cpu(method: Method, name: str) 
     torch.manual_seed(0)
     bundle = tiny_bundle(name)
     bundle = bundle.changed_by(method.change(bundle.sketch()))
-    expected, names = answers(bundle), method.trainable(bundle)
+    expected, names = tiny_logits(bundle), method.trainable(bundle)
     bundle.to("cuda")
     inputs = {key: value.cuda() for key, value in tiny_inputs(bundle).items()}
     with torch.no_grad():

@@ -18,8 +18,7 @@ from compress.prune.stage import Prune
 from compress.prune.weights.elements import Elements
 from tests.compress.distill.stub import trained
 from tests.contracts.test_saving import auto
-from tests.contracts.test_surgery import logits
-from tests.tiny import FAMILIES, tiny_inputs
+from tests.tiny import FAMILIES, tiny_inputs, tiny_logits
 
 
 def pruned(name="bert", sparsity=0.9, **config):
@@ -48,7 +47,7 @@ def test_the_file_holds_bits_and_values_and_is_as_small_as_they_are(tmp_path):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_directorys_own_code_opens_it_dense(name, tmp_path):
     bundle = pruned(name, 0.7)
-    expected = logits(bundle)
+    expected = tiny_logits(bundle)
     save(bundle, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == f"trimformer_{name}"
     with pytest.raises(ValueError, match="trust_remote_code"):

@@ -12,7 +12,7 @@ from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.save import fingerprint, load, resolve, save
 from compress.core.errors import InputError, Refusal, UnknownName
 from compress.core.surgery.heads import keep_heads
-from tests.tiny import tiny_bundle, tiny_classifier_directory, tiny_inputs
+from tests.tiny import tiny_bundle, tiny_classifier_directory, tiny_logits
 
 HEAD = "sequence_classification"
 TWO = ("negative", "positive")
@@ -21,11 +21,6 @@ TWO = ("negative", "positive")
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
     return tiny_classifier_directory(tmp_path_factory.mktemp("bert"), "bert")
-
-
-def logits(bundle):
-    with torch.no_grad():
-        return bundle.model(**tiny_inputs(bundle)).logits
 
 
 def parameters_equal(one, other):
@@ -39,7 +34,7 @@ def test_a_head_that_fits_is_kept(bert):
     assert bundle.config.id2label == {0: "negative", 1: "positive"}
     assert bundle.config.label2id == {"negative": 0, "positive": 1}
     assert not bundle.model.training
-    assert torch.equal(logits(bundle), logits(tiny_bundle("bert")))
+    assert torch.equal(tiny_logits(bundle), tiny_logits(tiny_bundle("bert")))
     assert bundle.processor.model_input_names == ["input_ids", "token_type_ids", "attention_mask"]
 
 
@@ -48,7 +43,7 @@ def test_another_number_of_labels_gives_a_fresh_head_by_seed(bert):
     first, again, other = (load_source(bert, **ask, seed=seed) for seed in (0, 0, 1))
     assert first.states == frozenset()
     assert "2 labels, the task has 3" in first.notes[0]
-    assert logits(first).shape == (5, 3)
+    assert tiny_logits(first).shape == (5, 3)
     assert parameters_equal(first, again)
     assert not torch.equal(first.model.classifier.weight, other.model.classifier.weight)
     assert torch.equal(first.model.bert.pooler.dense.weight, other.model.bert.pooler.dense.weight)
@@ -57,7 +52,7 @@ def test_another_number_of_labels_gives_a_fresh_head_by_seed(bert):
 def test_regression_takes_one_number(bert):
     bundle = load_source(bert, head=HEAD, labels=None, regression=True, seed=0)
     assert bundle.config.problem_type == "regression"
-    assert logits(bundle).shape == (5, 1)
+    assert tiny_logits(bundle).shape == (5, 1)
 
 
 def test_a_bare_encoder_gets_a_head_and_a_pooler(tmp_path):
@@ -79,7 +74,7 @@ def test_labels_in_another_order_sort_the_head(bert, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"0": "Positive", "1": "Negative"}}))
     bundle = load_source(tmp_path, head=HEAD, labels=TWO, seed=0)
     assert "sorted to the task's" in bundle.notes[0]
-    assert torch.equal(logits(bundle), logits(tiny_bundle("bert"))[:, [1, 0]])
+    assert torch.equal(tiny_logits(bundle), tiny_logits(tiny_bundle("bert"))[:, [1, 0]])
 
 
 def test_half_precision_weights_are_loaded_as_fp32(tmp_path):
@@ -112,7 +107,7 @@ def test_our_own_directories_are_sources_too(tmp_path, meta):
     assert other.states == frozenset()
     assert other.sketch().heads == (1, 2, 2, 1)
     if not meta:
-        assert torch.equal(logits(kept), logits(bundle))
+        assert torch.equal(tiny_logits(kept), tiny_logits(bundle))
 
 
 def test_a_head_that_we_never_trained_does_not_count(tmp_path):

@@ -30,7 +30,7 @@ from compress.prune.weights.n_m import NM, best_n_of_m
 from compress.quantize.stored import StoreLinears, to_dense
 from tests.compress.distill.stub import stub_context, trained
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
-from tests.tiny import FAMILIES, tiny_inputs
+from tests.tiny import FAMILIES, tiny_logits
 
 SIZES = {"bert": {"intermediate_size": 128}, "gpt2": {"n_inner": 128}}
 
@@ -38,11 +38,6 @@ SIZES = {"bert": {"intermediate_size": 128}, "gpt2": {"n_inner": 128}}
 def prune(pattern=None, **settings):
     given = {"pattern": pattern or Elements(), "sparsity": 0.5, "criterion": Magnitude(), "recover": None, **settings}
     return Prune(**given)
-
-
-def logits(bundle):
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def cut_share(bundle):
@@ -57,7 +52,7 @@ def zeros_hold(bundle):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_prunes_guesses_saves_and_loads(name, tmp_path):
     bundle, stage = trained(name), prune(allocation="global", sparsity=0.6)
-    before, sketch = logits(bundle), bundle.sketch()
+    before, sketch = tiny_logits(bundle), bundle.sketch()
     matrices = block_matrices(bundle)
     assert {part.role for part in matrices.values()} >= {"query", "output", "up", "down"}
     assert stage.refuses(sketch) is None
@@ -66,9 +61,9 @@ def test_every_family_prunes_guesses_saves_and_loads(name, tmp_path):
     total = sum(part.weight.numel() for part in matrices.values())
     assert sum(int(mask.sum()) for mask in pruned.masks.values()) == kept_count(total, 0.6)
     assert pruned.masks.keys() == guessed.masks.keys() == matrices.keys() and zeros_hold(pruned)
-    assert "masked" in pruned.states and not torch.equal(logits(pruned), before)
+    assert "masked" in pruned.states and not torch.equal(tiny_logits(pruned), before)
     loaded = load(save(pruned, tmp_path))
-    assert torch.equal(logits(loaded), logits(pruned)) and loaded.sketch() == pruned.sketch()
+    assert torch.equal(tiny_logits(loaded), tiny_logits(pruned)) and loaded.sketch() == pruned.sketch()
     assert all(torch.equal(mask, loaded.masks[path]) for path, mask in pruned.masks.items())
     assert guessed.sketch().bytes == pytest.approx(pruned.sketch().bytes, abs=4 * len(matrices))
 
@@ -153,7 +148,7 @@ def test_types_compete_among_themselves():
 def test_the_same_bits_from_the_same_seed():
     one, other = (prune(criterion=Random()).run(trained(), Context(seed=3)) for _ in range(2))
     assert all(torch.equal(mask, other.masks[name]) for name, mask in one.masks.items())
-    assert not torch.equal(logits(prune(criterion=Random()).run(trained(), Context(seed=4))), logits(one))
+    assert not torch.equal(tiny_logits(prune(criterion=Random()).run(trained(), Context(seed=4))), tiny_logits(one))
 
 
 def test_a_masked_model_recovers_by_distillation(tmp_path):
@@ -238,7 +233,7 @@ def test_a_later_cut_cuts_the_masks_too(name, tmp_path):
         for path, parameter in masked_parameters(bundle.model, bundle.masks):
             assert torch.equal(bundle.masks[path], parameter != 0) and torch.equal(meta.masks[path], bundle.masks[path])
     loaded = load(save(bundle, tmp_path))
-    assert torch.equal(logits(loaded), logits(bundle)) and loaded.sketch() == bundle.sketch()
+    assert torch.equal(tiny_logits(loaded), tiny_logits(bundle)) and loaded.sketch() == bundle.sketch()
 
 
 def test_a_cut_of_a_masked_model_says_that_its_bytes_are_a_guess():
@@ -272,11 +267,11 @@ def test_zeros_stay_zeros_in_fewer_bits(storage, name, tmp_path):
 
 def test_permanent_zeros_are_weights_like_any_other(tmp_path):
     bundle = prune(sparsity=0.7).run(trained(), Context())
-    answers, stage = logits(bundle), MakePermanent()
+    answers, stage = tiny_logits(bundle), MakePermanent()
     assert stage.refuses(bundle.sketch()) is None and not stage.needs_data
     small = bundle.sketch().bytes
     plain = stage.run(bundle, Context())
-    assert plain.states == {"head_trained"} and not plain.masks and torch.equal(logits(plain), answers)
+    assert plain.states == {"head_trained"} and not plain.masks and torch.equal(tiny_logits(plain), answers)
     assert plain.sketch().bytes > small and "no masks" in stage.refuses(plain.sketch())
     save(plain, tmp_path)
     assert not (tmp_path / "changed.py").exists() and load(tmp_path).masks == {}

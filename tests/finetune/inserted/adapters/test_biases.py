@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 import finetune
 from compress.core.checkpoint.open import quiet
@@ -23,7 +22,7 @@ from finetune.methods.bitfit import Bitfit
 from finetune.parameters.parts import head_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import tiny_bundle, tiny_inputs
+from tests.tiny import tiny_bundle, tiny_logits
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 Make = Callable[..., Context]
@@ -34,16 +33,11 @@ def biased(**config: Any) -> Bundle:
     return bundle.changed_by(Bitfit().change(bundle.sketch()))
 
 
-def answers(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
-
-
 @pytest.mark.parametrize("form", ["relu", "gated-gelu"])
 def test_every_linear_of_the_encoders_blocks_gets_a_bias_of_zeros(form: str) -> None:
     config = {"feed_forward_proj": form}
     bundle = biased(**config)
-    assert torch.equal(answers(bundle), answers(tiny_bundle("t5", **config)))
+    assert torch.equal(tiny_logits(bundle), tiny_logits(tiny_bundle("t5", **config)))
     names = AddZeroBiases().inserted(bundle)
     assert len(names) == 4 * (7 if form == "gated-gelu" else 6)
     assert all(name.startswith("transformer.encoder.block.") for name in names)
@@ -77,7 +71,7 @@ def test_the_stage_says_how_many_were_added_and_its_delta_loads_again(context: M
     assert {"adapted", "head_trained"} <= after.states
     finetune.save_delta(after, tmp_path)
     again = finetune.load(tiny_bundle("t5"), tmp_path)
-    assert torch.equal(answers(again), answers(after))
+    assert torch.equal(tiny_logits(again), tiny_logits(after))
     assert again.states == after.states
 
 
@@ -100,21 +94,21 @@ def test_merged_biases_are_the_linears_own_and_are_saved_with_the_model(
         counts = neuron_counts(source.model, source.family)
         keep_neurons(source.model, source.family, tuple(tuple(range(2 + number)) for number, _ in enumerate(counts)))
     after = Finetune(method=Bitfit(), train=SHORT).run(source, context())
-    expected = answers(after)
+    expected = tiny_logits(after)
     merged = Merge().run(after, context())
     assert isinstance(merged, Bundle) and "adapted" not in merged.states
     assert not any(isinstance(module, Biased) for module in merged.model.modules())
-    torch.testing.assert_close(answers(merged), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tiny_logits(merged), expected, atol=1e-5, rtol=1e-5)
     again = load(save(merged, tmp_path))
-    assert torch.equal(answers(again), answers(merged))
+    assert torch.equal(tiny_logits(again), tiny_logits(merged))
     assert again.model.config.model_type == "trimformer_t5"
 
 
 def test_a_merged_model_can_be_tuned_and_cut_again(context: Make) -> None:
     merged = Merge().run(Finetune(method=Bitfit(), train=SHORT).run(tiny_bundle("t5"), context()), context())
     assert isinstance(merged, Bundle)
-    before = answers(merged)
+    before = tiny_logits(merged)
     again = merged.changed_by(Bitfit().change(merged.sketch()))
-    assert torch.equal(answers(again), before)
+    assert torch.equal(tiny_logits(again), before)
     assert not AddZeroBiases().inserted(again)
     assert len(Bitfit().trainable(again) - head_names(again)) == 24

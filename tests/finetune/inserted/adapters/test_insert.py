@@ -20,7 +20,7 @@ from finetune.methods.houlsby import Houlsby
 from finetune.methods.parallel import Parallel
 from finetune.methods.pfeiffer import Pfeiffer
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 
 METHODS = (Houlsby(width=8), Pfeiffer(width=8), Parallel(width=8, placement="both"))
 # transformers recomputes no activations of the other two.
@@ -31,11 +31,6 @@ def adapted(method: Method, name: str) -> Bundle:
     bundle = tiny_bundle(name)
     torch.manual_seed(0)
     return bundle.changed_by(method.change(bundle.sketch()))
-
-
-def answers(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
 
 
 def gradients(bundle: Bundle, names: frozenset[str]) -> dict[str, Tensor]:
@@ -69,16 +64,16 @@ def test_recomputed_activations_give_the_same_gradients(method: Method, name: st
 @pytest.mark.parametrize("name", ["bert", "albert", "t5", "gpt2"])
 def test_a_copy_is_whole_and_of_its_own(method: Method, name: str) -> None:
     bundle = adapted(method, name)
-    before, other = answers(bundle), bundle.copy()
-    assert torch.equal(answers(other), before)
+    before, other = tiny_logits(bundle), bundle.copy()
+    assert torch.equal(tiny_logits(other), before)
     few_steps(other, method.trainable(other))
-    assert not torch.equal(answers(other), before)
-    assert torch.equal(answers(bundle), before)
+    assert not torch.equal(tiny_logits(other), before)
+    assert torch.equal(tiny_logits(bundle), before)
 
 
 def test_what_was_seen_is_forgotten_and_not_copied() -> None:
     bundle = adapted(Parallel(width=8), "bert")
-    answers(bundle)
+    tiny_logits(bundle)
     readers = [module for module in bundle.model.modules() if isinstance(module, Seen)]
     assert len(readers) == 4 and all(seen.value is None for seen in readers)
     readers[0].value = torch.ones(1, requires_grad=True) * 2
@@ -108,8 +103,8 @@ def test_blocks_that_share_their_weights_share_their_adapters() -> None:
         shared = shared.changed_by(method.change(shared.sketch()))
         count = sum(isinstance(module, Bottleneck) for module in shared.model.modules())
         assert count == (2 if isinstance(method, Pfeiffer) else 4)
-        expected = answers(bundle)
-        torch.testing.assert_close(answers(shared), expected, atol=1e-3, rtol=0)
+        expected = tiny_logits(bundle)
+        torch.testing.assert_close(tiny_logits(shared), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -125,7 +120,7 @@ def test_half_precision_with_autocast_and_as_storage(method: Method, name: str) 
     stored = stored.changed_by(method.change(stored.sketch()))
     fresh = [stored.model.get_parameter(path) for path in method.change(stored.sketch()).inserted(stored)]
     assert {parameter.dtype for parameter in fresh} == {torch.float32}
-    assert answers(stored).dtype == torch.bfloat16
+    assert tiny_logits(stored).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 import finetune
-from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.core.training.plan import TrainPlan
 from finetune.method import Method
@@ -20,7 +18,7 @@ from finetune.methods.parallel import Parallel
 from finetune.methods.pfeiffer import Pfeiffer
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
-from tests.tiny import tiny_bundle, tiny_inputs
+from tests.tiny import tiny_bundle, tiny_logits
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 CASES: list[tuple[Method, str]] = [
@@ -35,11 +33,6 @@ CASES: list[tuple[Method, str]] = [
 Make = Callable[..., Context]
 
 
-def answers(bundle: Bundle) -> Tensor:
-    with torch.no_grad():
-        return bundle.model.eval()(**tiny_inputs(bundle)).logits
-
-
 @pytest.mark.parametrize("base", ["bf16", "int8", "nf4"])
 @pytest.mark.parametrize(("method", "name"), CASES, ids=lambda value: getattr(value, "name", value))
 def test_what_is_trained_is_fp32_and_moves_after_an_evaluation_too(method: Method, name: str, base: str) -> None:
@@ -48,7 +41,7 @@ def test_what_is_trained_is_fp32_and_moves_after_an_evaluation_too(method: Metho
     bundle = bundle.changed_by(Finetune(method=method, base=base).guess(bundle.sketch()))
     names = method.trainable(bundle)
     assert {bundle.model.get_parameter(path).dtype for path in names} == {torch.float32}
-    answers(bundle)
+    tiny_logits(bundle)
     before = {path: tensor.clone() for path, tensor in bundle.model.state_dict().items()}
     few_steps(bundle, names)
     moved = {path for path, tensor in bundle.model.state_dict().items() if not torch.equal(tensor, before[path])}
@@ -59,4 +52,4 @@ def test_what_is_trained_is_fp32_and_moves_after_an_evaluation_too(method: Metho
 def test_the_delta_of_a_stored_base_loads_again(method: Method, name: str, context: Make, tmp_path: Path) -> None:
     after = Finetune(method=method, base="nf4", train=SHORT).run(tiny_bundle(name), context())
     finetune.save_delta(after, tmp_path)
-    assert torch.equal(answers(finetune.load(tiny_bundle(name), tmp_path)), answers(after))
+    assert torch.equal(tiny_logits(finetune.load(tiny_bundle(name), tmp_path)), tiny_logits(after))
