@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["RESAMPLES", "Matching", "Paired", "Score", "matching", "paired"]
+from compress.core.statistics import RESAMPLES, paired_bootstrap
 
-RESAMPLES = 1000
+__all__ = ["Matching", "Paired", "Score", "matching", "paired"]
+
 Score = Callable[[np.ndarray, np.ndarray], float]
 """The metric of logits (rows, labels) and labels (rows,); higher is better."""
 
@@ -98,15 +99,12 @@ def paired(
         chosen = labels[index]
         return float(np.mean([score(a[index], chosen) - score(b[index], chosen) for a, b in zip(one, other)]))
 
-    generator, rows = np.random.default_rng(0), len(labels)
-    drawn = (generator.integers(0, rows, rows) for _ in range(resamples))
     if is_share:
         gains = np.mean([_right(a, labels) - _right(b, labels) for a, b in zip(one, other)], axis=0)
-        draws = [float(gains[index].mean()) for index in drawn]
+        found = paired_bootstrap(lambda index: float(gains[index].mean()), len(labels), resamples=resamples)
     else:
-        draws = [difference(index) for index in drawn]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Paired(difference(np.arange(rows)), (float(low), float(high)))
+        found = paired_bootstrap(difference, len(labels), resamples=resamples)
+    return Paired(difference(np.arange(len(labels))), found.interval)
 
 
 def _right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

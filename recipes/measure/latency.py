@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from compress.core.statistics import median_ratio
 from recipes.measure.inputs import Arrays, batches
 from recipes.measure.probe import Bench
 from recipes.measure.runners import Opponents
-from recipes.measure.statistics import median_ratio
 from recipes.record import Speed
 
 __all__ = ["interleaved", "speed"]

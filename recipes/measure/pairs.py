@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from recipes.measure import statistics
-from recipes.measure.quality import RESAMPLES, Scoring
+from compress.core import statistics
+from compress.core.statistics import RESAMPLES
+from recipes.measure.quality import Scoring
 from recipes.record import Pair
 
 __all__ = ["neighbours", "pair"]
@@ -59,8 +60,8 @@ def pair(
         interval = statistics.paired_share_interval(gained, lost, len(labels))
         p_value = statistics.mcnemar_p_value(gained, lost)
     else:
-        draws = statistics.bootstrap(difference, len(labels), resamples=resamples, seed=0)
-        interval, p_value = statistics.percentile_interval(draws), statistics.bootstrap_p_value(draws)
+        found = statistics.paired_bootstrap(difference, len(labels), resamples=resamples)
+        interval, p_value = found.interval, found.p_value
     return Pair(
         better=name, worse=other, difference=difference(np.arange(len(labels))), interval=interval, p_value=p_value,
         seeds=len(above), examples=len(labels),

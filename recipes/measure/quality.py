@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recipes.measure import statistics
+from compress.core import statistics
+from compress.core.statistics import RESAMPLES
 from recipes.record import ChangedInput, PartQuality, Quality
 
-__all__ = ["RESAMPLES", "Scoring", "changed_inputs", "quality"]
-
-RESAMPLES = 1000
+__all__ = ["Scoring", "changed_inputs", "quality"]
 
 
 class Scoring(Protocol):
@@ -132,10 +131,8 @@ def _bootstrap_measures(answers: _Answers, resamples: int, seed: int) -> tuple[d
     fields: dict[str, Any] = {"interval": statistics.percentile_interval(draws[:, 0])}
     if baseline is None:
         return fields, None
-    differences = draws[:, 0] - draws[:, 1]
-    fields["difference_interval"] = statistics.percentile_interval(differences)
-    fields["p_value"] = statistics.bootstrap_p_value(differences)
-    return fields, float(np.nanstd(differences, ddof=1))
+    found = statistics.PairedDifference.of(draws[:, 0] - draws[:, 1])
+    return {**fields, "difference_interval": found.interval, "p_value": found.p_value}, found.error
 
 
 def _test_name(answers: _Answers, resamples: int) -> str | None:

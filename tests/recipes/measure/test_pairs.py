@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from compress.core import statistics
 from finetune.tasks.metrics import METRICS
-from recipes.measure import statistics
 from recipes.measure.pairs import neighbours
 
 LABELS = np.array([0, 1] * 100)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recipes.measure import statistics
+from compress.core import statistics
 
 
 def test_wilson_interval_is_scipys():
@@ -108,6 +108,18 @@ def test_bootstrap_p_value_agrees_with_the_interval():
     assert statistics.bootstrap_p_value(draws) == pytest.approx(2 * stats.norm.sf(2.0), abs=0.01)
     assert statistics.bootstrap_p_value(np.zeros(100)) == 1.0
     assert statistics.bootstrap_p_value(np.full(999, 0.5)) == pytest.approx(0.002)
+
+
+def test_the_paired_bootstrap_draws_the_examples_alike_for_both_models():
+    generator = np.random.default_rng(4)
+    one, other = generator.normal(size=120), generator.normal(size=120)
+    found = statistics.paired_bootstrap(lambda index: one[index].mean() - other[index].mean(), 120, resamples=300)
+    indices = np.random.default_rng(0)
+    draws = [(one - other)[indices.integers(0, 120, 120)].mean() for _ in range(300)]
+    assert found.value == pytest.approx((one - other).mean())
+    assert found.interval == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])))
+    assert found.error == pytest.approx(np.std(draws, ddof=1))
+    assert found.p_value == statistics.bootstrap_p_value(np.array(draws))
 
 
 def test_median_ratio_survives_a_burst_of_noise():

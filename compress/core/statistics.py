@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 __all__ = [
+    "RESAMPLES",
+    "PairedDifference",
     "bootstrap",
     "bootstrap_p_value",
     "mcnemar_p_value",
     "median_ratio",
+    "paired_bootstrap",
     "paired_share_interval",
     "percentile_interval",
     "share_interval",
@@ -21,6 +25,7 @@ __all__ = [
 Interval = tuple[float, float]
 NORMAL_975 = 1.959963984540054
 NORMAL_80 = 0.8416212335729143
+RESAMPLES = 1000
 
 
 def share_interval(successes: int, trials: int) -> Interval:
@@ -28,11 +33,10 @@ def share_interval(successes: int, trials: int) -> Interval:
 
     References: Wilson 1927, JASA 22, 209-212; Newcombe 1998, Statistics in Medicine 17, 857-872, method 3.
     """
-    z, share = NORMAL_975, successes / trials
-    scale = 1 + z * z / trials
-    middle = (share + z * z / (2 * trials)) / scale
-    half = z / scale * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    from scipy.stats import binomtest
+
+    found = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def paired_share_interval(gained: int, lost: int, trials: int) -> Interval:
@@ -126,6 +130,46 @@ def bootstrap_p_value(differences: np.ndarray) -> float:
     count = len(differences) + 1
     tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return min(1.0, 2 * (tail + 1) / count)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The difference of a statistic of two models on the same examples.
+
+    Attributes:
+        value: on all examples; NaN where only resamples were given.
+        interval: percentile bootstrap.
+        p_value: of no difference.
+        error: the standard error, the standard deviation of the resamples.
+    """
+
+    value: float
+    interval: Interval
+    p_value: float
+    error: float
+
+    @classmethod
+    def of(cls, draws: np.ndarray, value: float = float("nan")) -> PairedDifference:
+        """Out of the differences (resamples,) on bootstrap draws of the examples."""
+        return cls(value, percentile_interval(draws), bootstrap_p_value(draws), float(np.nanstd(draws, ddof=1)))
+
+
+def paired_bootstrap(
+    difference: Callable[[np.ndarray], float], examples: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> PairedDifference:
+    """The paired bootstrap over examples: each resample draws them alike for both models.
+
+    Args:
+        difference: the difference of the two models on the examples of these indices; with several training seeds the
+            mean over the seeds, whose spread is then not in the interval.
+        examples: how many there are.
+        resamples: draws.
+        seed: of the draws.
+
+    References: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
+    """
+    draws = bootstrap(difference, examples, resamples=resamples, seed=seed)
+    return PairedDifference.of(draws, difference(np.arange(examples)))
 
 
 def median_ratio(
