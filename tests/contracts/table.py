@@ -1,6 +1,6 @@
-"""README's table of families by what can be cut and tuned, found by trying it on the tiny twins.
+"""The table of families by what can be cut and tuned, found by trying it on the tiny twins.
 
-`python -m tests.contracts.table --write` rewrites the block of README.md between its two markers.
+`python -m tests.contracts.table --write` rewrites the block of `.docs/families.md` between its two markers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "BEGIN",
     "COLUMNS",
     "END",
-    "README",
+    "PAGE",
     "Cell",
     "drawn",
     "rewritten",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 BEGIN, END = "<!-- families:begin -->", "<!-- families:end -->"
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / ".docs" / "families.md"
 LEGEND = """\
 `stock`: the result is saved as the family's own architecture and opens with plain `from_pretrained` (neurons and heads:
 where all layers keep the same number). `yes`: it opens with `compress.load`, or `from_pretrained(...,
@@ -167,7 +167,7 @@ def drawn(found: dict[str, dict[str, Cell]], legend: str) -> str:
 
 
 def rewritten(text: str) -> str:
-    """README's text with the block between the markers made anew."""
+    """The page with the block between the markers made anew."""
     return with_block(text, BEGIN, END, table())
 
 
@@ -207,6 +207,6 @@ def _kind(model: torch.nn.Module, family: Family) -> str:
 
 if __name__ == "__main__":
     if "--write" in sys.argv:
-        README.write_text(rewritten(README.read_text("utf-8")), "utf-8")
+        PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
     else:
         print(table())

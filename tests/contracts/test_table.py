@@ -1,10 +1,10 @@
-"""README's table of families says what the code does."""
+"""The table of families says what the code does."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.contracts.table import BEGIN, END, README, rewritten, rows
+from tests.contracts.table import END, PAGE, rewritten, rows
 
 pytestmark = pytest.mark.xdist_group("tables")  # what they share is dear, and made once
 
@@ -16,10 +16,8 @@ def test_no_cell_is_empty_and_every_refusal_has_its_reason():
             assert word != "no" or len(remark) > 20, f"{name}, {column}: 'no' without a reason"
 
 
-def test_readme_has_the_table_as_it_is():
-    if not README.is_file() or BEGIN not in README.read_text("utf-8"):
-        pytest.skip("README.md has no place for the table yet")
-    text = README.read_text("utf-8")
+def test_the_page_has_the_table_as_it_is():
+    text = PAGE.read_text("utf-8")
     assert END in text
     assert text == rewritten(text), "run: python -m tests.contracts.table --write"
 
@@ -36,9 +34,9 @@ def test_every_method_is_tried_on_every_family():
             assert word != "no" or len(remark) > 20, f"{name}, {method}: 'no' without a reason"
 
 
-def test_readme_has_the_table_of_tuning_as_it_is():
+def test_the_page_has_the_table_of_tuning_as_it_is():
     from tests.contracts import tuning_table
 
-    text = README.read_text("utf-8")
+    text = PAGE.read_text("utf-8")
     assert tuning_table.END in text
     assert text == tuning_table.rewritten(text), "run: python -m tests.contracts.tuning_table --write"

@@ -1,6 +1,6 @@
-"""README's table of families by the methods that tune them, found by trying each on the tiny twins.
+"""The table of families by the methods that tune them, found by trying each on the tiny twins.
 
-`python -m tests.contracts.tuning_table --write` rewrites the block of README.md between its two markers.
+`python -m tests.contracts.tuning_table --write` rewrites the block of `.docs/families.md` between its two markers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from compress.core.model.change import Nothing
 from compress.core.stage.context import Context
 from finetune.merge.stage import Merge
 from finetune.method import Method
-from tests.contracts.table import README, Cell, drawn, with_block, without_weights
+from tests.contracts.table import PAGE, Cell, drawn, with_block, without_weights
 from tests.tiny import FAMILIES
 
 __all__ = ["BEGIN", "END", "rewritten", "rows"]
@@ -37,7 +37,7 @@ def rows() -> dict[str, dict[str, Cell]]:
 
 
 def rewritten(text: str) -> str:
-    """README's text with the block between the markers made anew."""
+    """The page with the block between the markers made anew."""
     return with_block(text, BEGIN, END, drawn(rows(), LEGEND))
 
 
@@ -60,8 +60,8 @@ def _cell(method: Method, name: str) -> Cell:
 
 
 if __name__ == "__main__":
-    text = rewritten(README.read_text("utf-8"))
+    text = rewritten(PAGE.read_text("utf-8"))
     if "--write" in sys.argv:
-        README.write_text(text, "utf-8")
+        PAGE.write_text(text, "utf-8")
     else:
         print(drawn(rows(), LEGEND))

@@ -1,38 +1,36 @@
-"""What the README shows is what the code does."""
+"""What the README and the pages behind it show is what the code does."""
 
 from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from recipes.file.recipe import Recipe
-from recipes.file.yaml import read_text
+from recipes.file.yaml import book, read_text
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-BASE = {"name": "shown", "model": "some/model", "task": {"text_classification": {"data": "reviews"}}}
-DISTILL = {"student": {"layers": 3}}
-PRUNE = {"pattern": "neurons", "sparsity": 0.5}
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = {file.relative_to(ROOT).as_posix(): file for file in (ROOT / "README.md", *sorted(ROOT.glob(".docs/**/*.md")))}
+MOST_BYTES = 11_000
 
 
-def lines_of_methods() -> list[str]:
-    section = README.split("## The methods")[1].split("\n## ")[0]
-    return re.findall(r"\| `([^`]+)` \|$", section, flags=re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def stage_with(line: str) -> dict:
-    """The stage that a line of the table is, or is a part of."""
-    data = read_text(line).data
-    key = next(iter(data))
-    if key == "losses":
-        return {"distill": {**DISTILL, **data}}
-    return {"prune": {**PRUNE, **data}} if key in {"criterion", "allocation", "recover"} else data
+def commands(text: str) -> list[list[str]]:
+    """Every `trimformer` command of the shell blocks, as words."""
+    lines = [line for block in blocks("bash", text) for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part for line in lines for part in line.split("&&")]
+    return [shlex.split(part)[1:] for part in parts if part.strip().startswith("trimformer ")]
+
+
+def test_a_stranger_reads_it_in_one_go():
+    assert len(README.encode()) < MOST_BYTES
 
 
 def test_the_recipe_reads():
@@ -41,16 +39,19 @@ def test_the_recipe_reads():
     assert [stage.name for stage in recipe.stages] == ["finetune", "distill", "prune", "export", "export", "prune"]
 
 
-def test_there_are_lines_of_methods():
-    assert len(lines_of_methods()) >= 12
+@pytest.mark.parametrize("page", PAGES)
+def test_links_inside_the_repository_lead_somewhere(page):
+    file = PAGES[page]
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text("utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("line", lines_of_methods())
-def test_every_line_of_a_method_reads(line, tmp_path, monkeypatch):
-    (tmp_path / "texts.txt").write_text("a text on a line\n", "utf-8")
-    monkeypatch.chdir(tmp_path)
-    recipe = Recipe.parse({**BASE, "stages": [stage_with(line)]})
-    assert len(recipe.stages) == 1
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_names_a_recipe_and_settings_that_there_are(page):
+    for words in commands(PAGES[page].read_text("utf-8")):
+        if words[0] in ("run", "check", "scan") and words[1] in book():
+            given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+            assert Recipe.load(words[1], [setting for setting in given if not setting.startswith("model=")]).stages
 
 
 def test_the_settings_for_own_data_are_settings():
@@ -69,27 +70,17 @@ def test_the_commands_are_those_of_the_command_line():
     assert set(re.findall(r"^trimformer (\w+)", text, flags=re.MULTILINE)) == set(get_command(app).commands)
 
 
-def test_the_python_parses_and_its_imports_exist():
-    for block in blocks("python"):
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_parses_and_its_imports_exist(page):
+    for block in blocks("python", PAGES[page].read_text("utf-8")):
         tree = ast.parse(block)
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
         names: dict = {}
-        exec(compile(ast.Module(imports, []), "README.md", "exec"), names)
+        exec(compile(ast.Module(imports, []), page, "exec"), names)
         assert {alias.name for node in imports for alias in node.names} <= set(names)
 
 
-def test_the_criterion_of_the_readme_scores_every_neuron():
-    import torch
+def test_a_run_is_a_call_from_python_too():
+    import recipes
 
-    from compress.prune.criterion import Criterion
-    from compress.prune.units.neurons import Neurons
-    from tests.tiny import tiny_bundle
-
-    source = next(block for block in blocks("python") if "class Newest" in block)
-    body = source[source.index("    def score") :]
-    names: dict = {"torch": torch}
-    exec(re.sub(r"^    ", "", body, flags=re.MULTILINE), names)
-    bundle = tiny_bundle("bert")
-    scores = names["score"](None, bundle, Neurons(), None)
-    assert [len(score) for score in scores] == [48, 48, 48, 48]
-    assert "score" in vars(Criterion)
+    assert callable(recipes.run) and recipes.Recipe is Recipe
