@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
+from compress.core.stage.exhibit import Exhibit
 from compress.core.training.plan import Batch, Fit, Objective
 
 __all__ = ["BatchSource", "Context", "TaskView"]
@@ -69,6 +70,7 @@ class Context:
         scratch: a directory of the stage for what may be thrown away after it.
         left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
         facts: what `note` collected; shown in the report.
+        exhibits: what `show` collected; drawn in the report.
         kept: what `keep` collected; each is a further row.
     """
 
@@ -86,11 +88,16 @@ class Context:
     left: Path | None = None
     part_fingerprints: Mapping[Literal["train", "select"], str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    exhibits: list[Exhibit] = field(default_factory=list)
     kept: dict[str, Bundle] = field(default_factory=dict)
 
     def note(self, **facts: Any) -> None:
         """Facts for the report: plain data (numbers, strings, lists, mappings)."""
         self.facts.update(facts)
+
+    def show(self, *exhibits: Exhibit) -> None:
+        """Heat maps, curves, spectra or tables for the report."""
+        self.exhibits.extend(exhibits)
 
     def keep(self, name: str, bundle: Bundle) -> None:
         """A further candidate, measured as a row of its own."""

@@ -1,0 +1,214 @@
+"""What a stage shows in the report: heat maps, curves, spectra and tables, as values without any drawing.
+
+A stage calls `ctx.show(...)`; the report draws these four kinds and knows no method. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from compress.core.values import Settings
+
+__all__ = [
+    "Column", "Curves", "Cut", "Entry", "Exhibit", "Heatmap", "Line", "Number", "Spectrum", "Table", "group_names",
+    "kept_units",
+]  # fmt: skip
+
+Interval = tuple[float, float]
+Unit = Literal["plain", "count", "share", "score", "difference"]
+
+
+class Heatmap(Settings):
+    """Units in groups, such as the heads of each layer: a score of each, which of them stay, or both.
+
+    Args:
+        title: what the cells are ("importance of the heads"); of units that stay, their name ("heads").
+        rows: the name of each group.
+        columns: the name of each cell of a group, where these have names.
+        values: the score of each unit by group, none negative; empty where only what stays is known.
+        kept: the units of each group that stay; None where nothing goes.
+        of: how many units each group had.
+    """
+
+    kind: Literal["heatmap"] = "heatmap"
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    values: tuple[tuple[float, ...], ...] = ()
+    kept: tuple[tuple[int, ...], ...] | None = None
+    of: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Heatmap:
+        for found in (self.of, self.values or self.rows, self.rows if self.kept is None else self.kept):
+            if len(found) != len(self.rows):
+                raise ValueError(f"{len(self.rows)} rows have {len(found)} lists")
+        if self.values and any(len(row) != width for row, width in zip(self.values, self.of)):
+            raise ValueError("a row has more or fewer values than units")
+        if any(value < 0 for row in self.values for value in row):
+            raise ValueError("the cells of a heat map are not negative")
+        return self
+
+
+class Line(Settings):
+    """One line of `Curves`: its values, and their standard deviations where there are several seeds."""
+
+    name: str
+    values: tuple[float, ...]
+    deviations: tuple[float, ...] = ()
+
+
+class Curves(Settings):
+    """Lines over one axis, such as the loss of a training, or a metric against what is left of a model.
+
+    Args:
+        title: what is drawn.
+        lines: the first is the one that matters.
+        at: the place of each value on the axis, in the axis's unit; evenly spaced and drawn small where there is none.
+        axis: what the axis is, with its unit.
+        falling: whether the axis runs from the largest value down, in steps of equal ratio.
+        metric: the name of the metric that the values are, or "".
+        level: a value to compare with, drawn as a level line.
+        caption: a sentence beneath.
+        fact: as of `Table`.
+    """
+
+    kind: Literal["curves"] = "curves"
+    title: str
+    lines: tuple[Line, ...] = Field(min_length=1)
+    at: tuple[float, ...] = ()
+    axis: str = ""
+    falling: bool = False
+    metric: str = ""
+    level: Line | None = None
+    caption: str = ""
+    fact: str = ""
+
+
+class Cut(Settings):
+    """A falling spectrum and where it is cut.
+
+    Args:
+        name: of what it is the spectrum ("layer 3").
+        values: shares of the first value, sampled at even distances from the first to the last.
+        at: how many are kept; None where nothing is cut.
+        of: how many there are.
+        kept: share of the energy, the sum of squares, that is kept.
+    """
+
+    name: str
+    values: tuple[float, ...] = Field(min_length=2)
+    at: int | None
+    of: int
+    kept: float
+
+
+class Spectrum(Settings):
+    """Values that fall, each list with the place where it is cut, such as singular values and a rank.
+
+    Args:
+        title: whose they are ("query").
+        values: what they are ("singular values").
+        cut: what the place is called ("rank").
+        lines: one for each layer.
+    """
+
+    kind: Literal["spectrum"] = "spectrum"
+    title: str
+    values: str = "singular values"
+    cut: str = "rank"
+    lines: tuple[Cut, ...] = Field(min_length=1)
+
+
+class Number(Settings):
+    """A number with its unit, and the standard deviation over the seeds or the 95 % interval beside it.
+
+    `share` is shown in percent; `score` and `difference` are of the table's metric.
+    """
+
+    value: float
+    unit: Unit = "plain"
+    deviation: float | None = None
+    interval: Interval | None = None
+
+
+class Entry(Settings):
+    """A cell of a table, and what stands smaller beneath."""
+
+    main: Number | str = ""
+    detail: Number | str = ""
+
+
+class Column(Settings):
+    """The head of a column. Where there is little room, the column of the lowest `keep` is left out first."""
+
+    title: str
+    detail: str = ""
+    keep: int = 9
+
+
+class Table(Settings):
+    """Rows of numbers; a difference whose interval holds 0 is marked as noise.
+
+    Args:
+        title: of the section in the report ("tickets").
+        columns, rows: a row has an entry for each column; the first names the row.
+        metric: the name of the metric that scores and differences are of.
+        caption: a sentence beneath.
+        notes: (what, words) beneath that.
+        fact: the name of a fact (`ctx.note`) with the same numbers in full, which the report's words leave out.
+    """
+
+    kind: Literal["table"] = "table"
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    metric: str = ""
+    caption: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    fact: str = ""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Table:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"each row needs {len(self.columns)} entries")
+        return self
+
+
+Exhibit = Annotated[Heatmap | Curves | Spectrum | Table, Field(discriminator="kind")]
+
+
+def group_names(count: int, kinds: Sequence[str] = ()) -> tuple[str, ...]:
+    """`layer 0`, ...; where the layers are of several kinds, `decoder 0` and the like, the first word of each kind.
+
+    Args:
+        count: of the groups.
+        kinds: of each group, `cross-attention` and the like; none where all are alike.
+
+    Example:
+        >>> group_names(2), group_names(3, ["encoder", "encoder", "cross-attention"])
+        (('layer 0', 'layer 1'), ('encoder 0', 'encoder 1', 'cross 0'))
+    """
+    if len(kinds) != count or len(set(kinds)) == 1:
+        return tuple(f"layer {number}" for number in range(count))
+    words = [kind.split("-")[0] for kind in kinds]
+    return tuple(f"{word} {words[:number].count(word)}" for number, word in enumerate(words))
+
+
+def kept_units(summary: Mapping[str, Any]) -> tuple[Heatmap, ...]:
+    """Which units stay, of each part of a change that lists them: `{"heads": {"kept": ..., "of": 12}}`."""
+    return tuple(shown for part, what in sorted(summary.items()) if (shown := _kept(part, what)))
+
+
+def _kept(part: str, what: Any) -> Heatmap | None:
+    if not isinstance(what, Mapping) or not isinstance(what.get("kept"), list | tuple) or "of" not in what:
+        return None
+    kept, of = what["kept"], what["of"]
+    if all(isinstance(unit, int) for unit in kept):
+        return Heatmap(title=part, rows=(part,), kept=(tuple(kept),), of=(of,))
+    widths = tuple(of) if isinstance(of, list | tuple) else (of,) * len(kept)
+    names = group_names(len(kept), what.get("kinds", ()))
+    return Heatmap(title=part, rows=names, kept=tuple(tuple(units) for units in kept), of=widths)
