@@ -36,7 +36,12 @@ app = typer.Typer(
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a name of the book.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one setting; can be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one setting, a stage's by its id: stages.distill.train.epochs=1; can be repeated.",
+    ),
 ]
 Directory = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
 

@@ -15,9 +15,10 @@ from recipes.engine.identity import source_identity, stage_identity, stage_setti
 from recipes.engine.journal import Journal
 from recipes.engine.source import keep_source, load
 from recipes.engine.store import Store, disk_errors
+from recipes.file.stage_ids import SOURCE
 from recipes.file.yaml import yaml_text
 from recipes.plan.predict import check_data, check_measure, check_training, usable_device
-from recipes.plan.tree import SOURCE, Node, Plan, plan
+from recipes.plan.tree import Node, Plan, plan
 from recipes.record import Report, Row
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from compress.core.values import Fraction, Name, Positive, Settings
 from recipes.file.locate import Late, set_at
 from recipes.file.mistakes import mistakes
 from recipes.file.paths import near_the_file
+from recipes.file.stage_ids import by_index
 from recipes.file.yaml import Document, find, parse_value, read
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ class Recipe(Settings):
 
         Args:
             reference: a path, or a name such as `quickstart`.
-            overrides: `path=value`, as in `stages.1.distill.train.epochs=1`.
+            overrides: `path=value`, as in `stages.distill.train.epochs=1`: a stage by its id, or by its index from 0
+                and its name (`stages.1.distill.train.epochs=1`).
 
         Raises:
             InputError: all mistakes in one message.
@@ -189,6 +191,7 @@ def _override(root: type[Recipe], data: Any, option: str) -> tuple[tuple[str, ..
             "not a setting", where=f"--set {option}", advice="write --set path=value, as in --set seeds=[1]"
         )
     try:
+        parts = by_index(data, parts)
         return parts, set_at(root, data, parts, parse_value(text))
     except InputError as error:
         error.where = f"--set {option}"

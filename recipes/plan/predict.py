@@ -20,9 +20,10 @@ from compress.core.training.plan import DEFAULT_PLAN, TrainPlan, default_device
 from finetune.delta.record import delta_bytes
 from recipes.file.mistakes import in_one
 from recipes.file.recipe import Recipe
+from recipes.file.stage_ids import SOURCE
 from recipes.plan.flops import forward_flops
 from recipes.plan.memory import memory_facts, training_memory
-from recipes.plan.tree import SOURCE, Plan, Step, plan
+from recipes.plan.tree import Plan, Step, plan
 from recipes.record import Cost, Report, Row, Size
 
 __all__ = ["check", "check_data", "check_measure", "check_training", "model_bytes", "usable_device", "weight_bytes"]

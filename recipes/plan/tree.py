@@ -19,10 +19,10 @@ from compress.core.model.sketch import Sketch
 from compress.core.stage.stage import Stage
 from recipes.file.mistakes import in_one
 from recipes.file.recipe import Recipe
+from recipes.file.stage_ids import SOURCE, stage_ids
 
-__all__ = ["SOURCE", "Node", "Plan", "Step", "plan", "source_on_meta"]
+__all__ = ["Node", "Plan", "Step", "plan", "source_on_meta"]
 
-SOURCE = "source"
 Seed = int | None
 _UNMERGED = (
     "{id} works on plain linears, and {start} left modules around them, or stored them in fewer bits; "
@@ -191,26 +191,13 @@ def _after_export(stage: Stage, export: str, trunk: str, where: str) -> InputErr
 
 
 def _ids(recipe: Recipe, errors: list[InputError]) -> list[str]:
-    given = [stage.id for stage in recipe.stages if stage.id]
-    taken: set[str] = {SOURCE}
-    ids = []
-    for index, stage in enumerate(recipe.stages):
-        id = stage.id or _free_id(stage.name, taken | set(given))
-        if id in taken:
+    ids = stage_ids((stage.name, stage.id) for stage in recipe.stages)
+    for index, (stage, id) in enumerate(zip(recipe.stages, ids)):
+        if id in (SOURCE, *ids[:index]):
             what = "'source' is the model as given" if id == SOURCE else f"two stages have the id {id!r}"
             where = recipe.where("stages", index, stage.name, "id")
             errors.append(InputError(what, where=where, advice="give this one another id"))
-        taken.add(id)
-        ids.append(id)
     return ids
-
-
-def _free_id(name: str, taken: set[str]) -> str:
-    id, count = name, 1
-    while id in taken:
-        count += 1
-        id = f"{name}-{count}"
-    return id
 
 
 def _unreachable(name: str, field: str, earlier: Mapping[str, bool], ids: list[str], where: str) -> InputError | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from recipes.file.stage_ids import stage_entry, stage_ids
 from recipes.record import ChangedInput, Cost, Quality, Report, Row
 from recipes.report import units
 from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
@@ -101,24 +102,12 @@ def _given(row: Row, settings: dict[str, Any]) -> Any:
 
 def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
     """Stage id -> its settings, named as the plan names them: the stage's own name, then `-2`, `-3`."""
-    found: dict[str, Any] = {}
-    listed = [_entry(stage) for stage in recipe.get("stages") or []]
-    taken = {"source", *(settings["id"] for _, settings in listed if settings.get("id"))}
-    for name, settings in listed:
-        given, count = settings.get("id") or name, 1
-        while not settings.get("id") and given in taken:
-            count += 1
-            given = f"{name}-{count}"
-        taken.add(given)
-        found[given] = {key: value for key, value in settings.items() if key not in {"id", "start"}}
-    return found
-
-
-def _entry(stage: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(stage, dict) and len(stage) == 1:
-        name, settings = next(iter(stage.items()))
-        return str(name), settings if isinstance(settings, dict) else {}
-    return str(stage), {}
+    listed = [stage_entry(stage) for stage in recipe.get("stages") or []]
+    ids = stage_ids((name, settings.get("id")) for name, settings in listed)
+    return {
+        id: {key: value for key, value in settings.items() if key not in {"id", "start"}}
+        for id, (_, settings) in zip(ids, listed)
+    }
 
 
 def _badges(rows: list[Row]) -> list[str]:
