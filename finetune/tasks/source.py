@@ -10,7 +10,7 @@ from compress.core.choice import Choice
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "quiet"]
 
 
 class Source(Choice):
@@ -51,3 +51,19 @@ def open_source(data: Any, config: str | None = None) -> Source:
     if Path(data).expanduser().exists() or looks_like_a_path(data):
         return Local(path=data)
     return Hub(id=data, config=config)
+
+
+class quiet:
+    """Silence the progress bars of `datasets` inside a `with`, and leave its setting as it was."""
+
+    def __enter__(self) -> None:
+        from datasets import utils
+
+        self.were_disabled = utils.are_progress_bars_disabled()
+        utils.disable_progress_bars()
+
+    def __exit__(self, *_: object) -> None:
+        from datasets import utils
+
+        if not self.were_disabled:
+            utils.enable_progress_bars()

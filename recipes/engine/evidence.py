@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finetune.tasks.sources.local import quiet
+from finetune.tasks.source import quiet
 from recipes.engine.encoding import ENCODING
 from recipes.engine.execute import Done
 from recipes.engine.store import Store, identity

@@ -10,6 +10,7 @@ from tests.tiny.models import (
     tiny_logits,
 )
 from tests.tiny.rows import tiny_rows
+from tests.tiny.settings import tiny_settings
 from tests.tiny.tokens import tiny_tokenizer
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "tiny_inputs",
     "tiny_logits",
     "tiny_rows",
+    "tiny_settings",
     "tiny_tokenizer",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -35,7 +35,7 @@ class Onnx(Format):
     fuse: Literal["auto"] | bool = Field("auto", description="merge attention into ONNX Runtime's own operator")
     per_channel: bool = Field(True, description="one scale for each output of a linear, not one for the whole matrix")
     reduce_range: bool = Field(False, description="7-bit weights, for CPUs without VNNI, where 8 bits can overflow")
-    opset: Annotated[int, Field(strict=True, ge=17, le=21)] = 17
+    opset: int = Field(17, strict=True, ge=17, le=21, description="version of the ONNX operators, 17 to 21")
 
     def packages(self) -> tuple[tuple[str, str], ...]:
         return (("onnx", "onnx"), ("onnxruntime", "onnx"))

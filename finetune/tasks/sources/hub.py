@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from compress.core.errors import InputError, UnknownName
-from finetune.tasks.source import Source
-from finetune.tasks.sources.local import quiet
+from finetune.tasks.source import Source, quiet
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,8 +18,8 @@ __all__ = ["Hub"]
 class Hub(Source):
     """A dataset of the hub, by its id; `config` where it has several."""
 
-    id: str
-    config: str | None = None
+    id: str = Field(description="as in `nyu-mll/glue`")
+    config: str | None = Field(None, description="as in `sst2`; the only one unless given")
 
     def splits(self) -> tuple[str, ...]:
         from datasets import get_dataset_split_names

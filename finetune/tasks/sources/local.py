@@ -6,13 +6,15 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from compress.core.errors import InputError, UnknownName
-from finetune.tasks.source import Source
+from finetune.tasks.source import Source, quiet
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["READERS", "Local", "looks_like_a_path", "quiet", "read_file", "stem"]
+__all__ = ["READERS", "Local", "looks_like_a_path", "read_file", "stem"]
 
 # "NA" and "null" are words in a text; pandas would read them as missing.
 _CSV = {"keep_default_na": False}
@@ -29,7 +31,7 @@ READERS: dict[str, tuple[str, dict[str, Any]]] = {
 class Local(Source):
     """Files on this machine: one file (its split is its stem), or a directory of train.*, validation.*, test.*"""
 
-    path: str
+    path: str = Field(description="a file, or a directory of them")
 
     def splits(self) -> tuple[str, ...]:
         return tuple(sorted(self._files(), key=lambda name: (name != "train", name)))
@@ -132,19 +134,3 @@ def unreadable(path: Path, builder: str, error: BaseException) -> InputError:
         where=str(path),
         advice="check that the file is whole and that its ending says what it holds",
     )
-
-
-class quiet:
-    """Silence the progress bars of `datasets` inside a `with`, and leave its setting as it was."""
-
-    def __enter__(self) -> None:
-        from datasets import utils
-
-        self.were_disabled = utils.are_progress_bars_disabled()
-        utils.disable_progress_bars()
-
-    def __exit__(self, *_: object) -> None:
-        from datasets import utils
-
-        if not self.were_disabled:
-            utils.enable_progress_bars()

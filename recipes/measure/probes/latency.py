@@ -24,7 +24,7 @@ class Latency(Probe):
     call the machine rests: threads of another runtime that still spin would slow the call down and flatter the ratio.
     """
 
-    batch_sizes: tuple[Count, ...] = Field((1, 8), min_length=1)
+    batch_sizes: tuple[Count, ...] = Field((1, 8), min_length=1, description="rows of one call")
     sequence_lengths: tuple[Count | Literal["data"], ...] = Field(
         (128, "data"), min_length=1, description="tokens; `data`: batches of evaluation texts at their own lengths"
     )

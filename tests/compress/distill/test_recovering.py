@@ -10,7 +10,7 @@ from compress.distill.recovering import Recovering
 from recipes.file.catalogue import sets
 from tests.tiny import tiny_bundle
 
-DAMAGING = ["convert", "factorize", "prune", "share", "trim_vocabulary"]
+DAMAGING = [name for name, kind in sets()["stages"].members().items() if issubclass(kind, Recovering)]
 
 
 class _Damage(Recovering):
@@ -20,8 +20,7 @@ class _Damage(Recovering):
 
 def test_the_parent_is_no_stage_of_a_recipe():
     stages = sets()["stages"].members()
-    assert sorted(name for name, kind in stages.items() if issubclass(kind, Recovering)) == DAMAGING
-    assert {name for name, kind in stages.items() if "recover" in kind.model_fields} == set(DAMAGING)
+    assert [name for name, kind in stages.items() if "recover" in kind.model_fields] == DAMAGING != []
     with pytest.raises(TypeError, match="abstract"):
         Recovering()
 

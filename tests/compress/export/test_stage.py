@@ -13,7 +13,6 @@ from compress.core.errors import InputError, MissingPackage, ParityError, StageF
 from compress.core.model.bundle import Bundle
 from compress.core.stage.stage import Stage
 from compress.export import open_artifact
-from compress.export.format import Format
 from compress.export.parity import agreement
 from compress.export.stage import Export
 from tests.compress.export.given import context, logits_of, trained_bundle
@@ -23,12 +22,6 @@ from tests.tiny import tiny_bundle
 def bert(**config: Any) -> Bundle:
     """Of two blocks: the exporter's time grows with them."""
     return trained_bundle("bert", num_hidden_layers=2, **config)
-
-
-def test_formats_are_those_of_the_folder() -> None:
-    assert sorted(Format.members()) == ["onnx", "openvino"]
-    assert Stage.members()["export"] is Export
-    assert Export.leaf
 
 
 def test_short_and_long_forms_are_one_value() -> None:

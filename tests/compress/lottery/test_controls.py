@@ -3,7 +3,6 @@
 import torch
 
 from compress.core.model.matrices import first_stack
-from compress.lottery.control import Control
 from compress.lottery.controls.random_mask import RandomMask
 from compress.lottery.controls.reinitialised import Reinitialised
 from compress.lottery.controls.shuffled_weights import ShuffledWeights
@@ -21,10 +20,6 @@ def given(model_type: str = "bert"):
     weights = {name: bundle.model.get_parameter(name) for name in names}
     masks = keep_largest(weights, all_ones(bundle), 3001)
     return bundle, names, masks, state_of(bundle.model)
-
-
-def test_there_are_three():
-    assert set(Control.members()) == {"random_mask", "shuffled_weights", "reinitialised"}
 
 
 def test_a_random_mask_is_of_the_same_size_and_begins_with_the_same_weights():

@@ -17,7 +17,6 @@ from compress.core.stage.context import Context
 from compress.core.surgery.heads import keep_heads, keep_neurons
 from compress.distill.recover import Recover
 from compress.share.change import ShareBlocks
-from compress.share.origin import Origin
 from compress.share.origins.first import First
 from compress.share.origins.mean import Mean
 from compress.share.origins.pick import Pick
@@ -121,7 +120,6 @@ def test_uniformly_cut_blocks_can_be_shared(tmp_path):
 
 
 def test_settings_and_changes_as_plain_data():
-    assert sorted(Origin.members()) == ["first", "mean", "pick"]
     assert Share(recover=None).recipe_form() == {"share": {"recover": None}}
     assert Share(by="pick", recover="none").needs_data and not Share(recover="none").needs_data
     assert Share().draws_random_numbers and not Share(recover="none", by="first").draws_random_numbers

@@ -15,13 +15,12 @@ from compress.prune.criteria.magnitude import Magnitude, unit_norms
 from compress.prune.criteria.random import Random
 from compress.prune.criteria.similarity import Similarity, block_influence
 from compress.prune.criteria.taylor import Taylor
-from compress.prune.criterion import Criterion
 from compress.prune.stage import Prune
 from compress.prune.units.gating import gate_slopes, unit_slopes
 from compress.prune.units.heads import Heads
 from compress.prune.units.layers import Layers
 from compress.prune.units.neurons import Neurons
-from compress.prune.units.pattern import Pattern, unit_linears
+from compress.prune.units.pattern import unit_linears
 from compress.prune.units.width import Width
 from compress.prune.weights.elements import Elements
 from tests.compress.distill.stub import ROWS, encode, stub_context, trained
@@ -34,11 +33,6 @@ CASES = [
     for pattern in (Heads(), Neurons(), Layers(), Width())
     if pattern.part not in family_of(name).refusals
 ]
-
-
-def test_the_sets_have_their_members():
-    assert {"random", "magnitude", "taylor", "fisher", "similarity"} <= set(Criterion.members())
-    assert {"heads", "neurons", "layers"} <= set(Pattern.members())
 
 
 def test_unit_norms_against_numpy():
