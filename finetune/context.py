@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.context import BatchSource, Context
-from compress.core.training.plan import Batch
 from finetune.data.batches import Batches, moved
 from finetune.data.predict import logits
 from finetune.fit.fit import make_fit

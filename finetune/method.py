@@ -14,7 +14,8 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch, State
 from compress.core.stage.context import Context
-from compress.core.training.plan import DEFAULT_PLAN, FitResult, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 
 __all__ = ["Method", "only_trained"]
 

@@ -13,7 +13,8 @@ from compress.core.model.sketch import Sketch, State
 from compress.core.stage.context import Context
 from compress.core.stage.during import During, going_on
 from compress.core.stage.stage import Stage
-from compress.core.training.plan import FitResult, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.plan import TrainPlan
 from compress.core.values import Positive
 from compress.quantize.stored import StoreLinears
 from finetune.delta.record import base_fingerprint, delta_bytes

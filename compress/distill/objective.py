@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from compress.core.errors import InputError, Refusal, StageFailed
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, model_inputs, real_tokens
 from compress.core.stage.context import Context, TaskView
-from compress.core.training.plan import Batch, FitResult, Hook, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from compress.distill.cache.filling import NoRoom
 from compress.distill.cache.teacher import cached_teacher
 from compress.distill.loss import Loss, Seen
-from compress.distill.teacher import Answers, LiveTeacher, Teacher, forward, real_tokens, same_inputs
+from compress.distill.teacher import Answers, LiveTeacher, Teacher, logits_and_hidden, same_inputs
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 
@@ -40,7 +43,7 @@ class Distillation(Hook):
         self.last: deque[Tensor] = deque(maxlen=50)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        logits, hidden = forward(model, batch, hidden=self.on_tokens)
+        logits, hidden = logits_and_hidden(model, model_inputs(batch), hidden=self.on_tokens)
         answers = self.teacher(batch) if self.teacher else None
         seen = self._seen(batch, logits, hidden, answers)
         values = torch.stack([loss.weight * loss.value(seen) for loss in self.losses])

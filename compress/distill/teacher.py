@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from torch import Tensor, nn
 
 from compress.core.errors import Refusal
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.model.precision import autocast
-from compress.core.training.plan import Batch
 
-__all__ = ["Answers", "LiveTeacher", "Teacher", "accepted", "forward", "real_tokens", "same_inputs", "same_tokens"]
+__all__ = ["Answers", "LiveTeacher", "Teacher", "logits_and_hidden", "same_inputs", "same_tokens"]
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,15 @@ class LiveTeacher:
     """
 
     def __init__(self, teacher: Bundle, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
-        self.model = teacher.model.eval()
+        self.model = teacher.model
         self.family, self.layers, self.precision = teacher.family, layers, precision
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Answers:
         device = next(iter(batch.values())).device
         self.model.to(device)
-        with autocast(device, self.precision, self.family):
-            logits, hidden = forward(self.model, accepted(self.model, batch), hidden=bool(self.layers))
+        with evaluating(self.model), autocast(device, self.precision, self.family):
+            logits, hidden = logits_and_hidden(self.model, model_inputs(batch, self.model), hidden=bool(self.layers))
         return Answers(logits, {layer: hidden[layer] for layer in self.layers})
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -78,13 +77,14 @@ class LiveTeacher:
         return {"outputs": "computed for each batch"}
 
 
-def forward(model: nn.Module, batch: Batch, *, hidden: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+def logits_and_hidden(
+    model: nn.Module, inputs: Mapping[str, Tensor], *, hidden: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Logits, and what each layer gave where `hidden` asks for it (without the embeddings' output).
 
     Raises:
         Refusal: the model does not give its hidden states.
     """
-    inputs = {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
     outputs = model(**inputs, output_hidden_states=True) if hidden else model(**inputs)
     if not hidden:
         return outputs.logits, ()
@@ -94,19 +94,6 @@ def forward(model: nn.Module, batch: Batch, *, hidden: bool) -> tuple[Tensor, tu
         what = f"hidden_states cannot compare the layers of {type(model).__name__}: it does not give their outputs"
         raise Refusal(what, advice="leave out the loss 'hidden_states'")
     return outputs.logits, tuple(found[1:])
-
-
-def accepted(model: nn.Module, batch: Batch) -> Batch:
-    """The part of a batch that the model's forward takes: families differ in `token_type_ids`."""
-    known = inspect.signature(model.forward).parameters
-    return {name: value for name, value in batch.items() if name in known}
-
-
-def real_tokens(batch: Batch, hidden: Float[Tensor, "batch length width"]) -> Bool[Tensor, "batch length"]:
-    """True where there is a token and not padding; everywhere for inputs without padding."""
-    if "attention_mask" in batch:
-        return batch["attention_mask"].bool()
-    return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
 
 
 def same_inputs(one: Bundle, other: Bundle) -> bool:
@@ -121,7 +108,7 @@ def same_tokens(one: Any, other: Any) -> bool:
 
 def _taken(bundle: Bundle) -> set[str]:
     offered = getattr(bundle.processor, "model_input_names", ())
-    return set(offered) & set(inspect.signature(bundle.model.forward).parameters)
+    return set(offered) & set(accepted(bundle.model))
 
 
 def _rules(processor: Any) -> Any:

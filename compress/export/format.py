@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from pydantic import Field
 
 from compress.core.choice import Choice
+from compress.core.model.evaluation import Batch
 from compress.core.model.sketch import Sketch
 from compress.core.stage.artifact import Session
-from compress.core.training.plan import Batch
 from compress.export.traceable import Traceable
 
 __all__ = ["Calibration", "Format", "Manifest", "RuntimeSession"]

@@ -10,9 +10,9 @@ import torch
 
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, evaluating
 from compress.core.stage.artifact import Session
-from compress.core.training.plan import Batch
-from compress.export.traceable import model_inputs
+from compress.export.traceable import input_names
 
 __all__ = ["Parity", "agreement", "compare"]
 
@@ -65,9 +65,8 @@ def _parity(expected: np.ndarray, given: np.ndarray) -> Parity:
 
 
 def _in_pytorch(bundle: Bundle, batch: Batch) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    names = model_inputs(bundle.model, batch)
-    bundle.model.eval()
-    with torch.inference_mode():
+    names = input_names(bundle.model, batch)
+    with evaluating(bundle.model), torch.inference_mode():
         logits = bundle.model(**{name: batch[name].to(bundle.device) for name in names}).logits
     return {name: batch[name].cpu().numpy() for name in names}, logits.float().cpu().numpy()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from compress.core.errors import InputError, UnknownName
+from compress.core.hardware import available_threads
 from compress.export.format import Format, Manifest, RuntimeSession
 
 __all__ = ["MANIFEST", "chosen", "open_artifact", "read_manifest"]
@@ -46,11 +46,6 @@ def read_manifest(directory: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"no {MANIFEST} in {directory}", advice="give a directory that an export stage wrote")
     return json.loads(path.read_text("utf-8"))
-
-
-def available_threads() -> int:
-    """How many CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -15,11 +15,11 @@ from pydantic import Field
 from compress.core.checkpoint.architecture import stock_config
 from compress.core.errors import InputError, ParityError
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.model.sketch import Sketch, State
 from compress.core.stage.artifact import Artifact
 from compress.core.stage.context import Context
 from compress.core.stage.stage import Stage
-from compress.core.training.plan import Batch
 from compress.core.values import Positive
 from compress.export.format import Format, Manifest
 from compress.export.parity import Parity, compare
@@ -72,7 +72,6 @@ class Export(Stage):
             StageFailed: the model cannot be traced.
         """
         directory = _empty_directory(ctx)
-        bundle.model.eval()
         manifest = self._write(bundle, ctx, directory)
         parity = self._check(bundle, ctx, directory)
         facts = {**manifest, **parity}

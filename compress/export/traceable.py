@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import Batch
+from compress.core.model.evaluation import Batch, accepted
 
-__all__ = ["Traceable", "model_inputs", "traceable"]
+__all__ = ["Traceable", "input_names", "traceable"]
 
 
 class _Logits(nn.Module):
@@ -72,7 +71,7 @@ def traceable(bundle: Bundle, batch: Batch) -> Traceable:
     # Fused attention kernels trace into graphs that the runtimes cannot optimise.
     model.set_attn_implementation("eager")
     _without_cache(model)
-    inputs = model_inputs(model, batch)
+    inputs = input_names(model, batch)
     sketch = bundle.sketch()
     return Traceable(
         module=_Logits(model, inputs),
@@ -93,10 +92,9 @@ def _without_cache(model: nn.Module) -> None:
             config.use_cache = False
 
 
-def model_inputs(model: nn.Module, batch: Batch) -> tuple[str, ...]:
-    """The names in `batch` that the model's forward takes, without the labels, in the order of forward."""
-    known = inspect.signature(model.forward).parameters
-    found = tuple(name for name in known if name in batch and name != "labels")
+def input_names(model: nn.Module, batch: Batch) -> tuple[str, ...]:
+    """The inputs that the exported model has: those of the batch, in the order of the model's forward."""
+    found = tuple(name for name in accepted(model) if name in batch)
     if not found:
         raise InputError("the batches have none of the inputs of the model", given=sorted(batch))
     return found

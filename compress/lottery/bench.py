@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import evaluating, model_inputs
 from compress.core.model.masks import Masks, apply_masks
 from compress.core.stage.context import Context
-from compress.core.training.plan import Hook, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State
 
 __all__ = ["Bench"]
 
-NOT_INPUTS = ("labels", "row_id")
 BATCH_SIZE = 64
 
 
@@ -88,15 +89,10 @@ class Bench:
 
     def logits(self) -> np.ndarray:
         """(rows, labels): what the model answers to *select*, in its order."""
-        model = self.bundle.model
-        was_training = model.training
-        model.eval()
-        found = []
-        with torch.inference_mode():
+        model, found = self.bundle.model, []
+        with evaluating(model), torch.inference_mode():
             for batch in self.ctx.batches(self.bundle, part="select", batch_size=BATCH_SIZE):
-                inputs = {key: value for key, value in batch.items() if key not in NOT_INPUTS}
-                found.append(model(**inputs).logits.float().cpu().numpy())
-        model.train(was_training)
+                found.append(model(**model_inputs(batch)).logits.float().cpu().numpy())
         return np.concatenate(found)
 
     def labels(self) -> np.ndarray:

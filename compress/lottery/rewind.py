@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.choice import Choice
-from compress.core.training.plan import Hook
+from compress.core.training.hooks import Hook
 from compress.lottery.search import State, state_of
 
 __all__ = ["Caught", "Rewind"]

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.model.matrices import Matrix
-from compress.core.training.plan import Batch, Objective
+from compress.core.training.fit import Objective
 from compress.prune.units.gating import leaf
 
 __all__ = ["totals_of_gradients"]

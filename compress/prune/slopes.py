@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
 from compress.core.training.calibration import mean_over_rows
-from compress.core.training.plan import Batch
 from compress.core.values import Count
 from compress.prune.criterion import Criterion
 from compress.prune.gradients import totals_of_gradients

@@ -13,12 +13,9 @@ from torch import Tensor, nn
 from compress.core.errors import InputError, StageFailed
 from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
-from finetune.data.batches import accepted
-from finetune.data.predict import evaluated
 from finetune.fit.flops import grid
-from finetune.tasks.task import model_inputs
 
 __all__ = ["BATCH_SIZE", "TOLERANCE", "CachedHead", "last_places"]
 
@@ -71,7 +68,7 @@ class CachedHead:
     def _gathered(self, bundle: Bundle, ctx: Context) -> tuple[Tensor, Tensor]:
         """Row ids in ascending order, and their vectors."""
         found: list[tuple[Tensor, Tensor]] = []
-        with evaluated(bundle.model), torch.no_grad():
+        with evaluating(bundle.model), torch.no_grad():
             for batch in ctx.batches(bundle, part="train", count=2**40, batch_size=BATCH_SIZE):
                 vectors, logits = self.reader.read(model_inputs(batch))
                 if not found:

@@ -12,15 +12,12 @@ from torch import Tensor, nn
 
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
 from finetune.cached.head import BATCH_SIZE, TOLERANCE, last_places
-from finetune.data.batches import accepted
 from finetune.data.example_inputs import example_inputs
-from finetune.data.predict import evaluated
 from finetune.fit.flops import grid
 from finetune.inserted.mix.insert import mix_of
-from finetune.tasks.task import model_inputs
 
 __all__ = ["CachedMix"]
 
@@ -88,7 +85,7 @@ class CachedMix:
         ids: list[Tensor] = []
         parts: list[Tensor] = []
         places: Places | None = None
-        with evaluated(bundle.model), torch.no_grad():
+        with evaluating(bundle.model), torch.no_grad():
             for batch in ctx.batches(bundle, part="train", count=2**40, batch_size=BATCH_SIZE):
                 inputs = model_inputs(batch)
                 layers, logits = self._read(bundle.model, inputs)

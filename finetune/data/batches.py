@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import Batch, Texts
+from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
+from compress.core.training.fit import Texts
 from finetune.data.sampler import grouped_order
 from finetune.tasks.encoding import encode_texts
-from finetune.tasks.task import NOT_INPUTS, Encoded, Task
+from finetune.tasks.task import Encoded, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["Batches", "accepted", "moved"]
+__all__ = ["Batches", "moved"]
 
 
 class Batches:
@@ -31,7 +30,7 @@ class Batches:
             self.encoded = encode_texts(rows, bundle.processor, max_length=int(getattr(task, "max_length", 128)))
         else:
             self.encoded = task.encoded(rows, bundle.processor)
-        self.names = accepted(bundle.model)
+        self.names = {*accepted(bundle.model), *NOT_INPUTS}
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -43,7 +42,7 @@ class Batches:
     def __call__(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The batch of these rows, on the CPU."""
         batch = self.encoded.batch(indices)
-        return {name: value for name, value in batch.items() if name in self.names or name in NOT_INPUTS}
+        return {name: value for name, value in batch.items() if name in self.names}
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All rows as they stand."""
@@ -59,11 +58,6 @@ class Batches:
         order = rows[grouped_order(self.lengths[rows], batch_size=batch_size, seed=seed)]
         for start in range(0, len(order), batch_size):
             yield self(order[start : start + batch_size])
-
-
-def accepted(model: nn.Module) -> frozenset[str]:
-    """The names of the inputs that the model's forward lists."""
-    return frozenset(inspect.signature(model.forward).parameters)
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

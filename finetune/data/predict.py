@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import evaluating, model_inputs
 from finetune.data.batches import Batches, moved
-from finetune.tasks.task import Task, model_inputs
+from finetune.tasks.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["evaluated", "logits"]
+__all__ = ["logits"]
 
 
 def logits(
@@ -38,20 +36,9 @@ def logits(
     batches = Batches(bundle.to(device), task, rows)
     answers = np.zeros((len(rows), task.label_count), dtype=np.float32)
     order = np.argsort(-batches.lengths, kind="stable")
-    with evaluated(bundle.model), torch.inference_mode():
+    with evaluating(bundle.model), torch.inference_mode():
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             answer = bundle.model(**model_inputs(moved(batches(chosen), device))).logits
             answers[chosen] = answer.float().cpu().numpy()
     return answers
-
-
-@contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside a `with`; afterwards the mode is what it was."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

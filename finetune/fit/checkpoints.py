@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
-from compress.core.training.plan import Hook
+from compress.core.training.hooks import Hook
 
 __all__ = [
     "PLAN",

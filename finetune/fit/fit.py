@@ -1,4 +1,4 @@
-"""The one way to train: `make_fit` gives a `compress.core.training.plan.Fit` on transformers' Trainer."""
+"""The one way to train: `make_fit` gives a `compress.core.training.fit.Fit` on transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ import numpy as np
 import torch
 
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import (
-    DEFAULT_PLAN,
-    NO_RATES,
-    Fit,
-    FitResult,
-    Hook,
-    Objective,
-    Rate,
-    Texts,
-    TrainPlan,
-    trained_parameters,
-)
+from compress.core.training.fit import Fit, FitResult, Objective, Texts, trained_parameters
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import DEFAULT_PLAN, NO_RATES, Rate, TrainPlan
 from finetune.data.batches import Batches
 from finetune.data.predict import logits
 from finetune.fit.arguments import training_arguments, uses_bf16

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compress.core.model.evaluation import evaluating, model_inputs
 from finetune.data.batches import Batches, moved
-from finetune.data.predict import evaluated
-from finetune.tasks.task import model_inputs
 
 __all__ = ["forward_flops", "grid", "training_flops"]
 
@@ -40,7 +39,7 @@ def _counted(model: nn.Module, batches: Batches, row: int) -> tuple[int, float]:
 
     device = next(model.parameters()).device
     inputs = model_inputs(moved(batches([row]), device))
-    with evaluated(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(**inputs)
     return grid(inputs)[1], float(counter.get_total_flops())
 

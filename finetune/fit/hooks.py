@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from compress.core.errors import NonFiniteLoss
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import masked_parameters, pack, unpack
-from compress.core.training.plan import Hook
+from compress.core.training.hooks import Hook
 
 __all__ = ["EarlyStop", "HeldMasks", "Seen"]
 

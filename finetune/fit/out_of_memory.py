@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from compress.core.errors import StageFailed
-from compress.core.training.plan import FitResult, Hook, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from finetune.fit.checkpoints import PLAN, load_hooks, load_weights, read_json, save_hooks, save_weights, trained_names
 from finetune.memory.allocator import give_back
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from compress.core.errors import InputError
-from compress.core.training.plan import Hook, Rate, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import Rate, TrainPlan
 
 __all__ = ["Joining", "Pace", "slanted_triangle"]
 

@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from compress.core.training.plan import Hook, Objective
+from compress.core.model.evaluation import model_inputs
+from compress.core.training.fit import Objective
+from compress.core.training.hooks import Hook
 from finetune.data.batches import Batches
 from finetune.data.sampler import LengthGrouped
 from finetune.fit.callbacks import Steps
@@ -17,7 +19,6 @@ from finetune.fit.checkpoints import load_weights, save_hooks, save_weights, tra
 from finetune.fit.flops import grid
 from finetune.fit.hooks import Seen
 from finetune.fit.schedules import Pace
-from finetune.tasks.task import model_inputs
 
 __all__ = ["HookedTrainer"]
 

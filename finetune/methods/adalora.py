@@ -11,7 +11,8 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from compress.core.training.plan import DEFAULT_PLAN, FitResult, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Fraction, Positive
 from finetune.inserted.lora.adaptive import InsertAdalora, finished
 from finetune.inserted.lora.allocation import Allocation, Orthogonal

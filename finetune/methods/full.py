@@ -8,7 +8,8 @@ from pydantic import Field
 
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import FitResult, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.plan import TrainPlan
 from compress.core.values import Count
 from finetune.method import Method
 from finetune.parameters.depth import by_depth, rates_by_depth

@@ -13,15 +13,14 @@ from torch import Tensor, nn
 
 from compress.core.choice import Choice
 from compress.core.errors import InputError
-from compress.core.training.plan import Batch
+from compress.core.model.evaluation import Batch, model_inputs
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["NOT_INPUTS", "Encoded", "Metric", "Splits", "Task", "model_inputs"]
+__all__ = ["Encoded", "Metric", "Splits", "Task"]
 
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
-NOT_INPUTS = ("labels", "row_id")
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +151,3 @@ class Task(Choice):
             for name in ("train", "select", "evaluation")
         }
         return {"name": self.name, "metric": self.metric, "labels": list(self.label_names), "parts": parts}
-
-
-def model_inputs(batch: Batch) -> dict[str, Tensor]:
-    """What of a batch the model's forward takes: all but the labels and the row ids."""
-    return {name: value for name, value in batch.items() if name not in NOT_INPUTS}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from compress.core.stage.context import Context
-    from compress.core.training.plan import Fit, FitResult
+    from compress.core.training.fit import Fit, FitResult
 
 __all__ = ["Done", "Ledger", "bundle_facts", "carry_out", "find"]
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from compress.core.errors import InputError
+from compress.core.hardware import available_threads
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
 from recipes.measure.quality import quality
-from recipes.measure.threads import available_threads
 from recipes.record import Quality, Row
 
 if TYPE_CHECKING:

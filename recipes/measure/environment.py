@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from recipes.measure.threads import available_threads
+from compress.core.hardware import available_threads
 
 __all__ = ["environment"]
 

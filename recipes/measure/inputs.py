@@ -16,12 +16,12 @@ __all__ = ["Arrays", "arrays", "batches", "longest_input", "random_batch"]
 
 Arrays = dict[str, np.ndarray]
 
-NOT_INPUTS = ("labels", "row_id")
-
 
 def arrays(batch: Any) -> Arrays:
     """The inputs of a task's encoded batch as numpy arrays."""
-    return {name: value.numpy() for name, value in batch.items() if name not in NOT_INPUTS}
+    from compress.core.model.evaluation import model_inputs
+
+    return {name: value.numpy() for name, value in model_inputs(batch).items()}
 
 
 def batches(model: Model, bench: Bench, *, batch_size: int, length: int | Literal["data"], count: int) -> list[Arrays]:

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import Field
 
 from compress.core import errors
+from compress.core.hardware import available_threads
 from recipes.measure.size import Counts
 from recipes.measure.tether import tether
-from recipes.measure.threads import available_threads
 from recipes.record import Record, Size, Speed
 
 __all__ = ["FAILED", "Failure", "Job", "Outcome", "measure"]

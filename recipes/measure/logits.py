@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compress.core.errors import InputError, ParityError, StageFailed
+from compress.core.hardware import available_threads
 from recipes.measure.inputs import arrays
-from recipes.measure.threads import available_threads
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
@@ -50,14 +50,14 @@ def reference_logits(
 def _on_the_cpu(bundle: Bundle, threads: int) -> Iterator[None]:
     import torch
 
-    device, training, before = bundle.device, bundle.model.training, torch.get_num_threads()
-    bundle.to("cpu").model.eval()
+    device, before = bundle.device, torch.get_num_threads()
+    bundle.to("cpu")
     torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-        bundle.to(device).model.train(training)
+        bundle.to(device)
 
 
 def write_logits(path: Path, row_ids: Any, logits: np.ndarray) -> None:

@@ -68,9 +68,9 @@ def _open_pytorch(directory: Path, device: str) -> Model:
 def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
     import torch
 
-    from finetune.data.batches import accepted
+    from compress.core.model.evaluation import accepted
 
-    names = accepted(model)
+    names = set(accepted(model))
 
     def call(inputs: Arrays) -> np.ndarray:
         with torch.inference_mode():
@@ -126,7 +126,7 @@ def opponents(bench: Bench, *, device: str, threads: int) -> Opponents:
     """The models of a bench, opened on `device` (`auto`, `cpu`, `cuda`); beside an export all run on the CPU."""
     import torch
 
-    from compress.core.training.plan import default_device
+    from compress.core.hardware import default_device
 
     directories = (bench.row, bench.baseline, bench.runtime_reference)
     exports = any(directory is not None and is_export(directory) for directory in directories)

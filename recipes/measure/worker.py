@@ -120,7 +120,7 @@ def _logits(job: Job, model: Model, task: Any, parts: dict[str, Any], out: Path)
 
 def _moved(job: Job, model: Model) -> Model:
     """The model on the job's device; an export stays where it is."""
-    from compress.core.training.plan import default_device
+    from compress.core.hardware import default_device
 
     device = str(default_device(job.device))
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from compress.core.model.evaluation import evaluating
 from finetune.data.example_inputs import example_inputs
 
 __all__ = ["forward_flops"]
@@ -19,13 +20,10 @@ def forward_flops(model: nn.Module, *, length: int) -> int | None:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    training = model.training
-    model.eval()
     # A fused attention kernel of the CPU is not counted; its plain form is, and is the same arithmetic. With gradients,
     # because the counter asks for the graph of what a family marks as needing one (DeBERTa's embeddings).
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    with evaluating(model), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         ran = _ran(model, example_inputs(model, batch_size=1, length=length))
-    model.train(training)
     return int(counter.get_total_flops()) if ran else None
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from compress.core.checkpoint.save import save
+from compress.core.hardware import available_threads
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.export.format import Format
@@ -14,7 +15,6 @@ from compress.export.stage import Export
 from recipes.measure.inputs import random_batch
 from recipes.measure.latency import interleaved
 from recipes.measure.runners import open_model
-from recipes.measure.threads import available_threads
 from tests.tiny import tiny_tokenizer
 
 pytestmark = pytest.mark.benchmark

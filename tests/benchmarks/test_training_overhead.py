@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import Hook, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from finetune.data.batches import Batches
 from finetune.data.sampler import grouped_order
 from finetune.fit.fit import make_fit

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.training.plan import Hook, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from finetune.fit.checkpoints import Checkpointing
 from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.exhibit import Exhibit
-from compress.core.training.plan import Batch, Fit, Objective
+from compress.core.training.fit import Fit, Objective
 
 __all__ = ["BatchSource", "Context", "TaskView"]
 

@@ -11,7 +11,9 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from compress.core.training.plan import FitResult, Hook, TrainPlan
+from compress.core.training.fit import FitResult
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 
 __all__ = ["During", "DuringHook", "going_on"]
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
 
 __all__ = ["drawn", "drawn_batches", "mean_over_rows"]
 

@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, forward, padding_mask
 from compress.core.model.matrices import Matrix
-from compress.core.training.plan import Batch
 
-__all__ = ["model_inputs", "real_tokens", "solved_in_passing"]
+__all__ = ["solved_in_passing"]
 
 Solve = Callable[[str, Tensor, Tensor], Tensor]
 
@@ -32,24 +32,11 @@ def solved_in_passing(bundle: Bundle, matrices: Mapping[str, Matrix], batch: Bat
         batch: all rows of the calibration at once.
         solve: is given the weight (out, in) and what enters it (tokens, in), without the padding.
     """
-    was_training, real = bundle.model.training, real_tokens(batch)
-    bundle.model.eval()
+    real = padding_mask(batch)
     with _restored(matrices), ExitStack() as stack:
         for name, part in matrices.items():
             stack.enter_context(_at_first_call(part.linear, _solving(name, part, solve, real)))
-        bundle.model(**model_inputs(batch))
-    bundle.model.train(was_training)
-
-
-def model_inputs(batch: Batch) -> Batch:
-    """The batch without what is no input of the model."""
-    return {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
-
-
-def real_tokens(batch: Batch) -> Bool[Tensor, "batch length"] | None:
-    """True where there is a token and not padding; None where the batch has no mask."""
-    mask = batch.get("attention_mask")
-    return None if mask is None else mask.bool()
+        forward(bundle, batch)
 
 
 def _solving(name: str, part: Matrix, solve: Solve, real: Tensor | None) -> Callable[[Tensor], None]:

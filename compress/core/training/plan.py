@@ -1,46 +1,21 @@
-"""What a method may say about training, without training: the plan, the protocols, the one way to recover.
-
-`compress` has no optimiser and loads no data. A method that needs training is handed a `Fit`.
-"""
+"""The plan of a training: how long and how fast, and at which rate each parameter learns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
-import torch
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
-from torch import Tensor, nn
 
 from compress.core.errors import InputError
 from compress.core.training.arguments import check_names
 from compress.core.values import Count, Fraction, FrozenMapping, Positive, Settings
 
-if TYPE_CHECKING:
-    from compress.core.model.bundle import Bundle
-
-__all__ = [
-    "DEFAULT_PLAN",
-    "NO_LABEL",
-    "NO_RATES",
-    "Batch",
-    "Fit",
-    "FitResult",
-    "Hook",
-    "Objective",
-    "Rate",
-    "Texts",
-    "TrainPlan",
-    "default_device",
-    "trained_parameters",
-]
-
-Batch = dict[str, Tensor]
-"""One encoded batch: the model's inputs, `labels` (batch,) and `row_id` (batch,) int64."""
+__all__ = ["DEFAULT_PLAN", "NO_RATES", "Rate", "TrainPlan"]
 
 
 class TrainPlan(Settings):
@@ -131,93 +106,4 @@ CLOSE = 1e-9
 """Shares of the steps nearer than this are the same."""
 
 
-class Objective(Protocol):
-    """What is minimised: the task, a distillation, a sum of losses."""
-
-    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss, a scalar, averaged over the rows of the batch."""
-        ...
-
-
-class Hook:
-    """Acts inside training. Subclass and override what is needed; every method does nothing by default.
-
-    `before_step` runs before the forward pass of each optimiser step, `after_backward` on unclipped gradients,
-    `after_step` when the weights have moved. `progress` is the share of all optimiser steps done, from 0 to 1.
-    """
-
-    def before_step(self, model: nn.Module, progress: float) -> None: ...
-
-    def after_backward(self, model: nn.Module, progress: float) -> None: ...
-
-    def after_step(self, model: nn.Module, progress: float) -> None: ...
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """What must survive an interruption, saved with each checkpoint."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a fit did: optimiser steps, seconds of wall time, parameters that were trained, the last mean loss."""
-
-    steps: int
-    seconds: float
-    trained_parameters: int
-    loss: float
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-NO_LABEL = -100
-"""The label of a row that has none."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Raw rows to train on in place of the task's: of one text, or of two; and a label for each."""
-
-    rows: tuple[tuple[str, ...], ...]
-    labels: tuple[int, ...]
-
-
 NO_RATES: Mapping[str, Rate] = MappingProxyType({})
-
-
-class Fit(Protocol):
-    """The one way to train. `finetune.fit.fit.fit` is the implementation."""
-
-    def __call__(
-        self,
-        bundle: Bundle,
-        objective: Objective,
-        plan: TrainPlan,
-        *,
-        name: str = "fit",
-        hooks: Sequence[Hook] = (),
-        rates: Mapping[str, Rate] = NO_RATES,
-        seed: int | None = None,
-        texts: Texts | None = None,
-    ) -> FitResult:
-        """Train `bundle.model` in place on the *train* part, or on `texts` where they are given; `name` tells the fits
-        of one stage apart, for resume.
-
-        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's. `seed` is of the
-        order of the rows and of dropout; the run's unless given.
-
-        Parameters with `requires_grad=False` stay as they are, to the bit. Masks of the bundle are held.
-        """
-        ...
-
-
-def trained_parameters(model: nn.Module) -> int:
-    """How many parameters receive gradients; a shared tensor counts once."""
-    return sum(p.numel() for p in set(model.parameters()) if p.requires_grad)
-
-
-def default_device(choice: str = "auto") -> torch.device:
-    """`auto`: the GPU when there is one."""
-    return torch.device(
-        "cuda" if choice == "auto" and torch.cuda.is_available() else "cpu" if choice == "auto" else choice
-    )

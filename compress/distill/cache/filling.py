@@ -12,10 +12,10 @@ from torch import Tensor
 
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, evaluating, model_inputs, real_tokens
 from compress.core.model.precision import autocast
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
-from compress.distill.teacher import accepted, forward, real_tokens
+from compress.distill.teacher import logits_and_hidden
 
 __all__ = ["NoRoom", "by_length", "fill"]
 
@@ -35,16 +35,15 @@ def fill(directory: Path, teacher: Bundle, ctx: Context, *, layers: tuple[int, .
     """Write `rows.safetensors` (row_id, logits, offset, length; sorted by row_id) and `hidden.float16`."""
     from safetensors.torch import save_file
 
-    was_training = teacher.model.training
-    teacher.model.eval()
     rows: dict[str, list[Tensor]] = {"row_id": [], "logits": [], "length": []}
-    with (directory / "hidden.float16").open("wb") as file, autocast(ctx.device, precision, teacher.family):
+    half = autocast(ctx.device, precision, teacher.family)
+    with evaluating(teacher.model), half, (directory / "hidden.float16").open("wb") as file:
         for batch in _batches(teacher, ctx):
-            logits, hidden = forward(teacher.model, accepted(teacher.model, batch), hidden=bool(layers))
+            inputs = model_inputs(batch, teacher.model)
+            logits, hidden = logits_and_hidden(teacher.model, inputs, hidden=bool(layers))
             rows["row_id"].append(batch["row_id"].cpu())
             rows["logits"].append(_finite(logits.float(), "logits").cpu())
             rows["length"].append(_write(file, batch, [hidden[layer] for layer in layers]))
-    teacher.model.train(was_training)
     table = {name: torch.cat(values) for name, values in rows.items()}
     table["offset"] = table["length"].cumsum(0) - table["length"]
     order = table["row_id"].argsort()

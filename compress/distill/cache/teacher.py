@@ -22,8 +22,8 @@ from torch import Tensor
 
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, padding_mask
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
 from compress.distill.cache.filling import NoRoom, fill
 from compress.distill.teacher import Answers
 
@@ -78,9 +78,8 @@ class CachedTeacher:
         return rows
 
     def _real(self, batch: Batch, rows: Tensor) -> Tensor:
-        if "attention_mask" in batch:
-            return batch["attention_mask"].bool().cpu()
-        return torch.ones(len(rows), int(self.length[rows].max()), dtype=torch.bool)
+        mask = padding_mask(batch)
+        return torch.ones(len(rows), int(self.length[rows].max()), dtype=torch.bool) if mask is None else mask.cpu()
 
     def _tokens(self, rows: Tensor) -> Tensor:
         """Where the tokens of these rows lie in the file, row after row."""

@@ -14,7 +14,9 @@ from torch.nn import functional
 
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
-from compress.core.training.plan import NO_LABEL, Batch, Hook
+from compress.core.model.evaluation import Batch, model_inputs
+from compress.core.training.fit import NO_LABEL
+from compress.core.training.hooks import Hook
 from compress.distill.masked.model import ORDER
 
 __all__ = ["MaskedWords"]
@@ -45,7 +47,7 @@ class MaskedWords(Hook):
         self.last: deque[Tensor] = deque(maxlen=50)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        inputs = {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
+        inputs = model_inputs(batch)
         asked = self.asked(inputs["input_ids"])
         answers = inputs["input_ids"][asked]
         with _only(base_model(model), asked) as seen:

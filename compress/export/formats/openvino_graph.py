@@ -7,7 +7,7 @@ from typing import Any
 
 from compress.core.errors import StageFailed
 from compress.core.extras import optional
-from compress.core.training.plan import Batch
+from compress.core.model.evaluation import Batch
 from compress.export.traceable import Traceable
 
 __all__ = ["integer_nodes", "quantize", "trace"]

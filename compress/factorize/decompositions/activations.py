@@ -11,9 +11,8 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
-from compress.core.model.evaluation import forward
+from compress.core.model.evaluation import Batch, forward
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import Weighting

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from compress.core.errors import InputError, Refusal
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch, Objective
+from compress.core.training.fit import Objective
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite

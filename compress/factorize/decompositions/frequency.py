@@ -10,6 +10,7 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import padding_mask
 from compress.core.stage.context import Context
 from compress.factorize.decomposition import Decomposition, Users, What
 from compress.factorize.low_rank import Weighting
@@ -34,7 +35,8 @@ class Frequency(Decomposition):
             tokens = batch.get("input_ids")
             if tokens is None:
                 raise InputError("the task's batches hold no tokens to count", given=sorted(batch))
-            read = tokens[batch["attention_mask"].bool()] if "attention_mask" in batch else tokens.flatten()
+            mask = padding_mask(batch)
+            read = tokens.flatten() if mask is None else tokens[mask]
             counts += torch.bincount(read.to(counts.device), minlength=size)
         if not counts.any():
             raise InputError("frequency needs rows of train, and there are none")

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.stage.context import Context
 from compress.core.training.calibration import drawn_batches
-from compress.core.training.passing import model_inputs, real_tokens
-from compress.core.training.plan import Batch
 from compress.core.values import Count
 from compress.prune.criterion import Criterion
 from compress.prune.units.gating import after
@@ -53,7 +52,7 @@ class Similarity(Criterion):
         sums, tokens = torch.zeros(pattern.counts(bundle.sketch())[0]), 0
         for batch in drawn_batches(bundle, ctx, batches=self.batches, batch_size=self.batch_size, word=self.name):
             passed = _passed(bundle, batch)
-            real = _real(batch, passed[0][0])
+            real = real_tokens(batch, passed[0][0])
             sums += torch.stack([block_influence(*pair, real) * real.sum() for pair in passed]).cpu()
             tokens += int(real.sum())
         return [(sums / tokens).clamp(min=0)]
@@ -76,13 +75,10 @@ def _passed(bundle: Bundle, batch: Batch) -> Sequence[tuple[Tensor, Tensor]]:
     """(input, output) of each layer for one batch."""
     blocks = list(bundle.family.module_list(bundle.model))
     found: list[tuple[Tensor, Tensor]] = []
-    was_training = bundle.model.training
-    bundle.model.eval()
     with ExitStack() as stack:
         for block in blocks:
             stack.enter_context(after(block, _kept(found)))
-        bundle.model(**model_inputs(batch))
-    bundle.model.train(was_training)
+        forward(bundle, batch)
     return found
 
 
@@ -92,8 +88,3 @@ def _kept(found: list[tuple[Tensor, Tensor]]) -> Callable[[Tensor, Tensor], Tens
         return made
 
     return keep
-
-
-def _real(batch: Batch, hidden: Hidden) -> Bool[Tensor, "batch length"]:
-    real = real_tokens(batch)
-    return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device) if real is None else real

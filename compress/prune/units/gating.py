@@ -14,7 +14,8 @@ from compress.core.errors import Refusal
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
-    from compress.core.training.plan import Batch, Objective
+    from compress.core.model.evaluation import Batch
+    from compress.core.training.fit import Objective
     from compress.prune.units.pattern import Pattern
 
 __all__ = [

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
-from compress.core.model.evaluation import forward
+from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.model.sharing import What, share_blocks
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch
 from compress.core.values import Count
 from compress.share.groups import Groups
 from compress.share.origin import Origin
@@ -66,7 +65,7 @@ def _errors(
         tried = bundle.copy()
         share_blocks(tried.model, tried.family, what=what, groups=(group,), sources=((number,),))
         after = _last_layer(tried, batches)
-        errors = [relative_error(a, b, _tokens(batch, b)) for a, b, batch in zip(after, before, batches)]
+        errors = [relative_error(a, b, real_tokens(batch, b)) for a, b, batch in zip(after, before, batches)]
         found.append(sum(errors) / len(errors))
     return found
 
@@ -88,9 +87,3 @@ def _last_layer(bundle: Bundle, batches: list[Batch]) -> list[Tensor]:
 def _hidden(output: Any) -> Tensor:
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
     return hidden.float()
-
-
-def _tokens(batch: Batch, hidden: Tensor) -> Tensor:
-    mask = batch.get("attention_mask")
-    # Vision models have no mask, and all of their tokens are real.
-    return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device) if mask is None else mask.bool()

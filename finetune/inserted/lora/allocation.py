@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.training.plan import Batch, Hook, Objective
+from compress.core.model.evaluation import Batch
+from compress.core.training.fit import Objective
+from compress.core.training.hooks import Hook
 from finetune.inserted.lora.insertion import ADAPTER, inserted_layers
 
 __all__ = ["Allocation", "Orthogonal", "budget", "keep_largest", "orthogonality", "triplet", "triplet_scores"]

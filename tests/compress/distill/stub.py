@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch, FitResult, Objective, TrainPlan, trained_parameters
+from compress.core.training.fit import FitResult, Objective, trained_parameters
+from compress.core.training.plan import TrainPlan
 from tests.tiny import tiny_bundle, tiny_rows
 
 ROWS = tiny_rows(40, seed=3)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from compress.core.checkpoint.save import load, save
-from compress.core.training.plan import DEFAULT_PLAN, Hook, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.stage import Distill, Student
 from compress.prune.stage import Prune
 from finetune.context import make_context

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
 from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
-from compress.core.training.plan import Batch
-from compress.export.traceable import model_inputs
+from compress.export.traceable import input_names
 from tests.tiny import tiny_bundle, tiny_rows
 
 __all__ = ["context", "cut_bundle", "logits_of", "trained_bundle"]
@@ -56,4 +56,4 @@ def _encoded(bundle: Bundle, rows: list[dict[str, Any]]) -> Batch:
 
 def logits_of(bundle: Bundle, batch: Batch) -> np.ndarray:
     with torch.inference_mode():
-        return bundle.model(**{name: batch[name] for name in model_inputs(bundle.model, batch)}).logits.numpy()
+        return bundle.model(**{name: batch[name] for name in input_names(bundle.model, batch)}).logits.numpy()

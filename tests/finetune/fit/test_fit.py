@@ -13,7 +13,8 @@ from compress.core.errors import InputError, NonFiniteLoss
 from compress.core.families.bert import BERT
 from compress.core.families.family import family_of
 from compress.core.model.precision import autocast, bf16_supported
-from compress.core.training.plan import DEFAULT_PLAN, Hook, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.context import select_score
 from finetune.fit.arguments import training_arguments, uses_bf16
 from finetune.fit.fit import make_fit

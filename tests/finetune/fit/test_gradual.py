@@ -19,7 +19,8 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.masks import masked_parameters
 from compress.core.model.matrices import block_matrices
 from compress.core.stage.context import Context
-from compress.core.training.plan import FitResult, Hook
+from compress.core.training.fit import FitResult
+from compress.core.training.hooks import Hook
 from compress.distill.stage import Distill
 from compress.prune.gradual.hook import Narrowing
 from compress.prune.selection import kept_count

@@ -13,7 +13,7 @@ from compress.core.checkpoint.save import load, load_source, save
 from compress.core.errors import Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import apply_masks, masked_parameters
-from compress.core.training.plan import Hook
+from compress.core.training.hooks import Hook
 from compress.prune.keep import keep_highest
 from compress.prune.weights.mask import Mask
 from finetune.context import make_context

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
-from compress.core.training.plan import Batch, Hook, TrainPlan
+from compress.core.model.evaluation import Batch
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from finetune.fit.fit import make_fit
 from finetune.fit.out_of_memory import is_out_of_memory, smaller
 from finetune.tasks.task import Splits

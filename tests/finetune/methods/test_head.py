@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
+from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.plan import Batch, Hook, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from finetune.cached.head import CachedHead
 from finetune.fit.checkpoints import Checkpointing
 from finetune.fit.fit import make_fit

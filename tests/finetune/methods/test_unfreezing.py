@@ -13,7 +13,8 @@ from torch import nn
 
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import DEFAULT_PLAN, Hook, Rate, TrainPlan
+from compress.core.training.hooks import Hook
+from compress.core.training.plan import DEFAULT_PLAN, Rate, TrainPlan
 from finetune.fit.checkpoints import Checkpointing
 from finetune.fit.fit import make_fit
 from finetune.fit.schedules import Pace, slanted_triangle

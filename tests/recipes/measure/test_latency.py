@@ -205,7 +205,7 @@ def test_the_probe_times_each_point_and_opens_each_model_once(tmp_path):
 
 
 def test_beside_an_export_everything_is_timed_on_the_cpu(tmp_path, monkeypatch):
-    monkeypatch.setattr("compress.core.training.plan.default_device", lambda choice: torch.device("cuda"))
+    monkeypatch.setattr("compress.core.hardware.default_device", lambda choice: torch.device("cuda"))
     opened = []
     bench = bench_of(tmp_path, opened, row="b", baseline="a")
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Threads, memory, environment, energy."""
+"""Memory, environment, energy."""
 
 import gc
 import sys
@@ -9,39 +9,10 @@ import numpy as np
 import pytest
 
 from recipes.measure import energy as energy_module
-from recipes.measure import memory, threads
+from recipes.measure import memory
 from recipes.measure.energy import energy
 from recipes.measure.environment import environment, instructions
 from recipes.measure.memory import peak_memory, resident_bytes
-
-
-def test_the_quota_of_a_container_bounds_the_threads(tmp_path):
-    membership = tmp_path / "cgroup"
-    membership.write_text("0::/pod/box\n")
-    (tmp_path / "pod" / "box").mkdir(parents=True)
-    (tmp_path / "pod" / "box" / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "pod" / "cpu.max").write_text("150000 100000\n")
-    assert threads.cgroup_quotas(tmp_path, membership) == [1.5]
-
-
-def test_the_older_control_groups_are_read_too(tmp_path):
-    membership = tmp_path / "cgroup"
-    membership.write_text("4:memory:/box\n3:cpu,cpuacct:/box\n")
-    (tmp_path / "cpu" / "box").mkdir(parents=True)
-    (tmp_path / "cpu" / "box" / "cpu.cfs_quota_us").write_text("300000")
-    (tmp_path / "cpu" / "box" / "cpu.cfs_period_us").write_text("100000")
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1")
-    assert threads.cgroup_quotas(tmp_path, membership) == [3.0]
-
-
-def test_no_control_groups_no_quota(tmp_path):
-    assert threads.cgroup_quotas(tmp_path, tmp_path / "none") == []
-    assert threads.available_threads() >= 1
-
-
-def test_a_quota_below_one_is_one_thread(monkeypatch):
-    monkeypatch.setattr(threads, "cgroup_quotas", lambda: [0.4])
-    assert threads.available_threads() == 1
 
 
 def _work(megabytes):

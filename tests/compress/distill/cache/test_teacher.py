@@ -14,7 +14,7 @@ from compress.distill.cache.teacher import CachedTeacher, cached_teacher
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.soft_targets import SoftTargets
 from compress.distill.objective import distillation, read_once
-from compress.distill.teacher import LiveTeacher, forward, same_inputs, same_tokens
+from compress.distill.teacher import LiveTeacher, logits_and_hidden, same_inputs, same_tokens
 from tests.compress.distill.stub import ROWS, batches_of, encode, stub_context, trained
 from tests.tiny import tiny_bundle, tiny_tokenizer
 
@@ -149,7 +149,7 @@ def test_a_teacher_of_another_family_ignores_what_it_does_not_take(tmp_path):
     teacher.processor = student.processor
     answers = LiveTeacher(teacher, layers=())(encode(student, ROWS[:4]))
     inputs = {name: value for name, value in encode(student, ROWS[:4]).items() if name != "token_type_ids"}
-    torch.testing.assert_close(answers.logits, forward(teacher.model, inputs, hidden=False)[0])
+    torch.testing.assert_close(answers.logits, logits_and_hidden(teacher.model, inputs, hidden=False)[0])
 
 
 def test_batches_without_padding_count_as_full(tmp_path):

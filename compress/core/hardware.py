@@ -1,14 +1,27 @@
-"""How many threads this process may really use."""
+"""What of the machine this process may use: its device, and its threads."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["available_threads"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["available_threads", "default_device"]
 
 CGROUPS = Path("/sys/fs/cgroup")
+
+
+def default_device(choice: str = "auto") -> torch.device:
+    """`auto`: the GPU when there is one."""
+    import torch
+
+    return torch.device(
+        "cuda" if choice == "auto" and torch.cuda.is_available() else "cpu" if choice == "auto" else choice
+    )
 
 
 def available_threads() -> int:
