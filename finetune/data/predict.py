@@ -10,6 +10,7 @@ import torch
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import evaluating, model_inputs
 from finetune.data.batches import Batches, moved
+from finetune.processes import current
 from finetune.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def logits(
 ) -> np.ndarray:
     """The model's answers in fp32, (rows, labels), in the order of `rows`.
 
-    Batches hold rows of like length, the longest first; the same rows and batch size give the same bits.
+    Batches hold rows of like length, the longest first; the same rows and batch size give the same bits. Processes that
+    share the work (`finetune.processes.current`) divide the batches, and each has all answers.
 
     Args:
         bundle: moved to `device`, and left there.
@@ -36,9 +38,10 @@ def logits(
     batches = Batches(bundle.to(device), task, rows)
     answers = np.zeros((len(rows), task.label_count), dtype=np.float32)
     order = np.argsort(-batches.lengths, kind="stable")
+    processes = current()
     with evaluating(bundle.model), torch.inference_mode():
-        for start in range(0, len(order), batch_size):
+        for start in range(0, len(order), batch_size)[processes.rank :: processes.count]:
             chosen = order[start : start + batch_size]
             answer = bundle.model(**model_inputs(moved(batches(chosen), device))).logits
             answers[chosen] = answer.float().cpu().numpy()
-    return answers
+    return processes.total(answers)

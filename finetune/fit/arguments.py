@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +36,6 @@ def training_arguments(
     """
     from transformers import TrainingArguments
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by every launcher
     fields = {
         **_fixed(device),
         "output_dir": str(output),
@@ -45,10 +43,10 @@ def training_arguments(
         "num_train_epochs": plan.epochs,
         "max_steps": plan.max_steps or -1,
         "learning_rate": plan.learning_rate,
-        "per_device_train_batch_size": plan.batch_size,
+        "per_device_train_batch_size": plan.batch_size,  # our sampler divides it where there are several
         "gradient_accumulation_steps": plan.accumulation,
         "lr_scheduler_type": SCHEDULES[plan.schedule or "linear"],
-        "warmup_steps": math.ceil((plan.warmup or 0.0) * plan.steps(rows=rows, processes=processes)),
+        "warmup_steps": math.ceil((plan.warmup or 0.0) * plan.steps(rows=rows)),
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.clip,
         "bf16": uses_bf16(plan, device, family),

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from finetune.fit.checkpoints import Checkpointing
 from finetune.fit.hooks import EarlyStop
+from finetune.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from finetune.fit.trainer import HookedTrainer
@@ -45,10 +46,10 @@ class EpochEnds(TrainerCallback):
 
 
 class Saves(TrainerCallback):
-    """Asks for a checkpoint by time. None at the end: there the finished fit is kept instead."""
+    """Asks for a checkpoint by the main process's time. None at the end: there the finished fit is kept instead."""
 
-    def __init__(self, when: Checkpointing):
-        self.when, self.last = when, time.monotonic()
+    def __init__(self, when: Checkpointing, processes: Processes = ALONE):
+        self.when, self.processes, self.last = when, processes, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         return self._ask(state, control, self.when.seconds)
@@ -61,5 +62,5 @@ class Saves(TrainerCallback):
 
     def _ask(self, state: Any, control: Any, seconds: float) -> Any:
         over = control.should_training_stop or state.global_step >= state.max_steps
-        control.should_save = not over and time.monotonic() - self.last >= seconds
+        control.should_save = self.processes.told(not over and time.monotonic() - self.last >= seconds)
         return control

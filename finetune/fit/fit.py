@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.training.fit import Fit, FitResult, Objective, Texts, trained_parameters
 from compress.core.training.hooks import Hook
@@ -22,9 +23,11 @@ from finetune.fit.checkpoints import Checkpointing, Finished, claim, last_whole,
 from finetune.fit.flops import forward_flops, training_flops
 from finetune.fit.hooks import EarlyStop, HeldMasks, Seen
 from finetune.fit.out_of_memory import Start, begun_with, retried
+from finetune.fit.same_model import same_model
 from finetune.fit.schedules import Joining, Pace
 from finetune.fit.scopes import activations_recomputed, left_as_found, plain_forward, randomness_restored
 from finetune.memory.allocator import give_back
+from finetune.processes import current
 from finetune.tasks.encoding import text_fingerprint
 from finetune.tasks.task import Splits, Task
 
@@ -116,10 +119,16 @@ class Run:
         self.args = training_arguments(
             plan, bundle.family, rows=len(self.batches), seed=seed, device=device, output=place
         )
+        self.processes = current()
+        if self.args.world_size != self.processes.count:
+            raise InputError(
+                f"a launcher started {self.args.world_size} processes, and {self.processes.count} of them train here",
+                advice="run the recipe: `torchrun -m recipes run RECIPE`; or train inside finetune.processes.joined",
+            )
         # Under a launcher each process has a device of its own, which the arguments know.
         self.bundle, self.objective, self.plan, self.name = bundle.to(self.args.device), objective, plan, name
         self.place, self.checkpointing, self.bar = place, checkpointing, bar
-        self.seen = Seen(name, at_once=device.type == "cpu")
+        self.seen = Seen(name, at_once=device.type == "cpu", processes=self.processes)
         self.names, self.asked = trained_names(bundle.model), asked
         self.early = EarlyStop(plan.patience, self._select_score, self.names) if plan.patience else None
         self.pace = Pace.of(plan, rates)
@@ -130,9 +139,10 @@ class Run:
 
     def result(self) -> FitResult:
         """Train, or take up what an earlier run left."""
+        same_model(self.bundle, self.processes)
         finished = Finished(self.place)
         self._main_only(lambda: claim(self.place, self._identity()))
-        if finished:
+        if self.processes.told(bool(finished)):
             steps = finished.restore(self.bundle.model, self.hooks, names=self.names)
         else:
             steps = self._train()
@@ -140,6 +150,7 @@ class Run:
                 self.early.restore(self.bundle.model)
             if self.checkpointing:
                 self._main_only(lambda: self._keep(finished, steps))
+        self.processes.wait()  # what one reads, another may not clear away yet
         if self.joining:
             self.joining.before_step(self.bundle.model, 1 - 1 / max(1, steps))
         return FitResult(
@@ -156,7 +167,7 @@ class Run:
     def _train(self) -> int:
         with left_as_found(self.bundle.model), activations_recomputed(self.bundle.model, self.plan):
             trainer = self._trainer()
-            checkpoint = last_whole(self.place)
+            checkpoint = self.processes.told(last_whole(self.place))
             if checkpoint:
                 load_hooks(self.hooks, checkpoint)
             try:
@@ -174,8 +185,8 @@ class Run:
 
         callbacks: list[Any] = [EpochEnds(self.early, self.bundle.model)] if self.early else []
         if self.checkpointing:
-            callbacks.append(Saves(self.checkpointing))
-        if bar_wanted(self.bar) and self.args.process_index == 0:
+            callbacks.append(Saves(self.checkpointing, self.processes))
+        if bar_wanted(self.bar) and self.processes.main:
             callbacks.append(Bar(self.name, self.seen))
         return HookedTrainer(
             self.bundle.model,
@@ -186,14 +197,14 @@ class Run:
             batches=self.batches,
             callbacks=callbacks,
             pace=self.pace,
+            processes=self.processes,
         )
 
     def _main_only(self, write: Callable[[], None]) -> None:
-        """`write` in the main process, while those that a launcher started beside it wait."""
-        if self.args.process_index == 0:
+        """`write` in the main process, while the others wait."""
+        if self.processes.main:
             write()
-        if self.args.distributed_state is not None:
-            self.args.distributed_state.wait_for_everyone()
+        self.processes.wait()
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be taken up."""
@@ -222,6 +233,7 @@ class Run:
             squared=self.seen.squared,
             trained_share=share,
         )
+        several = {"processes": self.processes.count} if self.processes.count > 1 else {}
         early = {"select_by_epoch": self.early.scores, "best_epoch": self.early.best_epoch} if self.early else {}
         return {
             "precision": "bf16" if uses_bf16(self.plan, self.bundle.device, self.bundle.family) else "fp32",
@@ -229,4 +241,5 @@ class Run:
             "training_flops": flops,
             "loss_curve": self.seen.curve(),
             **early,
+            **several,
         }

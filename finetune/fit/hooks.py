@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from compress.core.errors import NonFiniteLoss
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import masked_parameters, pack, unpack
 from compress.core.training.hooks import Hook
+from finetune.processes import ALONE, Processes
 
 __all__ = ["EarlyStop", "HeldMasks", "Seen"]
 
@@ -22,14 +24,18 @@ CHECK_EVERY = 25
 class Seen(Hook):
     """The loss of every step, the tokens and the seconds; survives an interruption, so that a report does not show one.
 
+    Of several processes, the loss is the mean of theirs, and the tokens are those of all.
+
     Args:
         at_once: look at each loss as it comes (a CPU has it already), else every `CHECK_EVERY` steps.
+        processes: who divides the rows of each step.
     """
 
-    def __init__(self, name: str, *, at_once: bool):
-        self.name, self.at_once = name, at_once
+    def __init__(self, name: str, *, at_once: bool, processes: Processes = ALONE):
+        self.name, self.at_once, self.processes = name, at_once, processes
         self.losses: list[float] = []
         self.tokens = self.squared = 0
+        self.own = np.zeros(2)
         self.seconds = 0.0
         self.started = time.perf_counter()
         self.waiting: list[tuple[Tensor, Tensor, float]] = []
@@ -38,8 +44,7 @@ class Seen(Hook):
     def add_batch(self, loss: Tensor, row_ids: Tensor, *, rows: int, length: int) -> None:
         """One batch: its share of the step's loss."""
         self.step.append((loss, row_ids))
-        self.tokens += rows * length
-        self.squared += rows * length * length
+        self.own += rows * length, rows * length * length
 
     def add_step(self, learning_rate: float) -> None:
         """All batches of one optimiser step were added. Call before the step moves the weights."""
@@ -57,12 +62,19 @@ class Seen(Hook):
         """
         if not self.waiting:
             return
-        values = torch.stack([loss for loss, _, _ in self.waiting]).float().tolist()
-        for value, (_, rows, learning_rate) in zip(values, self.waiting, strict=True):
+        for value, (_, rows, learning_rate) in zip(self._values(), self.waiting, strict=True):
             if not abs(value) < float("inf"):
-                raise not_finite(self.name, value, len(self.losses) + 1, rows.tolist(), learning_rate)
+                row_ids = [row for each in self.processes.gathered(rows.tolist()) for row in each]
+                raise not_finite(self.name, value, len(self.losses) + 1, row_ids, learning_rate)
             self.losses.append(value)
         self.waiting = []
+
+    def _values(self) -> list[float]:
+        """The waiting losses as means over the processes, so that each of them sees one that is not finite."""
+        losses = torch.stack([loss for loss, _, _ in self.waiting]).double().cpu().numpy()
+        *summed, tokens, squared = self.processes.total(np.concatenate([losses, self.own]))
+        self.tokens, self.squared, self.own = self.tokens + int(tokens), self.squared + int(squared), np.zeros(2)
+        return [float(value) / self.processes.count for value in summed]
 
     def total_seconds(self) -> float:
         return self.seconds + time.perf_counter() - self.started

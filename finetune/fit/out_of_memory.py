@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from compress.core.training.hooks import Hook
 from compress.core.training.plan import TrainPlan
 from finetune.fit.checkpoints import PLAN, load_hooks, load_weights, read_json, save_hooks, save_weights, trained_names
 from finetune.memory.allocator import give_back
+from finetune.processes import current
 
 __all__ = ["Start", "begun_with", "is_out_of_memory", "retried", "smaller"]
 
@@ -40,7 +40,7 @@ class Start:
     def __init__(self, model: nn.Module, hooks: Sequence[Hook], directory: Path):
         self.model, self.hooks, self.directory = model, hooks, directory
         self.names = trained_names(model)
-        if not _launched():
+        if current().count == 1:  # several would have to agree on another plan
             save_weights(model, directory, self.names)
             save_hooks(hooks, directory)
 
@@ -117,8 +117,13 @@ def _tried(run: Callable[[TrainPlan], FitResult], plan: TrainPlan) -> tuple[FitR
     try:
         return run(plan), None
     except Exception as error:
-        if _launched() or not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
+        if current().count > 1:
+            raise StageFailed(
+                "memory ran out in one of several processes, which then cannot take a smaller batch by themselves",
+                advice=f"write a `batch_size:` below {plan.batch_size}, and a larger `accumulation:`",
+            ) from error
         return None, error.with_traceback(None)
 
 
@@ -127,8 +132,3 @@ def _free() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     give_back()
-
-
-def _launched() -> bool:
-    """Whether several processes train together, which would have to agree on another plan."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1

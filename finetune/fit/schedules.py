@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from compress.core.errors import InputError
 from compress.core.training.hooks import Hook
 from compress.core.training.plan import Rate, TrainPlan
+from finetune.processes import current
 
 __all__ = ["Joining", "Pace", "slanted_triangle"]
 
@@ -98,8 +98,7 @@ class Joining(Hook):
     """
 
     def __init__(self, rates: Mapping[str, Rate]):
-        launched = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if launched and torch.distributed.get_world_size() > 1:
+        if current().count > 1:
             raise InputError("unfreezing works in one process only", advice="train without a launcher")
         self.rates = rates
 

@@ -13,12 +13,14 @@ from compress.core.model.evaluation import model_inputs
 from compress.core.training.fit import Objective
 from compress.core.training.hooks import Hook
 from finetune.data.batches import Batches
+from finetune.data.loader import WEIGHT, Collated, Loader, Rows
 from finetune.data.sampler import LengthGrouped
 from finetune.fit.callbacks import Steps
 from finetune.fit.checkpoints import load_weights, save_hooks, save_weights, trained_names
 from finetune.fit.flops import grid
 from finetune.fit.hooks import Seen
 from finetune.fit.schedules import Pace
+from finetune.processes import ALONE, Processes
 
 __all__ = ["HookedTrainer"]
 
@@ -35,15 +37,20 @@ class HookedTrainer(Trainer):
     def __init__(
         self, model: nn.Module, args: TrainingArguments, *, objective: Objective, hooks: Sequence[Hook], seen: Seen,
         batches: Batches, callbacks: Sequence[TrainerCallback], pace: Pace | None = None,
+        processes: Processes = ALONE,
     ):  # fmt: skip
         self.pace, self.names = pace, trained_names(model)
         self.trained, self.objective, self.hooks, self.seen = model, objective, tuple(hooks), seen
-        self.sampler = LengthGrouped(batches.lengths, batch_size=args.per_device_train_batch_size, seed=args.seed)
+        self.sampler = LengthGrouped(
+            batches.lengths, batch_size=args.per_device_train_batch_size, seed=args.seed,
+            processes=processes, drop_last=args.dataloader_drop_last,
+        )  # fmt: skip
+        self.weight, self.rows = 1.0, Rows(len(batches))
         super().__init__(
             model=model,
             args=args,
-            train_dataset=list(range(len(batches))),
-            data_collator=batches,
+            train_dataset=self.rows,
+            data_collator=Collated(batches),
             callbacks=[Steps(self), *callbacks],
         )
         self.model_accepts_loss_kwargs = False  # else Trainer counts the labels of every batch for nothing
@@ -55,9 +62,11 @@ class HookedTrainer(Trainer):
         return self.state.global_step / max(1, self.state.max_steps)
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
-        return self.objective(model, inputs)
+        loss = self.objective(model, inputs)
+        return loss if self.weight == 1 else loss * self.weight
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+        self.weight = float(inputs.pop(WEIGHT))
         loss = super().training_step(model, inputs, num_items_in_batch)
         rows, length = grid(model_inputs(inputs))
         self.seen.add_batch(loss, inputs["row_id"], rows=rows, length=length)
@@ -84,8 +93,23 @@ class HookedTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
-        return self.sampler
+    def get_train_dataloader(self) -> Loader:
+        """Batches that are divided already: accelerate would repeat rows to fill the last one."""
+        args, several = self.args, self.args.dataloader_num_workers > 0
+        return Loader(
+            self.rows,
+            batch_sampler=self.sampler,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor if several else None,
+        )
+
+    def _save_checkpoint(self, *args: Any, **settings: Any) -> None:
+        # Every process is here; the main one alone writes what they have seen.
+        self.seen.look()
+        super()._save_checkpoint(*args, **settings)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:

@@ -24,7 +24,7 @@ class TrainPlan(Settings):
     epochs: Positive | None = None
     max_steps: Count | None = Field(None, description="stop after so many optimiser steps; overrides epochs")
     learning_rate: Positive | None = None
-    batch_size: Count | None = Field(None, description="rows per step and device")
+    batch_size: Count | None = Field(None, description="rows in a batch; the processes of a launcher divide them")
     accumulation: Count | None = Field(None, description="batches whose gradients are summed before a step")
     schedule: Literal["linear", "cosine", "constant", "slanted_triangle"] | None = None
     warmup: Fraction | None = Field(None, description="share of the steps with a rising learning rate")
@@ -48,11 +48,11 @@ class TrainPlan(Settings):
             ) from error
         return arguments
 
-    def steps(self, *, rows: int, processes: int = 1) -> int:
+    def steps(self, *, rows: int) -> int:
         """Optimiser steps of the whole plan, on so many rows of train."""
         if self.max_steps is not None:
             return self.max_steps
-        batches = ceil(rows / ((self.batch_size or 1) * processes))
+        batches = ceil(rows / (self.batch_size or 1))
         return ceil((self.epochs or 0) * max(1, ceil(batches / (self.accumulation or 1))))
 
     def over(self, default: TrainPlan) -> TrainPlan:

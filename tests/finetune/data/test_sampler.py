@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from finetune.data.sampler import LengthGrouped, grouped_order
+from finetune.processes import Processes
 from finetune.tasks.splits import draw, fingerprint, select_size, shares
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=1003)
@@ -33,7 +34,27 @@ def test_an_order_is_a_function_of_seed_and_epoch() -> None:
     sampler.set_epoch(0)
     assert list(sampler) == first != second
     assert list(LengthGrouped(LENGTHS, batch_size=8, seed=2)) != first
-    assert len(sampler) == 1003
+    assert len(sampler) == len(first) == 126
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "count"), [(64, 8, 2), (1003, 8, 3), (13, 5, 4), (3, 1, 2), (1, 8, 3)])
+def test_processes_divide_each_batch_so_that_an_epoch_sees_every_row_once(
+    rows: int, batch_size: int, count: int
+) -> None:
+    order = grouped_order(LENGTHS[:rows], batch_size=batch_size, seed=0)
+    parts = [
+        list(LengthGrouped(LENGTHS[:rows], batch_size=batch_size, seed=0, processes=Processes(rank, count)))
+        for rank in range(count)
+    ]
+    assert {len(part) for part in parts} == {-(-rows // batch_size)}
+    for step, batches in enumerate(zip(*parts, strict=True)):
+        whole = order[step * batch_size : (step + 1) * batch_size]
+        assert all(batches)  # each process takes part in each step
+        seen = [chosen.row for batch in batches for chosen in batch if chosen.weight]
+        assert sorted(seen) == sorted(whole)
+        # The mean over the processes of weighted means is the mean over the batch.
+        means = [batch[0].weight * np.mean([LENGTHS[chosen.row] for chosen in batch]) for batch in batches]
+        assert np.mean(means) == pytest.approx(LENGTHS[whole].mean())
 
 
 @pytest.mark.parametrize("count", [1, 2, 37, 100, 1000])

@@ -1,0 +1,49 @@
+"""The loader of a training: batches as a sampler chose them, encoded when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from compress.core.training.plan import Batch
+from finetune.data.batches import Batches
+from finetune.data.sampler import Chosen, LengthGrouped
+
+__all__ = ["WEIGHT", "Collated", "Loader", "Rows"]
+
+WEIGHT = "weight"
+"""The entry of a batch that multiplies its mean loss; no input of a model."""
+
+
+class Rows(Dataset[Chosen]):
+    """So many rows, each of which is what the sampler says of it."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, chosen: Chosen) -> Chosen:
+        return chosen
+
+
+class Collated:
+    """The rows that were chosen as one batch, with its weight."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+
+    def __call__(self, chosen: Sequence[Chosen]) -> Batch:
+        weight = torch.tensor(chosen[0].weight, dtype=torch.float64)
+        return {**self.batches([row for row, _ in chosen]), WEIGHT: weight}
+
+
+class Loader(DataLoader[Chosen]):
+    """A DataLoader that passes the epoch on to its sampler, as transformers' Trainer expects."""
+
+    def set_epoch(self, epoch: int) -> None:
+        if isinstance(self.batch_sampler, LengthGrouped):
+            self.batch_sampler.set_epoch(epoch)
