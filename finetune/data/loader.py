@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from compress.core.training.plan import Batch
+from compress.core.model.evaluation import Batch
 from finetune.data.batches import Batches
 from finetune.data.sampler import Chosen, LengthGrouped
 
