@@ -15,9 +15,9 @@ from tiny_model import write_tiny_model
 
 from compress import Context, keep_neurons, load, load_source, save
 from compress.prune.criteria.magnitude import Magnitude, unit_norms
-from compress.prune.selection import best_of_each
 from compress.prune.stage import Prune
 from compress.prune.units.neurons import Neurons
+from compress.prune.units.selection import best_of_each
 from recipes.file.recipe import Recipe
 
 STAGE = Prune(pattern=Neurons(), sparsity=0.5, criterion=Magnitude(), recover=None)

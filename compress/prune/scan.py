@@ -16,9 +16,12 @@ from compress.core.model.masks import masked_parameters
 from compress.core.model.matrices import Excerpt, Matrix, block_matrices
 from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
-from compress.prune.selection import best_of_each
+from compress.prune.pattern import Pattern
+from compress.prune.units.criterion import UnitCriterion
 from compress.prune.units.gating import masked
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.pattern import UnitPattern
+from compress.prune.units.selection import best_of_each
+from compress.prune.weights.criterion import WeightCriterion, WeightScoreCriterion
 from compress.prune.weights.mask import Mask
 from compress.prune.weights.pattern import Scores, WeightPattern
 from compress.prune.weights.plan import WeightPlan
@@ -71,8 +74,10 @@ class Scoring:
     importance: dict[str, list[list[float]]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
 
-    def of_units(self, pattern: Pattern) -> list[Float[Tensor, " units"]]:
+    def of_units(self, pattern: UnitPattern) -> list[Float[Tensor, " units"]]:
         if label(pattern) not in self.importance:
+            if not isinstance(self.criterion, UnitCriterion):
+                raise TypeError(self.criterion.unfit(pattern, "uniform"))
             found = self.criterion.score(self.bundle, pattern, self.ctx)
             self.importance[label(pattern)] = [score.tolist() for score in found]
         return [torch.tensor(score) for score in self.importance[label(pattern)]]
@@ -80,7 +85,7 @@ class Scoring:
     @cached_property
     def of_weights(self) -> Scores | None:
         """None where the criterion compares weights by more than a score of each, or moves them."""
-        if type(self.criterion).mask is not Criterion.mask:
+        if not isinstance(self.criterion, WeightScoreCriterion):
             return None
         return self.criterion.score_weights(self.bundle, block_matrices(self.bundle), self.ctx)
 
@@ -88,9 +93,14 @@ class Scoring:
         """Which weights of these matrices stay."""
         scores = self.of_weights
         if scores is None:
-            return self.criterion.mask(Excerpt.of(self.bundle, names), plan, self.ctx)
+            return self._mask_of_criterion(Excerpt.of(self.bundle, names), plan)
         self._note(label(plan.pattern), scores)
         return Mask.of(plan.masks(self.bundle, {name: score for name, score in scores.items() if name in names}))
+
+    def _mask_of_criterion(self, bundle: Bundle, plan: WeightPlan) -> Mask:
+        if not isinstance(self.criterion, WeightCriterion):
+            raise TypeError(self.criterion.unfit(plan.pattern, "uniform"))
+        return self.criterion.mask(bundle, plan, self.ctx)
 
     def _note(self, pattern: str, scores: Scores) -> None:
         if pattern in self.columns:
@@ -110,9 +120,12 @@ def probes(pattern: Pattern, scoring: Scoring, sparsities: Sequence[float]) -> I
         scoring: what each is worth; the worst are masked, in each group or matrix the same share.
         sparsities: between 0 and 1.
     """
-    if isinstance(pattern, WeightPattern):
-        return _of_weights(pattern, scoring, sparsities)
-    return _of_units(pattern, scoring, sparsities)
+    match pattern:
+        case WeightPattern():
+            return _of_weights(pattern, scoring, sparsities)
+        case UnitPattern():
+            return _of_units(pattern, scoring, sparsities)
+    raise TypeError(f"{pattern.name} is neither of units nor of weights")
 
 
 def value_at(bundle: Bundle, probe: Probe, evaluate: Callable[[Bundle], float]) -> float:
@@ -121,7 +134,7 @@ def value_at(bundle: Bundle, probe: Probe, evaluate: Callable[[Bundle], float]) 
         return evaluate(bundle)
 
 
-def _of_units(pattern: Pattern, scoring: Scoring, sparsities: Sequence[float]) -> Iterator[Probe]:
+def _of_units(pattern: UnitPattern, scoring: Scoring, sparsities: Sequence[float]) -> Iterator[Probe]:
     sketch, scores = scoring.bundle.sketch(), scoring.of_units(pattern)
     counts, kinds = pattern.counts(sketch), pattern.kinds(sketch)
     whole: Kept = tuple(tuple(range(count)) for count in counts)

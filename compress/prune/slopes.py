@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -15,15 +16,16 @@ from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
 from compress.core.training.calibration import mean_over_rows
 from compress.core.values import Count
-from compress.prune.criterion import Criterion
 from compress.prune.gradients import totals_of_gradients
+from compress.prune.units.criterion import UnitCriterion
 from compress.prune.units.gating import gate_slopes
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.pattern import UnitPattern
+from compress.prune.weights.criterion import WeightScoreCriterion
 
 __all__ = ["SlopeCriterion"]
 
 
-class SlopeCriterion(Criterion):
+class SlopeCriterion(UnitCriterion, WeightScoreCriterion):
     """Mean over examples of the size of dL/dgate, the gate a factor on a unit's output or on a weight.
 
     The gradient is taken for each example apart, without dropout. That of a weight's gate is w dL/dw, whose size is
@@ -33,14 +35,13 @@ class SlopeCriterion(Criterion):
     needs_data: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = True
     draws_random_numbers: ClassVar[bool] = True
-    weights: ClassVar[bool] = True
 
     batches: Count = Field(64, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")
 
+    @abstractmethod
     def size(self, slope: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """What one slope counts, elementwise; it may overwrite it. Of a product, the product of the sizes."""
-        raise NotImplementedError
 
     def of_units(self, mean: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
         """The scores of one group, from the mean sizes of its slopes."""
@@ -50,7 +51,7 @@ class SlopeCriterion(Criterion):
         """The scores of one matrix, from the mean sizes of its slopes."""
         return mean
 
-    def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
+    def score(self, bundle: Bundle, pattern: UnitPattern, ctx: Context) -> list[Tensor]:
         def totals(batch: Batch) -> list[Tensor]:
             return [self.size(slopes).sum(0) for slopes in gate_slopes(bundle, pattern, batch, ctx.task_objective())]
 

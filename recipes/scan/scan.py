@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from compress.core.stage.context import Context
     from compress.prune.criterion import Criterion
+    from compress.prune.pattern import Pattern
     from compress.prune.scan import Scoring
-    from compress.prune.units.pattern import Pattern
     from recipes.file.recipe import Recipe
 
 __all__ = ["LeftOut", "Scan", "ScanPoint", "choice_option", "scan"]
@@ -174,15 +174,14 @@ def _chosen(
     bundle: Bundle, forms: Sequence[Any], sparsities: Sequence[float], criterion: Criterion
 ) -> tuple[Chosen, list[LeftOut]]:
     """What is scanned, and what is left out since it does not fit; all that was asked for by name must fit."""
+    from compress.prune.pattern import Pattern
     from compress.prune.scan import label
-    from compress.prune.units.pattern import Pattern
-    from compress.prune.weights.pattern import own_sparsity
 
     chosen: Chosen = []
     left_out: list[LeftOut] = []
     for form in forms or UNITS:
         pattern = _parsed(Pattern, form)
-        own = own_sparsity(pattern)
+        own = pattern.own_sparsity()
         refusals = {each: _refusal(bundle, pattern, criterion, each) for each in (sparsities if own is None else [own])}
         refused = [LeftOut(pattern=label(pattern), sparsity=each, why=why) for each, why in refusals.items() if why]
         if refused and forms:
@@ -204,21 +203,7 @@ def _refusal(bundle: Bundle, pattern: Pattern, criterion: Criterion, sparsity: f
         stage = Prune(pattern=pattern, sparsity=sparsity, criterion=criterion, recover=None)
     except ValidationError as error:
         return error.errors()[0]["msg"].removeprefix("Value error, ")
-    return stage.refuses(bundle.sketch()) or _cut_already(bundle, pattern, sparsity)
-
-
-def _cut_already(bundle: Bundle, pattern: Pattern, sparsity: float) -> str | None:
-    """Why a model that has masks cannot lose so few weights in all, or None."""
-    from compress.core.model.matrices import block_matrices
-    from compress.prune.weights.pattern import WeightPattern
-    from compress.prune.weights.plan import WeightPlan
-
-    if isinstance(pattern, WeightPattern):
-        try:
-            WeightPlan(pattern, sparsity).before_each(bundle, block_matrices(bundle))
-        except InputError as error:
-            return str(error)
-    return None
+    return stage.refuses(bundle.sketch()) or pattern.plan(sparsity).already_sparser(bundle)
 
 
 def _parsed(kind: Any, form: Any) -> Any:

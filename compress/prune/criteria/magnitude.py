@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,18 +11,17 @@ from torch import Tensor
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
-from compress.prune.criterion import Criterion
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.criterion import UnitCriterion
+from compress.prune.units.pattern import UnitPattern
+from compress.prune.weights.criterion import WeightScoreCriterion
 
 __all__ = ["Magnitude", "unit_norms"]
 
 
-class Magnitude(Criterion):
+class Magnitude(UnitCriterion, WeightScoreCriterion):
     """L2 norm of all weights that go with a unit, without biases, or the size of a weight; no data."""
 
-    weights: ClassVar[bool] = True
-
-    def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
+    def score(self, bundle: Bundle, pattern: UnitPattern, ctx: Context) -> list[Tensor]:
         return [unit_norms(weights) for weights in pattern.weights(bundle)]
 
     def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field, model_validator
 
 from compress.core.model.bundle import Bundle
-from compress.core.stage.context import Context
 from compress.core.values import Positive, Share
-from compress.prune.criterion import Criterion
-from compress.prune.gradual.hook import Narrowing, Way
-from compress.prune.gradual.movement import Learned, Soft
-from compress.prune.units.pattern import Pattern
+from compress.prune.gradual.criterion import LearnedCriterion
+from compress.prune.gradual.movement import LearnedScores, Soft
+from compress.prune.gradual.ramp import Ramp
 
 __all__ = ["Movement"]
 
 
-class Movement(Criterion):
+class Movement(LearnedCriterion):
     """Scores that are learned in training: what moves away from zero stays, however small it is.
 
     hard: the highest sums of -dL/dW' W stay. soft: the scores have a learning rate and a penalty, and what lies under
@@ -28,8 +24,6 @@ class Movement(Criterion):
     References:
         Sanh, Wolf and Rush 2020, arXiv 2005.07683, sections 4 and 5; the defaults are of the authors' code.
     """
-
-    units: ClassVar[bool] = False
 
     soft: bool = Field(False, description="whether a threshold and a penalty choose, not the order of the scores alone")
     threshold: Share = Field(0.1, description="of sigmoid(score), at the end of the way; soft")
@@ -43,19 +37,10 @@ class Movement(Criterion):
             raise ValueError(f"{', '.join(given)} belongs to soft movement; add `soft: true`, or leave it out")
         return self
 
-    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
-        return (
-            "movement learns its scores in a training; write it into one: "
-            "`during: {gradual: {to: 0.9, criterion: movement}}` of finetune or distill"
-        )
-
-    def unfit_in_training(self, pattern: Pattern) -> str | None:
-        return None
-
     def bytes_per_weight(self) -> int:
         """The score, the mask as a number, the weight while it is masked; the score's two moments."""
         return 20 if self.soft else 12
 
-    def narrowing(self, bundle: Bundle, way: Way, ctx: Context) -> Narrowing:
+    def hook(self, bundle: Bundle, ramp: Ramp) -> LearnedScores:
         soft = Soft(self.threshold, self.penalty, self.learning_rate) if self.soft else None
-        return Learned(bundle, way, self, ctx, soft=soft)
+        return LearnedScores(bundle, ramp, soft=soft)

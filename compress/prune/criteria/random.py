@@ -11,19 +11,19 @@ from torch import Tensor
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
-from compress.prune.criterion import Criterion
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.criterion import UnitCriterion
+from compress.prune.units.pattern import UnitPattern
+from compress.prune.weights.criterion import WeightScoreCriterion
 
 __all__ = ["Random"]
 
 
-class Random(Criterion):
+class Random(UnitCriterion, WeightScoreCriterion):
     """Chance, by the seed: what any other criterion must beat."""
 
     draws_random_numbers: ClassVar[bool] = True
-    weights: ClassVar[bool] = True
 
-    def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
+    def score(self, bundle: Bundle, pattern: UnitPattern, ctx: Context) -> list[Tensor]:
         generator = ctx.generator()
         return [torch.rand(count, generator=generator) for count in pattern.counts(bundle.sketch())]
 

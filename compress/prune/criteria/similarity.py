@@ -17,17 +17,17 @@ from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.stage.context import Context
 from compress.core.training.calibration import drawn_batches
 from compress.core.values import Count
-from compress.prune.criterion import Criterion
+from compress.prune.plan import Allocation
+from compress.prune.units.criterion import UnitCriterion
 from compress.prune.units.gating import after
-from compress.prune.units.pattern import Pattern
-from compress.prune.weights.pattern import WeightPattern
+from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Similarity", "block_influence"]
 
 Hidden = Float[Tensor, "batch length width"]
 
 
-class Similarity(Criterion):
+class Similarity(UnitCriterion):
     """Block influence: 1 - the mean cosine of a layer's input and output over real tokens; for `layers` alone.
 
     A layer that hardly turns the hidden states goes first. Rows of *train* without their labels; the head need not be
@@ -43,12 +43,12 @@ class Similarity(Criterion):
     batches: Count = Field(16, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")
 
-    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
-        if isinstance(pattern, WeightPattern) or pattern.part == "layers":
-            return super().unfit(pattern, allocation)
+    def unfit_units(self, pattern: UnitPattern, allocation: Allocation) -> str | None:
+        if pattern.part == "layers":
+            return None
         return f"'similarity' compares the input and the output of a layer, and {pattern.part} have none of their own"
 
-    def score(self, bundle: Bundle, pattern: Pattern, ctx: Context) -> list[Tensor]:
+    def score(self, bundle: Bundle, pattern: UnitPattern, ctx: Context) -> list[Tensor]:
         sums, tokens = torch.zeros(pattern.counts(bundle.sketch())[0]), 0
         for batch in drawn_batches(bundle, ctx, batches=self.batches, batch_size=self.batch_size, word=self.name):
             passed = _passed(bundle, batch)

@@ -1,70 +1,43 @@
-"""Size of a weight times the size of what it meets."""
+"""Wanda: |W| times the L2 norm of the input feature."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-import torch
-from jaxtyping import Float
-from pydantic import Field
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from compress.core.model.bundle import Bundle
-from compress.core.model.matrices import as_stored, block_matrices
-from compress.core.stage.context import Context
-from compress.core.training.calibration import drawn
-from compress.core.training.passing import solved_in_passing
-from compress.core.values import Count
-from compress.prune.criterion import Criterion
 from compress.prune.selection import kept_mask
-from compress.prune.units.pattern import Pattern
-from compress.prune.weights.elements import Elements
-from compress.prune.weights.mask import Mask
-
-if TYPE_CHECKING:
-    from compress.prune.weights.plan import WeightPlan
+from compress.prune.weights.layerwise import LayerwiseCriterion
+from compress.prune.weights.plan import WeightPlan
 
 __all__ = ["Wanda", "wanda_scores"]
 
 
-class Wanda(Criterion):
-    """|w| times the norm of the input that it meets, compared within each output; one forward pass.
+class Wanda(LayerwiseCriterion):
+    """Wanda: |W| times the L2 norm of the input feature, compared within each output; one forward pass.
 
-    Each matrix sees the inputs that those cut before it give. Padding does not count. Where an earlier pruning left an
-    output fewer weights than its share, the best single weights of the whole matrix make up for it.
+    S_ij = |W_ij| ||X_j||_2. Each matrix sees the inputs that those pruned before it give; padding does not count.
+    Where an earlier pruning left an output fewer weights than its share, the best single weights of the whole matrix
+    make up for it.
 
     References:
         Sun et al. 2024, arXiv 2306.11695, eq. 1 and section 3.
     """
 
-    needs_data: ClassVar[bool] = True
-    draws_random_numbers: ClassVar[bool] = True
-    units: ClassVar[bool] = False
-    weights: ClassVar[bool] = True
-
-    rows: Count = Field(128, description="rows of train, drawn by the seed and computed together")
-
-    def unfit(self, pattern: Pattern, allocation: str) -> str | None:
-        if allocation != "uniform":
-            return f"wanda compares weights of one output; with it the allocation is 'uniform', not {allocation!r}"
-        return super().unfit(pattern, allocation)
-
-    def mask(self, bundle: Bundle, plan: WeightPlan, ctx: Context) -> Mask:
-        matrices = block_matrices(bundle)
-        before, found = plan.before_each(bundle, matrices), dict[str, Tensor]()
-
-        def solve(name: str, weight: Tensor, inputs: Tensor) -> Tensor:
-            scores = wanda_scores(weight, inputs.norm(dim=0))
-            alive = before.get(name, torch.ones_like(weight, dtype=torch.bool))
-            chosen = plan.pattern.mask_by_output(scores.masked_fill(~alive, -1), plan.sparsity)
-            found[name] = _made_up(chosen, alive, scores) if isinstance(plan.pattern, Elements) else chosen & alive
-            return weight * found[name]
-
-        solved_in_passing(bundle, matrices, drawn(bundle, ctx, self.rows, word="wanda"), solve)
-        return Mask.of(as_stored(matrices, found))
+    def prune_matrix(
+        self,
+        weight: Float[Tensor, "out in"],
+        inputs: Float[Tensor, "tokens in"],
+        *,
+        alive: Bool[Tensor, "out in"],
+        plan: WeightPlan,
+    ) -> tuple[Float[Tensor, "out in"], Bool[Tensor, "out in"]]:
+        scores = wanda_scores(weight, inputs.norm(dim=0))
+        chosen = plan.pattern.mask_by_output(scores.masked_fill(~alive, -1), plan.sparsity)
+        mask = _filled_up(chosen, alive, scores) if plan.pattern.single else chosen & alive
+        return weight * mask, mask
 
 
-def _made_up(chosen: Tensor, alive: Tensor, scores: Tensor) -> Tensor:
+def _filled_up(chosen: Tensor, alive: Tensor, scores: Tensor) -> Tensor:
     """`chosen` of what is alive; where an output has too few of these, the best of the matrix stay instead."""
     kept = chosen & alive
     others = alive & ~kept
@@ -73,10 +46,13 @@ def _made_up(chosen: Tensor, alive: Tensor, scores: Tensor) -> Tensor:
 
 
 def wanda_scores(weight: Float[Tensor, "out in"], norms: Float[Tensor, " in"]) -> Float[Tensor, "out in"]:
-    """|W_ij| ||X_j||.
+    """S_ij = |W_ij| ||X_j||_2.
 
     Args:
-        weight: of the linear.
-        norms: L2 norm over all tokens, of each input.
+        weight: W of the linear, (out, in).
+        norms: L2 norm of each input feature over all tokens, (in,).
+
+    References:
+        Sun et al. 2024, arXiv 2306.11695, eq. 1.
     """
     return weight.abs() * norms

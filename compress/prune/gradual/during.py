@@ -15,14 +15,17 @@ from compress.core.training.plan import TrainPlan
 from compress.core.values import Count, Fraction, Share
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criterion import Criterion
-from compress.prune.gradual.hook import Narrowing, Way
+from compress.prune.gradual.criterion import LearnedCriterion
+from compress.prune.gradual.hook import GradualMasks, GradualPruning
+from compress.prune.gradual.ramp import Ramp
 from compress.prune.gradual.schedule import Schedule
 from compress.prune.gradual.schedules.cubic import Cubic
-from compress.prune.keep import Allocation
+from compress.prune.pattern import Pattern
+from compress.prune.plan import Allocation
 from compress.prune.unfit import unfit
-from compress.prune.units.pattern import Pattern
+from compress.prune.weights.criterion import WeightScoreCriterion
 from compress.prune.weights.elements import Elements
-from compress.prune.weights.pattern import WeightPattern, other_than_own, own_sparsity, unused
+from compress.prune.weights.pattern import WeightPattern
 
 __all__ = ["Gradual"]
 
@@ -56,10 +59,7 @@ class Gradual(During):
     @model_validator(mode="before")
     @classmethod
     def _own_sparsity(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or "pattern" not in value:
-            return value
-        own = own_sparsity(value["pattern"])
-        return value if own is None or "to" in value else {**value, "to": own}
+        return Pattern.with_own_sparsity(value, word="to")
 
     @model_validator(mode="after")
     def _fits(self) -> Gradual:
@@ -69,8 +69,8 @@ class Gradual(During):
             raise ValueError(f"sparsity grows: `to` ({self.to:g}) must not lie below `from` ({self.from_:g})")
         if self.floor > 1 - self.to:
             raise ValueError(f"a floor of {self.floor:g} leaves more than `to: {self.to:g}` allows")
-        why = self._unfit_pattern() or self.criterion.unfit_in_training(self.pattern)
-        why = why or unused(self.pattern, self.allocation, self.floor, usual="global")
+        why = self._unfit_pattern() or self._unfit_criterion()
+        why = why or self.pattern.unused(self.allocation, self.floor, usual="global")
         if why:
             raise ValueError(why)
         return self
@@ -90,17 +90,22 @@ class Gradual(During):
         return None
 
     def guess(self) -> Change:
-        plan = self._way().plan(self.to)
-        return super().guess() if plan is None else plan.guess()
+        plan = self._ramp().plan(self.to)
+        return super().guess() if plan is None else plan.evenly()
 
     def bytes_per_weight(self) -> int:
-        return self.criterion.bytes_per_weight()
+        return self.criterion.bytes_per_weight() if isinstance(self.criterion, LearnedCriterion) else 0
 
-    def hook(self, bundle: Bundle, ctx: Context) -> Narrowing:
-        return self.criterion.narrowing(bundle, self._way(), ctx)
+    def hook(self, bundle: Bundle, ctx: Context) -> GradualMasks:
+        match self.criterion:
+            case LearnedCriterion() as learned:
+                return learned.hook(bundle, self._ramp())
+            case WeightScoreCriterion() as scores:
+                return GradualPruning(bundle, self._ramp(), scores, ctx)
+        raise TypeError(self._unfit_criterion())
 
-    def _way(self) -> Way:
-        return Way(
+    def _ramp(self) -> Ramp:
+        return Ramp(
             schedule=self.schedule,
             first=self.from_,
             last=self.to,
@@ -123,4 +128,15 @@ class Gradual(During):
             return (
                 f"{self.pattern.name} are cut out for good, by the stage `prune`; inside a training weights are masked"
             )
-        return other_than_own(self.pattern, self.to, word="to")
+        return self.pattern.contradicts(self.to, word="to")
+
+    def _unfit_criterion(self) -> str | None:
+        """Why the criterion cannot choose again and again while a model is trained, or None."""
+        criterion = self.criterion
+        if isinstance(criterion, LearnedCriterion):
+            return None
+        if criterion.needs_data:
+            return f"{criterion.name} reads data for its scores; in a training take magnitude, movement or random"
+        if not isinstance(criterion, WeightScoreCriterion):
+            return f"{criterion.name} scores {criterion.scores}, and a training masks by a score of each weight"
+        return criterion.unfit(self.pattern, self.allocation)

@@ -1,10 +1,10 @@
-"""Masks that cut more and more of the weights while a model is trained."""
+"""Gradual pruning: masks that cut more and more of the weights while a model is trained."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,118 +14,58 @@ from compress.core.model.masks import Masks
 from compress.core.model.matrices import Matrix, block_matrices
 from compress.core.stage.context import Context
 from compress.core.stage.during import DuringHook
-from compress.prune.gradual.schedule import Schedule
-from compress.prune.keep import Allocation
+from compress.prune.gradual.ramp import Ramp
 from compress.prune.selection import kept_count
+from compress.prune.weights.criterion import WeightScoreCriterion
 from compress.prune.weights.mask import Mask
-from compress.prune.weights.pattern import WeightPattern
 from compress.prune.weights.plan import WeightPlan
 
-if TYPE_CHECKING:
-    from compress.prune.criterion import Criterion
-
-__all__ = ["Narrowing", "Way"]
-
-CLOSE = 1e-9
-"""Shares of the steps nearer than this are the same."""
+__all__ = ["GradualMasks", "GradualPruning"]
 
 
-@dataclass(frozen=True)
-class Way:
-    """From one sparsity to another, in a part of a training.
+class GradualMasks(DuringHook):
+    """Masks the lowest scores anew every so many steps, exactly as many as the schedule says; what is cut stays cut.
 
-    Attributes:
-        schedule: how fast.
-        first, last: the sparsity at both ends, those of earlier masks included.
-        start, end: shares of all steps between which the way lies.
-        every: steps between two cuts.
-        pattern, allocation, floor: as `prune` has them.
-    """
-
-    schedule: Schedule
-    first: float
-    last: float
-    start: float
-    end: float
-    every: int
-    pattern: WeightPattern
-    allocation: Allocation = "global"
-    floor: float = 0.0
-
-    def begun(self, progress: float) -> bool:
-        return progress >= self.start - CLOSE
-
-    def over(self, progress: float) -> bool:
-        return progress >= self.end - CLOSE
-
-    def time(self, progress: float) -> float:
-        """How much of the way's time is over, from 0 to 1."""
-        return min(1.0, max(0.0, (progress - self.start) / (self.end - self.start)))
-
-    def sparsity(self, progress: float) -> float:
-        """s_f + (s_i - s_f) (1 - share): Zhu and Gupta 2017, arXiv 1710.01878, eq. 1, with any schedule.
-
-        Args:
-            progress: share of all steps done.
-        """
-        if self.over(progress):
-            return self.last
-        return self.last + (self.first - self.last) * (1 - self.schedule.share(self.time(progress)))
-
-    def plan(self, sparsity: float) -> WeightPlan | None:
-        """What is cut at such a sparsity; None where that is nothing."""
-        pattern = self.pattern.towards(sparsity)
-        if pattern is None:
-            return None
-        own = pattern.own_sparsity()
-        return WeightPlan(pattern, sparsity if own is None else own, self.allocation, self.floor)
-
-
-class Narrowing(DuringHook):
-    """Cuts the lowest scores anew every so many steps, exactly as many as the schedule says; what is cut stays cut.
-
-    From the first step after the way's end, the masks stay as they are. They are the bundle's from the beginning, so
-    that the training itself holds them.
+    From the first step after the schedule's end, the masks stay as they are. They are the bundle's from the beginning,
+    so that the training itself holds them.
 
     Args:
         bundle: is trained; its masks are replaced.
-        way: how much, when.
-        criterion: scores the weights.
-        ctx: for the criterion.
+        ramp: how much, when.
 
     Raises:
         InputError: the final sparsity cannot be reached: more is cut already, or a matrix would be left empty.
     """
 
-    def __init__(self, bundle: Bundle, way: Way, criterion: Criterion, ctx: Context):
-        self.bundle, self.way, self.criterion, self.ctx = bundle, way, criterion, ctx
+    def __init__(self, bundle: Bundle, ramp: Ramp):
+        self.bundle, self.ramp = bundle, ramp
         self.matrices = block_matrices(bundle)
         self.settled = False
         self.steps = self.cuts = self.after = 0
-        """Steps on the way, cuts, and steps behind its end."""
+        """Steps between the schedule's start and end, cuts, and steps after the end."""
         self._try_out()
 
     def before_step(self, model: nn.Module, progress: float) -> None:
-        if not self.settled and self.way.over(progress):
+        if not self.settled and self.ramp.over(progress):
             self.settle()
-        elif not self.settled and self.way.begun(progress):
-            if self.steps % self.way.every == 0:
+        elif not self.settled and self.ramp.begun(progress):
+            if self.steps % self.ramp.every == 0:
                 self.cut(progress)
                 self.cuts += 1
             self.steps += 1
         self.after += self.settled
 
+    @abstractmethod
     def scores(self) -> dict[str, Tensor]:
         """Name -> a score (out, in) for each weight, as the weights are now."""
-        return self.criterion.score_weights(self.bundle, self.matrices, self.ctx)
 
     def cut(self, progress: float) -> None:
         """Make the masks as narrow as the schedule has them now."""
-        self.put(self.masks(self.way.sparsity(progress), self.scores()))
+        self.put(self.masks(self.ramp.sparsity(progress), self.scores()))
 
     def settle(self) -> None:
         """Make the masks final: exactly the last sparsity."""
-        self.put(self.masks(self.way.last, self.scores()))
+        self.put(self.masks(self.ramp.last, self.scores()))
         self.cuts, self.settled = self.cuts + 1, True
 
     def put(self, masks: Masks) -> None:
@@ -133,7 +73,7 @@ class Narrowing(DuringHook):
 
     def masks(self, sparsity: float, scores: Mapping[str, Tensor]) -> Masks:
         """The masks at a sparsity. Those that are as narrow already, by an earlier stage, are left out."""
-        plan = self.way.plan(sparsity)
+        plan = self.ramp.plan(sparsity)
         if plan is None:
             return {}
         self.bundle.masks = {name: mask.to(self.bundle.device) for name, mask in self.bundle.masks.items()}
@@ -160,7 +100,7 @@ class Narrowing(DuringHook):
         """The names of those that compete."""
         found: dict[str, list[str]] = {}
         for name, part in self.matrices.items():
-            key = {"uniform": name, "per_type": part.type, "global": ""}[self.way.allocation]
+            key = {"uniform": name, "per_type": part.type, "global": ""}[self.ramp.allocation]
             found.setdefault(key, []).append(name)
         yield from found.values()
 
@@ -174,7 +114,7 @@ class Narrowing(DuringHook):
 
     def _try_out(self) -> None:
         """The last cut, on the weights as they are, so that what cannot be is found before the training."""
-        plan = self.way.plan(self.way.last)
+        plan = self.ramp.plan(self.ramp.last)
         if plan is not None:
             plan.masks(self.bundle, {name: _size(part) for name, part in self.matrices.items()})
 
@@ -182,6 +122,27 @@ class Narrowing(DuringHook):
         """All ones where so little was asked that nothing of a matrix was cut."""
         weight = self.bundle.model.get_parameter(name)
         return self.bundle.masks.get(name, torch.ones_like(weight, dtype=torch.bool))
+
+
+class GradualPruning(GradualMasks):
+    """Gradual pruning by a criterion that needs no data: its scores are taken anew at each cut.
+
+    Args:
+        bundle: is trained; its masks are replaced.
+        ramp: how much, when.
+        criterion: scores the weights.
+        ctx: for the criterion.
+
+    References:
+        Zhu and Gupta 2017, arXiv 1710.01878, section 3.
+    """
+
+    def __init__(self, bundle: Bundle, ramp: Ramp, criterion: WeightScoreCriterion, ctx: Context):
+        self.criterion, self.ctx = criterion, ctx
+        super().__init__(bundle, ramp)
+
+    def scores(self) -> dict[str, Tensor]:
+        return self.criterion.score_weights(self.bundle, self.matrices, self.ctx)
 
 
 def _size(part: Matrix) -> Tensor:

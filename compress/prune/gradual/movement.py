@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -14,14 +13,11 @@ from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import Masks, pack, unpack
 from compress.core.model.matrix import matrix
-from compress.core.stage.context import Context
-from compress.prune.gradual.hook import Narrowing, Way
+from compress.prune.gradual.hook import GradualMasks
+from compress.prune.gradual.ramp import Ramp
 from compress.prune.weights.mask import starting
 
-if TYPE_CHECKING:
-    from compress.prune.criterion import Criterion
-
-__all__ = ["Learned", "Soft", "adam_step", "penalty_gradient", "score_gradient"]
+__all__ = ["LearnedScores", "Soft", "adam_step", "penalty_gradient", "score_gradient"]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
@@ -89,7 +85,7 @@ def adam_step(
     value.addcdiv_(mean, scale, value=-learning_rate / (1 - BETAS[0] ** step))
 
 
-class Learned(Narrowing):
+class LearnedScores(GradualMasks):
     """Movement pruning. The model computes with W M(S); W keeps its values, and what is cut may come back until the
     way ends. Then the masks are the bundle's, and the weights under them zero.
 
@@ -99,8 +95,8 @@ class Learned(Narrowing):
     the way begins, and falls to 0 at the end of the training, as the authors' code has it.
     """
 
-    def __init__(self, bundle: Bundle, way: Way, criterion: Criterion, ctx: Context, *, soft: Soft | None = None):
-        super().__init__(bundle, way, criterion, ctx)
+    def __init__(self, bundle: Bundle, ramp: Ramp, *, soft: Soft | None = None):
+        super().__init__(bundle, ramp)
         self.soft, self.learned, self.time = soft, 0, 0.0
         self.score: dict[str, Tensor] = {}
         self.moments: dict[str, tuple[Tensor, Tensor]] = {}
@@ -135,7 +131,7 @@ class Learned(Narrowing):
         """How fast the scores learn when the share `progress` of all steps is done."""
         if self.soft is None:
             return 1.0
-        start = self.way.start
+        start = self.ramp.start
         rising = progress / start if progress < start else 1.0
         return self.soft.learning_rate * min(rising, (1 - progress) / (1 - start))
 
@@ -143,8 +139,8 @@ class Learned(Narrowing):
         return {name: matrix(part.linear, self._score(name)) for name, part in self.matrices.items()}
 
     def cut(self, progress: float) -> None:
-        self.time = self.way.schedule.share(self.way.time(progress))
-        self.now = self._factors(self.masks(self.way.sparsity(progress), self.scores()))
+        self.time = self.ramp.schedule.share(self.ramp.time(progress))
+        self.now = self._factors(self.masks(self.ramp.sparsity(progress), self.scores()))
 
     def settle(self) -> None:
         super().settle()
@@ -152,13 +148,13 @@ class Learned(Narrowing):
 
     def masks(self, sparsity: float, scores: Mapping[str, Tensor]) -> Masks:
         found = super().masks(sparsity, scores)
-        if self.soft is None or sparsity >= self.way.last:
+        if self.soft is None or sparsity >= self.ramp.last:
             return found
-        most = super().masks(self.way.last, scores)
+        most = super().masks(self.ramp.last, scores)
         threshold = self.soft.threshold * self.time
         for name, mask in most.items():
             part = self.matrices[name]
-            above = matrix(part.linear, torch.sigmoid(self.way.pattern.by_unit(scores[name])) > threshold)
+            above = matrix(part.linear, torch.sigmoid(self.ramp.pattern.by_unit(scores[name])) > threshold)
             found[name] = mask | (above & found.get(name, above))
         return found
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from compress.core.model.evaluation import Batch
     from compress.core.training.fit import Objective
-    from compress.prune.units.pattern import Pattern
+    from compress.prune.units.pattern import UnitPattern
 
 __all__ = [
     "after",
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @contextmanager
-def masked(bundle: Bundle, pattern: Pattern, kept: Sequence[Sequence[int]]) -> Iterator[None]:
+def masked(bundle: Bundle, pattern: UnitPattern, kept: Sequence[Sequence[int]]) -> Iterator[None]:
     """Within it, units that are not `kept` give nothing: what the model computes once they are cut.
 
     Args:
@@ -45,7 +45,7 @@ def masked(bundle: Bundle, pattern: Pattern, kept: Sequence[Sequence[int]]) -> I
 
 
 def gate_slopes(
-    bundle: Bundle, pattern: Pattern, batch: Batch, objective: Objective
+    bundle: Bundle, pattern: UnitPattern, batch: Batch, objective: Objective
 ) -> list[Float[Tensor, "batch units"]]:
     """dL(row)/dgate, for each row and each unit of each group, on the CPU; the model stays as it is, without dropout.
 

@@ -10,13 +10,13 @@ from compress.core.families.family import Family, Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import part_matrix
 from compress.core.model.sketch import Sketch
-from compress.prune.change import KeepHeads
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.changes import KeepHeads
+from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Heads"]
 
 
-class Heads(Pattern):
+class Heads(UnitPattern):
     """Attention heads: rows of query, key and value, and columns of the output."""
 
     part: ClassVar[Part] = "heads"

@@ -14,12 +14,12 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.changes import KeepLayers
 from compress.prune.units.gating import after, leaf
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Layers"]
 
 
-class Layers(Pattern):
+class Layers(UnitPattern):
     """Layers: what stands before one goes straight to what stands behind it. Of two stacks, the encoder's layers.
 
     The gate of a layer is a factor on what it adds to its input.

@@ -10,13 +10,13 @@ from compress.core.families.family import Family, Part, has
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import part_matrix
 from compress.core.model.sketch import Sketch
-from compress.prune.change import KeepNeurons
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.changes import KeepNeurons
+from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Neurons"]
 
 
-class Neurons(Pattern):
+class Neurons(UnitPattern):
     """Feed-forward neurons: rows of the first linear (and of the gate), and columns of the second."""
 
     part: ClassVar[Part] = "neurons"

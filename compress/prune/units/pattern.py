@@ -1,7 +1,8 @@
-"""The units that are removed as a whole."""
+"""Structured pruning patterns: units that are removed as a whole."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
@@ -10,25 +11,26 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from compress.core.choice import Choice
 from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
-from compress.prune.selection import together
+from compress.prune.pattern import Pattern
+from compress.prune.plan import Allocation
 from compress.prune.units.gating import inputs_gated, inputs_seen
+from compress.prune.units.plan import UnitPlan
+from compress.prune.units.selection import together
 
-__all__ = ["Pattern"]
+__all__ = ["UnitPattern"]
 
 Kept = tuple[tuple[int, ...], ...]
 
 
-class Pattern(Choice):
+class UnitPattern(Pattern):
     """Units that can go without changing what the others compute, in groups: the heads of each block, the layers of a
     model. The members say how many there are, what belongs to each, and how one is switched off.
     """
 
-    home: ClassVar[str | tuple[str, ...]] = ("compress.prune.units", "compress.prune.weights")
     part: ClassVar[Part]
     role: ClassVar[str] = ""
     """The linear whose inputs the units are: a unit is off where its inputs are zero."""
@@ -36,15 +38,10 @@ class Pattern(Choice):
     """What they are called; as the part unless given."""
     of: ClassVar[str] = "of a layer"
     """What a group is, in words."""
-    narrows: ClassVar[bool] = False
-    """Whether the hidden states are narrower afterwards."""
 
-    first_stack_alone: ClassVar[bool] = False
-    """Whether a decoder's blocks stay as they are."""
-
+    @abstractmethod
     def counts(self, sketch: Sketch) -> tuple[int, ...]:
         """How many units each group has."""
-        raise NotImplementedError
 
     def kinds(self, sketch: Sketch) -> tuple[str, ...]:
         """What each group is of: the encoder, the decoder, its attention to the encoder; '' where all are alike."""
@@ -65,13 +62,21 @@ class Pattern(Choice):
             score[list(units)] = inf
         return found
 
+    @abstractmethod
     def weights(self, bundle: Bundle) -> list[list[Float[Tensor, "units _"]]]:
         """The weights (without biases) that go with each unit of each group, one row for each unit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def change(self, kept: Kept, of: tuple[int, ...]) -> Change:
         """The change that leaves the units `kept` of each group."""
-        raise NotImplementedError
+
+    def plan(self, sparsity: float, *, allocation: Allocation = "uniform", floor: float = 0.0) -> UnitPlan:
+        return UnitPlan(self, sparsity, allocation)
+
+    def unused(self, allocation: Allocation, floor: float, *, usual: Allocation) -> str | None:
+        if floor:
+            return f"'floor' is of weights that compete; with {self.name} leave it out"
+        return super().unused(allocation, floor, usual=usual)
 
     @contextmanager
     def masked(self, bundle: Bundle, kept: Sequence[Sequence[int]]) -> Iterator[None]:

@@ -13,14 +13,14 @@ from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.width import hidden_dimensions, keep_width
-from compress.prune.change import KeepWidth
+from compress.prune.units.changes import KeepWidth
 from compress.prune.units.gating import after, before, leaf
-from compress.prune.units.pattern import Pattern
+from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Width"]
 
 
-class Width(Pattern):
+class Width(UnitPattern):
     """Entries of the hidden dimension, cut out of every matrix, norm and table that has it; heads keep their size.
 
     The gate of an entry is a factor on it in the hidden states before the first layer and after each layer. A norm of

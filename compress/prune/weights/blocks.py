@@ -14,9 +14,9 @@ from compress.core.errors import InputError
 from compress.core.model.masks import Masks
 from compress.core.model.sketch import Sketch
 from compress.core.values import Count
-from compress.prune.keep import keep_highest
 from compress.prune.selection import kept_count, kept_mask
 from compress.prune.weights.pattern import Scores, WeightPattern, input_sizes, output_sizes
+from compress.prune.weights.selection import keep_highest
 
 __all__ = ["Blocks", "block_means", "spread_out"]
 

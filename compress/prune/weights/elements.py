@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -14,6 +16,8 @@ __all__ = ["Elements"]
 
 class Elements(WeightPattern):
     """Single weights of the blocks' matrices, without biases; stored as bits and values, and no faster for it."""
+
+    single: ClassVar[bool] = True
 
     def mask_by_output(self, scores: Float[Tensor, "out in"], sparsity: float) -> Bool[Tensor, "out in"]:
         count = kept_count(scores.shape[1], sparsity)

@@ -41,6 +41,9 @@ class NM(WeightPattern):
     def own_sparsity(self) -> float:
         return round(1 - self.n / self.m, 6)
 
+    def n_of_m(self) -> tuple[int, int]:
+        return self.n, self.m
+
     def towards(self, sparsity: float) -> NM | None:
         """As many of m as the sparsity leaves, to the next whole number, and n at least."""
         n = max(self.n, ceil(round(self.m * (1 - sparsity), 6)))
@@ -54,6 +57,9 @@ class NM(WeightPattern):
         return {
             name: best_n_of_m(_below(score, (within or {}).get(name)), self.n, self.m) for name, score in scores.items()
         }
+
+    def mask_by_output(self, scores: Float[Tensor, "out in"], sparsity: float) -> Bool[Tensor, "out in"]:
+        return best_n_of_m(scores, self.n, self.m)
 
 
 def best_n_of_m(scores: Float[Tensor, "out in"], n: int, m: int) -> Bool[Tensor, "out in"]:

@@ -1,29 +1,35 @@
-"""Which share of which weights is masked: the part of `prune` that works on single weights."""
+"""Unstructured pruning: which share of which weights is masked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import Masks, evenly
 from compress.core.model.matrices import Matrix, as_stored, block_matrices
 from compress.core.model.matrix import matrix
+from compress.core.model.sketch import Sketch
 from compress.core.values import Count
-from compress.prune.keep import Allocation, check_left
+from compress.prune.plan import Allocation, Plan
 from compress.prune.selection import kept_count
 from compress.prune.weights.mask import Kept, Mask
-from compress.prune.weights.pattern import WeightPattern
+from compress.prune.weights.selection import check_left
+
+if TYPE_CHECKING:
+    from compress.prune.weights.pattern import WeightPattern
 
 __all__ = ["MaskEvenly", "WeightPlan"]
 
 
 @dataclass(frozen=True)
-class WeightPlan:
-    """What `prune` asks of a criterion that scores weights.
+class WeightPlan(Plan):
+    """A share of the weights is masked; the tensors keep their size.
 
     Attributes:
         pattern: which weights go together.
@@ -67,7 +73,21 @@ class WeightPlan:
             check_left(self.pattern.left(mask), of=mask.numel() // unit, sparsity=self.sparsity)
         return found
 
-    def guess(self) -> MaskEvenly:
+    def refusal(self, sketch: Sketch) -> str | None:
+        return self.pattern.refuses(sketch)
+
+    def already_sparser(self, bundle: Bundle) -> str | None:
+        try:
+            self.before_each(bundle, block_matrices(bundle))
+        except InputError as error:
+            return str(error)
+        return None
+
+    def guess(self, sketch: Sketch) -> MaskEvenly:
+        return self.evenly()
+
+    def evenly(self) -> MaskEvenly:
+        """The change that masks as many weights of each matrix, wherever they lie."""
         return MaskEvenly(sparsity=self.sparsity, unit=self.pattern.unit())
 
 

@@ -10,11 +10,11 @@ from compress.core.model.change import change_from_data
 from compress.core.stage.context import Context
 from compress.core.training.plan import TrainPlan
 from compress.distill.recover import Recover
-from compress.prune.change import KeepHeads, KeepNeurons
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.random import Random
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.stage import Prune
+from compress.prune.units.changes import KeepHeads, KeepNeurons
 from compress.prune.units.gating import masked
 from compress.prune.units.heads import Heads
 from compress.prune.units.layers import Layers

@@ -22,7 +22,7 @@ from compress.core.stage.context import Context
 from compress.core.training.fit import FitResult
 from compress.core.training.hooks import Hook
 from compress.distill.stage import Distill
-from compress.prune.gradual.hook import Narrowing
+from compress.prune.gradual.hook import GradualPruning
 from compress.prune.selection import kept_count
 from finetune.context import make_context
 from finetune.fit.fit import make_fit
@@ -155,8 +155,8 @@ def test_each_learning_rate_is_pruned_for_itself(ctx: Context) -> None:
 
 
 def test_what_is_said_of_the_pruning_is_of_the_rate_that_was_best(ctx: Context, monkeypatch: Any) -> None:
-    finish, said, scores = Narrowing.finish, [1, 2, 3], [0.5, 0.9, 0.7, 0.9]
-    monkeypatch.setattr(Narrowing, "finish", lambda hook: {**finish(hook), "cuts": said.pop(0)})
+    finish, said, scores = GradualPruning.finish, [1, 2, 3], [0.5, 0.9, 0.7, 0.9]
+    monkeypatch.setattr(GradualPruning, "finish", lambda hook: {**finish(hook), "cuts": said.pop(0)})
     of_three = replace(ctx, evaluate=lambda _: scores.pop(0))
     finetune(learning_rates=[1e-3, 1e-4, 1e-5]).run(tiny_bundle("bert", num_hidden_layers=2), of_three)
     assert of_three.facts["learning_rate"] == 1e-4 and of_three.facts["gradual"]["cuts"] == 2

@@ -14,8 +14,8 @@ from compress.core.errors import Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import apply_masks, masked_parameters
 from compress.core.training.hooks import Hook
-from compress.prune.keep import keep_highest
 from compress.prune.weights.mask import Mask
+from compress.prune.weights.selection import keep_highest
 from finetune.context import make_context
 from finetune.delta.opening import load_delta
 from finetune.delta.saving import save_delta

@@ -219,7 +219,7 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
         (["--pattern", "heads", "--criterion", "similarity"], "heads have none of their own"),
         (["--pattern", "{n_m: {n: 4, m: 4}}"], "so that something is cut"),
         (["--pattern", "{n_m: {n: 2, m: 5}}", "--criterion", "magnitude"], "do not divide into groups of 5"),
-        (["--pattern", "elements", "--criterion", "similarity"], "does not score single weights"),
+        (["--pattern", "elements", "--criterion", "similarity"], "similarity scores whole units, not elements"),
         (["--pattern", "elements", "--criterion", "movement"], "learns its scores in a training"),
         (["--pattern", "{elements"], "neither a name nor a mapping"),
         (["--pattern", "heads", "--criterion", "wanda"], "scores single weights, not heads"),

@@ -205,7 +205,7 @@ def test_similarity_is_for_layers_alone():
     for pattern in (Heads(), Neurons()):
         with pytest.raises(ValidationError, match=f"{pattern.part} have none of their own"):
             Prune(pattern=pattern, sparsity=0.5, criterion=Similarity())
-    with pytest.raises(ValidationError, match="does not score single weights"):
+    with pytest.raises(ValidationError, match="similarity scores whole units, not elements"):
         Prune(pattern=Elements(), sparsity=0.5, criterion=Similarity())
 
 

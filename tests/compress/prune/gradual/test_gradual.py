@@ -13,8 +13,9 @@ from compress.core.stage.during import During
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.movement import Movement
 from compress.prune.gradual.during import Gradual
-from compress.prune.gradual.hook import Narrowing, Way
+from compress.prune.gradual.hook import GradualPruning
 from compress.prune.gradual.movement import adam_step, penalty_gradient, score_gradient
+from compress.prune.gradual.ramp import Ramp
 from compress.prune.gradual.schedule import Schedule
 from compress.prune.gradual.schedules.cubic import Cubic
 from compress.prune.selection import kept_count
@@ -28,9 +29,9 @@ from tests.tiny import tiny_inputs
 SMALL = {"num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
-def way(**settings):
+def ramp(**settings):
     given = {"first": 0.0, "last": 0.6, "start": 0.0, "end": 1.0, "every": 1, "pattern": Elements()}
-    return Way(schedule=Cubic(), **{**given, **settings})
+    return Ramp(schedule=Cubic(), **{**given, **settings})
 
 
 def cut_share(bundle):
@@ -39,7 +40,7 @@ def cut_share(bundle):
 
 def test_the_cubic_schedule_is_the_papers():
     # s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (n dt))^3 with s_i = 0.1, s_f = 0.9, t_0 = 200, n dt = 500 of 1000 steps
-    found = way(first=0.1, last=0.9, start=0.2, end=0.7)
+    found = ramp(first=0.1, last=0.9, start=0.2, end=0.7)
     for step in range(200, 701, 50):
         assert found.sparsity(step / 1000) == pytest.approx(0.9 + (0.1 - 0.9) * (1 - (step - 200) / 500) ** 3)
     assert found.sparsity(0.7) == found.sparsity(0.95) == 0.9 and not found.begun(0.199)
@@ -56,7 +57,9 @@ def test_every_schedule_rises_from_nothing_to_all(schedule):
 def test_masks_narrow_and_end_exactly(pattern, allocation):
     bundle = trained("gpt2", num_hidden_layers=2)
     last = pattern.own_sparsity() or 0.7
-    hook = Narrowing(bundle, way(last=last, end=0.8, pattern=pattern, allocation=allocation), Magnitude(), Context())
+    hook = GradualPruning(
+        bundle, ramp(last=last, end=0.8, pattern=pattern, allocation=allocation), Magnitude(), Context()
+    )
     before, shares = {}, []
     for step in range(10):
         hook.before_step(bundle.model, step / 10)
@@ -85,19 +88,19 @@ def test_masks_narrow_and_end_exactly(pattern, allocation):
     assert "masked" in bundle.states and [change.kind for change in bundle.changes] == ["mask"]
 
 
-def test_a_way_may_begin_below_what_is_cut_already():
+def test_a_schedule_may_begin_below_what_is_cut_already():
     bundle = Prune.model_validate(
         {"pattern": "elements", "sparsity": 0.5, "criterion": "magnitude", "recover": "none"}
     ).run(trained(), Context())
     first = dict(bundle.masks)
-    hook = Narrowing(bundle, way(last=0.8, end=0.5), Magnitude(), Context())
+    hook = GradualPruning(bundle, ramp(last=0.8, end=0.5), Magnitude(), Context())
     hook.before_step(bundle.model, 0.1)
     assert all(torch.equal(mask, first[name]) for name, mask in bundle.masks.items())
     hook.finish()
     assert cut_share(bundle) == pytest.approx(0.8, abs=1e-4)
     assert all(not (mask & ~first[name]).any() for name, mask in bundle.masks.items())
     with pytest.raises(InputError, match="cut already"):
-        Narrowing(bundle, way(last=0.3), Magnitude(), Context())
+        GradualPruning(bundle, ramp(last=0.3), Magnitude(), Context())
 
 
 class Straight(torch.autograd.Function):
@@ -138,8 +141,8 @@ def test_movement_is_what_autograd_says(soft):
     settings = {"soft": True, "threshold": 0.45, "penalty": 4000.0, "learning_rate": 0.5} if soft else {}
     ours, plain = trained(**SMALL), trained(**SMALL)
     inputs = {**tiny_inputs(ours), "labels": torch.tensor([0, 1, 0, 1, 0])}
-    steps = way(last=0.6)
-    hook = Movement(**settings).narrowing(ours, steps, Context())
+    steps = ramp(last=0.6)
+    hook = Movement(**settings).hook(ours, steps)
     optimizer = torch.optim.AdamW(ours.model.parameters(), lr=1e-2)
     weights = dict(plain.model.named_parameters())
     scores = {name: torch.zeros_like(weights[name], requires_grad=True) for name in block_matrices(plain)}
@@ -192,16 +195,16 @@ def test_the_parts_of_movement():
     torch.testing.assert_close(value, theirs.detach())
 
 
-def test_the_rate_of_scores_rises_until_the_way_begins_and_falls_to_nothing():
-    hook = Movement(soft=True, learning_rate=0.4).narrowing(trained(**SMALL), way(start=0.2, end=0.6), Context())
+def test_the_rate_of_scores_rises_until_the_schedule_begins_and_falls_to_nothing():
+    hook = Movement(soft=True, learning_rate=0.4).hook(trained(**SMALL), ramp(start=0.2, end=0.6))
     assert [hook.rate(progress) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)] == pytest.approx([0, 0.2, 0.4, 0.2, 0])
-    hard = Movement().narrowing(trained(**SMALL), way(start=0.2, end=0.6), Context())
+    hard = Movement().hook(trained(**SMALL), ramp(start=0.2, end=0.6))
     assert hard.rate(0.1) == hard.rate(0.9) == 1
 
 
 def test_blocks_by_movement_stay_whole():
     bundle = trained(**SMALL)
-    hook = Movement(soft=True).narrowing(bundle, way(pattern=Blocks(rows=4, columns=4)), Context())
+    hook = Movement(soft=True).hook(bundle, ramp(pattern=Blocks(rows=4, columns=4)))
     inputs = {**tiny_inputs(bundle), "labels": torch.tensor([0, 1, 0, 1, 0])}
     for step in range(3):
         hook.before_step(bundle.model, step / 4)
@@ -216,7 +219,7 @@ def test_blocks_by_movement_stay_whole():
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
 def test_so_little_that_nothing_is_cut(allocation):
     bundle = trained(**SMALL)
-    hook = Narrowing(bundle, way(last=1e-5, allocation=allocation), Magnitude(), Context())
+    hook = GradualPruning(bundle, ramp(last=1e-5, allocation=allocation), Magnitude(), Context())
     hook.before_step(bundle.model, 0.5)
     facts = hook.finish()
     assert facts["sparsity"] == 0 and cut_share(bundle) == 0

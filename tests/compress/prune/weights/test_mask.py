@@ -6,8 +6,8 @@ import torch
 from compress.core.errors import StageFailed
 from compress.core.model.change import change_from_data
 from compress.core.model.masks import apply_masks, evenly, pack, unpack
-from compress.prune.keep import keep_highest
 from compress.prune.weights.mask import Mask
+from compress.prune.weights.selection import keep_highest
 from tests.tiny import tiny_bundle
 
 NAMES = ("bert.encoder.layer.0.output.dense.weight", "bert.encoder.layer.1.attention.self.query.weight")

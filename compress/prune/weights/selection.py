@@ -1,9 +1,8 @@
-"""From scores of weights to masks."""
+"""From scores of weights to masks: who competes with whom."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,11 +10,10 @@ from torch import Tensor
 
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.masks import Masks
+from compress.prune.plan import Allocation
 from compress.prune.selection import kept_count, kept_mask, kept_together
 
-__all__ = ["Allocation", "check_left", "keep_highest"]
-
-Allocation = Literal["uniform", "per_type", "global"]
+__all__ = ["check_left", "keep_highest"]
 
 
 def keep_highest(

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.utils import prune as theirs
 
 from compress.core.errors import InputError, StageFailed
-from compress.prune.keep import keep_highest
 from compress.prune.selection import kept_count, kept_mask
+from compress.prune.weights.selection import keep_highest
 
 SHAPES = {"a": (7, 5), "b": (3, 4), "c": (11,)}
 SIZE = sum(torch.Size(shape).numel() for shape in SHAPES.values())

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from compress.prune.selection import best_of_all, best_of_each, kept_count, spread
+from compress.prune.selection import kept_count
+from compress.prune.units.selection import best_of_all, best_of_each, spread
 
 SPARSITIES = [0.05, 0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9]
 
