@@ -15,8 +15,8 @@ from compress.core.model.evaluation import Batch
 from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
 from compress.core.training.calibration import mean_over_rows
+from compress.core.training.per_example_gradients import sums_over_examples
 from compress.core.values import Count
-from compress.prune.gradients import totals_of_gradients
 from compress.prune.units.criterion import UnitCriterion
 from compress.prune.units.gating import gate_slopes
 from compress.prune.units.pattern import UnitPattern
@@ -59,7 +59,7 @@ class SlopeCriterion(UnitCriterion, WeightScoreCriterion):
 
     def score_weights(self, bundle: Bundle, matrices: Mapping[str, Matrix], ctx: Context) -> dict[str, Tensor]:
         def totals(batch: Batch) -> list[Tensor]:
-            return totals_of_gradients(bundle, matrices, batch, ctx.task_objective(), self.size)
+            return sums_over_examples(bundle, matrices, batch, ctx.task_objective(), self.size)
 
         means = zip(matrices.items(), self._means(bundle, ctx, totals), strict=True)
         return {name: self.of_weights(self.size(part.weight.clone()) * mean) for (name, part), mean in means}

@@ -9,14 +9,14 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
-from compress.core.model.evaluation import Batch, forward
+from compress.core.model.evaluation import Batch, forward, padding_mask
 from compress.core.stage.context import Context
+from compress.core.training.calibration import drawn_batches
+from compress.core.training.recording import recorded_tokens
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import Weighting
-from compress.factorize.watching import watched
 
 __all__ = ["Activations", "second_moments"]
 
@@ -37,24 +37,19 @@ class Activations(Decomposition):
     batch_size: Count = Field(32, description="rows of a batch")
 
     def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
-        from tqdm.auto import tqdm
-
-        drawn = ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size)
-        progress = tqdm(drawn, total=self.batches, desc="activations", unit=" batches", disable=None, leave=False)
         sums: dict[str, Tensor] = {}
         tokens: dict[str, int] = dict.fromkeys(modules, 0)
-        for batch in progress:
+        drawn = drawn_batches(bundle, ctx, batches=self.batches, batch_size=self.batch_size, word=self.name)
+        for batch in drawn:
             for path, (moment, count) in second_moments(bundle, modules, batch).items():
                 sums[path] = sums[path].add_(moment) if path in sums else moment
                 tokens[path] += count
-        if not sums:
-            raise InputError("activations needs rows of train, and there are none")
         return {path: Weighting(inputs=sums[path] / max(1, tokens[path])) for path in modules}
 
 
 def second_moments(bundle: Bundle, modules: Users, batch: Batch) -> dict[str, tuple[Float[Tensor, "in in"], int]]:
     """Path -> sum of x x^T over the tokens that each matrix meets in the batch, and how many they are."""
-    with torch.no_grad(), watched(modules, batch.get("attention_mask")) as seen:
+    with torch.no_grad(), recorded_tokens(modules, padding_mask(batch)) as seen:
         forward(bundle, batch)
     return {path: _moment(seen[path]) for path in modules}
 

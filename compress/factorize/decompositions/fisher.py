@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -10,15 +10,16 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.errors import InputError, Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
+from compress.core.training.calibration import mean_over_rows
 from compress.core.training.fit import Objective
+from compress.core.training.per_example_gradients import check_rows, example_gradients
+from compress.core.training.recording import recorded_calls
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite
-from compress.factorize.watching import with_outputs
 
 __all__ = ["Fisher", "row_information", "squared_row_gradients"]
 
@@ -41,39 +42,23 @@ class Fisher(Decomposition):
     batch_size: Count = Field(32, description="rows of a batch")
 
     def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
-        from tqdm.auto import tqdm
+        def totals(batch: Batch) -> list[Tensor]:
+            return row_information(bundle, modules, batch, ctx.task_objective())
 
-        drawn = ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size)
-        progress = tqdm(drawn, total=self.batches, desc="fisher", unit=" batches", disable=None, leave=False)
-        sums: dict[str, Tensor] = {}
-        rows = 0
-        for batch in progress:
-            for path, found in row_information(bundle, modules, batch, ctx.task_objective()).items():
-                sums[path] = sums[path] + found if path in sums else found
-            rows += len(batch["labels"])
-        if not rows:
-            raise InputError("fisher needs rows of train, and there are none")
-        for path, total in sums.items():
-            check_finite(total, what=f"the squared gradients of {path}", advice=OVERFLOW)
-        return {path: Weighting(rows=_root(total / rows)) for path, total in sums.items()}
+        drawn = {"batches": self.batches, "batch_size": self.batch_size}
+        means = dict(zip(modules, mean_over_rows(bundle, ctx, totals, **drawn, word=self.name), strict=True))
+        for path, mean in means.items():
+            check_finite(mean, what=f"the squared gradients of {path}", advice=OVERFLOW)
+        return {path: Weighting(rows=_root(mean)) for path, mean in means.items()}
 
 
-def row_information(
-    bundle: Bundle, modules: Users, batch: Batch, objective: Objective
-) -> dict[str, Float[Tensor, " out"]]:
-    """Path -> sum over the batch's examples of each row's squared gradients; the model stays as it is."""
-    was_training = bundle.model.training
-    bundle.model.eval()
-    rows = len(batch["labels"])
-    with torch.enable_grad(), with_outputs(modules) as seen:
-        # The objective is the mean over rows, and a row's loss depends on its own outputs alone.
-        loss = objective(bundle.model, batch) * rows
-        outputs = [output for calls in seen.values() for _, output in calls]
-        gradients = iter(torch.autograd.grad(loss, outputs))
-    bundle.model.train(was_training)
-    _check_rows(seen, rows, bundle.family.model_type)
-    pairs = {path: [(inputs, next(gradients)) for inputs, _ in calls] for path, calls in seen.items()}
-    return {path: squared_row_gradients(calls) for path, calls in pairs.items()}
+def row_information(bundle: Bundle, modules: Users, batch: Batch, objective: Objective) -> list[Float[Tensor, " out"]]:
+    """For each matrix the sum over the batch's examples of each row's squared gradients; the model stays as it is."""
+    with recorded_calls(modules.values()) as seen:
+        gradients = example_gradients(bundle, batch, objective, [calls.outputs for calls in seen])
+    inputs, advice = [calls.inputs for calls in seen], "choose `by: activations`, or `svd`"
+    check_rows(inputs, batch, bundle=bundle, who="fisher needs", advice=advice)
+    return [squared_row_gradients(list(zip(x, g, strict=True))) for x, g in zip(inputs, gradients)]
 
 
 def squared_row_gradients(
@@ -97,9 +82,3 @@ def _root(information: Float[Tensor, " out"]) -> Float[Tensor, " out"]:
     """Of a mean of one; equal weights where the loss feels nothing."""
     mean = information.double().mean()
     return (information.double() / mean).sqrt() if mean > 0 else torch.ones_like(information, dtype=torch.float64)
-
-
-def _check_rows(seen: Mapping[str, list[tuple[Tensor, Tensor]]], rows: int, model_type: str) -> None:
-    if any(x.dim() != 3 or len(x) != rows for calls in seen.values() for x, _ in calls):
-        what = f"fisher needs the blocks of a {model_type} model to compute (rows, tokens, width), one row per example"
-        raise Refusal(what, advice="choose `by: activations`, or `svd`")

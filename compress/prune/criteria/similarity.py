@@ -16,10 +16,10 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.stage.context import Context
 from compress.core.training.calibration import drawn_batches
+from compress.core.training.recording import after
 from compress.core.values import Count
 from compress.prune.plan import Allocation
 from compress.prune.units.criterion import UnitCriterion
-from compress.prune.units.gating import after
 from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Similarity", "block_influence"]

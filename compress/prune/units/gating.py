@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from compress.core.errors import Refusal
+from compress.core.training.per_example_gradients import check_rows, example_gradients
+from compress.core.training.recording import before
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
@@ -19,12 +20,8 @@ if TYPE_CHECKING:
     from compress.prune.units.pattern import UnitPattern
 
 __all__ = [
-    "after",
-    "before",
     "gate_slopes",
     "inputs_gated",
-    "inputs_seen",
-    "leaf",
     "masked",
     "slopes_at",
     "unit_slopes",
@@ -66,20 +63,14 @@ def slopes_at(
     """dL(row)/dgate, as `gate_slopes` gives it, for gates that are nobody's pattern.
 
     Args:
-        gates: collects what passes each of them, as `inputs_seen` does.
+        gates: collects what passes each of them, as `recorded_inputs` does.
         units: how many units share the last dimension of what passes each.
     """
-    was_training = bundle.model.training
-    bundle.model.eval()
-    rows = len(batch["labels"])
-    with torch.enable_grad(), gates as seen:
-        # The objective is the mean over rows, and a row's loss depends on its own gates alone.
-        loss = objective(bundle.model, batch) * rows
-        gradients = iter(torch.autograd.grad(loss, [passed for calls in seen for passed in calls]))
-    bundle.model.train(was_training)
-    _check_rows(seen, rows, bundle.family.model_type)
-    found = [unit_slopes(calls, [next(gradients) for _ in calls], units=n) for calls, n in zip(seen, units)]
-    unused = torch.zeros(rows, 1)
+    with gates as seen:
+        gradients = example_gradients(bundle, batch, objective, seen)
+    check_rows(seen, batch, bundle=bundle, who="gates need", advice="choose the criterion 'magnitude'")
+    found = [unit_slopes(calls, slopes, units=n) for calls, slopes, n in zip(seen, gradients, units)]
+    unused, rows = torch.zeros(1, 1), len(batch["labels"])
     return [slope.cpu() if calls else unused.expand(rows, n) for slope, calls, n in zip(found, seen, units)]
 
 
@@ -111,69 +102,8 @@ def inputs_gated(linears: Sequence[nn.Module], kept: Sequence[Sequence[int]], co
         yield
 
 
-@contextmanager
-def inputs_seen(linears: Sequence[nn.Module]) -> Iterator[list[list[Tensor]]]:
-    """Within it, what each linear is given in a forward pass is collected, with gradients; it may run repeatedly."""
-    seen: list[list[Tensor]] = [[] for _ in linears]
-    with ExitStack() as stack:
-        for linear, calls in zip(linears, seen):
-            stack.enter_context(before(linear, leaf(calls)))
-        yield seen
-
-
-def leaf(calls: list[Tensor]) -> Callable[[Tensor], Tensor]:
-    """A function that gives its tensor back, with a gradient, and adds it to `calls`."""
-
-    def keep(passed: Tensor) -> Tensor:
-        # Below a frozen part nothing asks for gradients, and this does.
-        passed = passed if passed.requires_grad else passed.detach().requires_grad_()
-        calls.append(passed)
-        return passed
-
-    return keep
-
-
-@contextmanager
-def before(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Within it, `function` stands before what `module` is given first."""
-
-    def hook(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
-        if arguments:
-            return (function(arguments[0]), *arguments[1:]), named
-        return arguments, {**named, "hidden_states": function(named["hidden_states"])}
-
-    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def after(module: nn.Module, function: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
-    """Within it, what `module` gives first is `function` of what it was given first and of what it gives."""
-
-    def hook(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], outputs: Any) -> Any:
-        given = arguments[0] if arguments else named["hidden_states"]
-        if isinstance(outputs, tuple):
-            return (function(given, outputs[0]), *outputs[1:])
-        return function(given, outputs)
-
-    handle = module.register_forward_hook(hook, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def _times(gate: Float[Tensor, " units"]) -> Callable[[Tensor], Tensor]:
     def gated(inputs: Tensor) -> Tensor:
         return inputs * gate.repeat_interleave(inputs.shape[-1] // len(gate)).to(inputs.dtype)
 
     return gated
-
-
-def _check_rows(seen: list[list[Tensor]], rows: int, model_type: str) -> None:
-    if any(passed.dim() != 3 or passed.shape[0] != rows for calls in seen for passed in calls):
-        what = f"gates need the blocks of a {model_type} model to compute (rows, tokens, width), one row per example"
-        raise Refusal(what, advice="choose the criterion 'magnitude'")

@@ -13,7 +13,7 @@ from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.changes import KeepLayers
-from compress.prune.units.gating import after, leaf
+from compress.core.training.recording import after, leaf
 from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Layers"]

@@ -15,9 +15,10 @@ from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
+from compress.core.training.recording import recorded_inputs
 from compress.prune.pattern import Pattern
 from compress.prune.plan import Allocation
-from compress.prune.units.gating import inputs_gated, inputs_seen
+from compress.prune.units.gating import inputs_gated
 from compress.prune.units.plan import UnitPlan
 from compress.prune.units.selection import together
 
@@ -87,7 +88,7 @@ class UnitPattern(Pattern):
     @contextmanager
     def gated(self, bundle: Bundle) -> Iterator[list[list[Tensor]]]:
         """Within it, what passes each gate in a forward pass is collected; a gate is a factor of one on each unit."""
-        with inputs_seen(unit_linears(bundle, self.role)) as seen:
+        with recorded_inputs(unit_linears(bundle, self.role)) as seen:
             yield seen
 
     def gate_units(self, sketch: Sketch) -> tuple[int, ...]:

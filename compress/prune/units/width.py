@@ -13,8 +13,8 @@ from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.width import hidden_dimensions, keep_width
+from compress.core.training.recording import after, before, leaf
 from compress.prune.units.changes import KeepWidth
-from compress.prune.units.gating import after, before, leaf
 from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Width"]

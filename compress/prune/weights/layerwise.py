@@ -13,8 +13,7 @@ from torch import Tensor
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrices import as_stored, block_matrices
 from compress.core.stage.context import Context
-from compress.core.training.calibration import drawn
-from compress.core.training.passing import solved_in_passing
+from compress.core.training.calibration import drawn, solved_in_passing
 from compress.core.values import Count
 from compress.prune.plan import Allocation
 from compress.prune.weights.criterion import WeightCriterion

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.model.sharing import What, share_blocks
 from compress.core.stage.context import Context
+from compress.core.training.calibration import drawn_batches
+from compress.core.training.recording import after
 from compress.core.values import Count
 from compress.share.groups import Groups
 from compress.share.origin import Origin
@@ -35,9 +36,8 @@ class Pick(Origin):
     batch_size: Count = Field(32, description="rows of a batch")
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
-        batches = list(ctx.batches(bundle, part="train", count=self.batches, batch_size=self.batch_size))
-        if not batches:
-            raise InputError("pick needs rows of train, and there are none")
+        asked = {"batches": self.batches, "batch_size": self.batch_size}
+        batches = list(drawn_batches(bundle, ctx, **asked, word=self.name))
         before = _last_layer(bundle, batches)
         errors = [_errors(bundle, group, what, batches, before) for group in groups]
         ctx.note(error_as_shared=[[float(f"{error:.4g}") for error in group] for group in errors])
@@ -75,15 +75,12 @@ def _last_layer(bundle: Bundle, batches: list[Batch]) -> list[Tensor]:
     """What the last block gives for each batch, in evaluation mode."""
     seen: list[Tensor] = []
     block = bundle.family.module_list(bundle.model)[-1]
-    handle = block.register_forward_hook(lambda _module, _inputs, output: seen.append(_hidden(output)))
-    try:
+
+    def keep(_: Tensor, made: Tensor) -> Tensor:
+        seen.append(made.float())
+        return made
+
+    with after(block, keep):
         for batch in batches:
             forward(bundle, batch)
-    finally:
-        handle.remove()
     return seen
-
-
-def _hidden(output: Any) -> Tensor:
-    hidden: Tensor = output[0] if isinstance(output, tuple) else output
-    return hidden.float()

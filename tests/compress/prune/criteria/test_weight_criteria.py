@@ -9,7 +9,7 @@ from compress.core.errors import InputError, StageFailed
 from compress.core.model.matrices import block_matrices
 from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
-from compress.core.training.passing import solved_in_passing
+from compress.core.training.calibration import solved_in_passing
 from compress.prune.criteria.fisher import Fisher
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.sparsegpt import SparseGPT
