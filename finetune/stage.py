@@ -12,6 +12,7 @@ from compress.core.model.change import Change, Nothing, Several
 from compress.core.model.sketch import Sketch, State
 from compress.core.stage.context import Context
 from compress.core.stage.during import During, going_on
+from compress.core.stage.exhibit import loss_curve
 from compress.core.stage.stage import Stage
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import TrainPlan
@@ -113,6 +114,7 @@ class Finetune(Stage):
         bundle.states = bundle.states | self.adds()
         bundle.fresh = bundle.fresh - names
         bundle.tuned = None if self.method.whole else Tuned(self.method.name, kept, base_changes, fingerprint)
+        ctx.show(*loss_curve(result.losses))
         ctx.note(**facts(result), delta_bytes=delta_bytes(bundle.model, kept), select=ctx.evaluate(bundle))
         return bundle
 

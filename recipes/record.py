@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from compress.core.stage.exhibit import Exhibit
+
 __all__ = [
     "BudgetLine",
     "ChangedInput",
@@ -155,6 +157,8 @@ class Row(Record):
     facts: dict[str, Any] = Field(default_factory=dict)
     cut: dict[str, Any] = Field(default_factory=dict)
     """What was cut: `{"heads": {"kept": [[0, 3], ...], "of": 12}}`, the same for neurons, `{"layers": {...}}`."""
+    exhibits: list[Exhibit] = Field(default_factory=list)
+    """What the report draws of it."""
     changed_inputs: list[ChangedInput] = Field(default_factory=list)
 
 
@@ -187,7 +191,17 @@ class Report(Record):
 
     @classmethod
     def read(cls, directory: Path) -> Report:
-        return cls.model_validate_json((directory / "report.json").read_text("utf-8"))
+        """The report of a run, old ones too.
+
+        Raises:
+            ValidationError: it is no report.
+        """
+        from recipes.old_records import with_exhibits
+
+        data = json.loads((directory / "report.json").read_text("utf-8"))
+        if isinstance(data, dict) and isinstance(data.get("rows"), list):
+            data["rows"] = [with_exhibits(row) if isinstance(row, dict) else row for row in data["rows"]]
+        return cls.model_validate(data)
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / "report.json", json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))

@@ -15,6 +15,7 @@ from compress.core.errors import InputError, Refusal, StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, model_inputs, real_tokens
 from compress.core.stage.context import Context, TaskView
+from compress.core.stage.exhibit import loss_curve
 from compress.core.training.fit import FitResult
 from compress.core.training.hooks import Hook
 from compress.core.training.plan import TrainPlan
@@ -25,8 +26,8 @@ from compress.distill.teacher import Answers, LiveTeacher, Teacher, logits_and_h
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 
-NOTED = ("loss_curve", "batch_size_used", "accumulation_used")
-"""What of a fit's notes the report shows; the last two are there where memory ran out."""
+NOTED = ("batch_size_used", "accumulation_used")
+"""What of a fit's notes the report says; they are there where memory ran out."""
 FEW_ROWS = 16_384
 """A fit of fewer rows than this is not worth a pass over the whole train part."""
 
@@ -111,9 +112,21 @@ def distillation(
     return Distillation(losses, source, task=ctx.task, depth=depth)
 
 
-def train(student: Bundle, objective: Distillation, ctx: Context, plan: TrainPlan, *, name: str) -> dict[str, Any]:
-    """Fit `student` in place; what the report says of it."""
+def train(
+    student: Bundle, objective: Distillation, ctx: Context, plan: TrainPlan, *, name: str, of: str = ""
+) -> dict[str, Any]:
+    """Fit `student` in place and show its loss; what the report says of it.
+
+    Args:
+        student: what is trained.
+        objective: what it minimises.
+        ctx: trains it.
+        plan: the complete plan.
+        name: of the fit.
+        of: what the report calls the training, where it is not the stage's own.
+    """
     result: FitResult = ctx.fit(student, objective, plan, name=name, hooks=(objective,))
+    ctx.show(*loss_curve(result.losses, of=of))
     noted = {name: result.notes[name] for name in NOTED if name in result.notes}
     return {"steps": result.steps, "loss": result.loss, **noted, **objective.facts()}
 

@@ -147,6 +147,6 @@ def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, 
     name, model = teacher or (None, None)
     same_width = model is None or model.sketch().hidden == bundle.sketch().hidden
     objective = distillation(bundle, model, recover.terms(same_width=same_width), ctx, plan, name="recover")
-    facts = train(bundle, objective, ctx, plan, name="recover")
+    facts = train(bundle, objective, ctx, plan, name="recover", of="recovery")
     ctx.note(recovery={"by": recover.by, **({"teacher": name} if name else {}), **facts})
     return bundle

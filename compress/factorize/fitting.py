@@ -14,6 +14,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.linears import Place
 from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
+from compress.core.stage.exhibit import Cut, Spectrum
 from compress.factorize.decomposition import Decomposition
 from compress.factorize.low_rank import Factors, Weighting, decompose
 from compress.factorize.put import put_linear, put_table, set_factors, twins
@@ -34,10 +35,17 @@ class Fitted:
     ranks: tuple[int, ...]
 
     def facts(self) -> dict[str, Any]:
-        """For the report: `spectra` of every matrix, and which stay as they are because factors would be larger."""
+        """For the report: which matrices stay as they are because factors would be larger."""
         left = [place.path for place, rank in zip(self.places, self.ranks) if not saves(place, rank)]
-        drawn = [_facts(*found) for found in zip(self.places, self.factors, self.ranks)]
-        return {"spectra": drawn, **({"left_alone": left} if left else {})}
+        return {"left_alone": left} if left else {}
+
+    def spectra(self) -> list[Spectrum]:
+        """For the report: the singular values and the rank of every matrix, by role."""
+        by_role: dict[str, list[Cut]] = {}
+        for place, factors, rank in zip(self.places, self.factors, self.ranks):
+            if len(factors.values) > 1:
+                by_role.setdefault(", ".join(place.roles), []).append(_cut(place, factors, rank))
+        return [Spectrum(title=role, lines=tuple(lines)) for role, lines in by_role.items()]
 
 
 def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Rank, ctx: Context) -> Fitted:
@@ -84,14 +92,13 @@ def _weight(module: Any) -> Tensor:
     return (module.weight if isinstance(module, nn.Embedding) else matrix(module)).detach()
 
 
-def _facts(place: Place, factors: Factors, rank: int) -> dict[str, Any]:
+def _cut(place: Place, factors: Factors, rank: int) -> Cut:
     squares = factors.values.square()
     kept = float(squares[:rank].sum() / squares.sum()) if squares.any() else 1.0
-    return {
-        "role": ", ".join(place.roles),
-        "block": place.block,
-        "rank": rank if saves(place, rank) else None,
-        "of": min(place.shape),
-        "kept_energy": float(f"{kept if saves(place, rank) else 1.0:.4g}"),
-        "singular_values": sampled(factors.values),
-    }
+    return Cut(
+        name="table" if place.block is None else f"layer {place.block}",
+        values=tuple(sampled(factors.values)),
+        at=rank if saves(place, rank) else None,
+        of=min(place.shape),
+        kept=float(f"{kept if saves(place, rank) else 1.0:.4g}"),
+    )

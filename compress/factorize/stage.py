@@ -103,6 +103,7 @@ class Factorize(Recovering):
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         found = self._fitted(bundle, ctx)
         ctx.note(**found.facts())
+        ctx.show(*found.spectra())
         change = self._decided(found)
         if isinstance(change, Nothing):
             return bundle

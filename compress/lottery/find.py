@@ -18,6 +18,7 @@ from compress.core.values import Count, Share
 from compress.lottery.bench import Bench
 from compress.lottery.change import KeepShare
 from compress.lottery.control import Control
+from compress.lottery.exhibits import FACT, search_exhibits
 from compress.lottery.findings import overlaps
 from compress.lottery.rewind import Rewind
 from compress.lottery.rewinds.beginning import Beginning
@@ -102,7 +103,9 @@ class FindTicket(Stage):
             start, searches = state_of(bundle.model), self._searches(bench, place)
             for search in searches:
                 search.run(start, self.controls)
-            ctx.note(lottery=self._found(searches, bench))
+            found = self._found(searches, bench)
+            ctx.note(**{FACT: found})
+            ctx.show(*search_exhibits(found))
             to_start(bundle.model, bench.kept(RESULT))
             masks = searches[0].ticket(self._result).masks_named(bundle)
         bundle.masks, bundle.fresh = {}, frozenset()

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.lottery.bench import Bench
+from compress.lottery.exhibits import KINDS
 from compress.lottery.search import State, to_start
 from compress.lottery.seed_search import RESULT
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
 from compress.lottery.units import Importance, Units, all_units, best, importance, unit_masks, units_left
 
-__all__ = ["KINDS", "SeedSubnetworks", "bad_units", "random_units"]
-
-KINDS = ("good", "random", "bad")
+__all__ = ["SeedSubnetworks", "bad_units", "random_units"]
 
 
 @dataclass

@@ -17,10 +17,11 @@ from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
 from compress.lottery.bench import Bench
 from compress.lottery.change import KeepShare
+from compress.lottery.exhibits import FACT, KINDS, study_exhibits
 from compress.lottery.findings import overlaps
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import RESULT
-from compress.lottery.seed_subnetworks import KINDS, SeedSubnetworks
+from compress.lottery.seed_subnetworks import SeedSubnetworks
 from compress.lottery.surroundings import Seeds, about, judge_of, no_units, place_of, unfit
 from compress.prune.weights.mask import Mask
 
@@ -74,7 +75,9 @@ class CompareSubnetworks(Stage):
             start, studies = state_of(bundle.model), self._studies(bench, place)
             for study in studies:
                 study.run(start)
-            ctx.note(lottery=self._found(studies, bench))
+            found = self._found(studies, bench)
+            ctx.note(**{FACT: found})
+            ctx.show(*study_exhibits(found))
             to_start(bundle.model, bench.kept(RESULT))
             masks = studies[0].ticket("good").masks_named(bundle)
         bundle.masks, bundle.fresh = {}, frozenset()

@@ -159,6 +159,7 @@ class Run:
             trained_parameters=trained_parameters(self.bundle.model),
             loss=self.seen.last_loss(),
             notes=self._notes(),
+            losses=tuple(self.seen.curve()),
         )
 
     def _keep(self, finished: Finished, steps: int) -> None:
@@ -239,7 +240,6 @@ class Run:
             "precision": "bf16" if uses_bf16(self.plan, self.bundle.device, self.bundle.family) else "fp32",
             "tokens": self.seen.tokens,
             "training_flops": flops,
-            "loss_curve": self.seen.curve(),
             **early,
             **several,
         }

@@ -19,6 +19,7 @@ from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
 from recipes.measure.pairs import neighbours
 from recipes.measure.quality import changed_inputs, quality
+from recipes.old_records import with_exhibits
 from recipes.record import Cost, Pair, Row
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Evidence:
             notes=[*facts.get("notes", ()), *outcome.notes],
             facts={**facts["facts"], **told, "settings": facts["settings"]},
             cut=facts["cut"],
+            exhibits=with_exhibits(facts)["exhibits"],
         )
         if done.head_trained:
             self._judge(row, done)

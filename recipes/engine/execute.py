@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Several
 from compress.core.stage.artifact import Artifact
+from compress.core.stage.exhibit import kept_units
 from compress.core.stage.stage import Stage
 from finetune.delta.record import is_delta
 from finetune.delta.saving import move_base
@@ -167,6 +168,7 @@ def carry_out(
         about["notes"] = [*said, *(note for note in about.get("notes", []) if note not in said)]
         made = outcome.changes[count:]
         about["cut"] = stage.cut(before, made[0] if len(made) == 1 else Several(steps=made)) if made else {}
+    about["exhibits"] = [one.model_dump(mode="json") for one in (*kept_units(about["cut"]), *ctx.exhibits)]
     # Copied, since what an interruption spares must still be there when the stage is run again.
     shutil.copytree(partial / "left", result, dirs_exist_ok=True)
     folder.finish(result, about)

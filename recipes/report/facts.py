@@ -7,7 +7,6 @@ from typing import Any
 
 from recipes.record import Cost, Quality, Row, Size
 from recipes.report import units
-from recipes.report.curves import is_curve
 
 __all__ = ["Pair", "cost_pairs", "flat", "quality_pairs", "size_pairs"]
 
@@ -86,12 +85,8 @@ def _changes(quality: Quality) -> list[Pair]:
 
 
 def flat(data: Any, name: str = "") -> list[Pair]:
-    """Any plain data as pairs, each with the names of all its levels; `_bytes` and `_seconds` turn into units.
-
-    What `curves` draws is left out.
-    """
+    """Any plain data as pairs, each with the names of all its levels; `_bytes` and `_seconds` turn into units."""
     if isinstance(data, dict):
-        data = {key: value for key, value in data.items() if not is_curve(key, value)}
         return [pair for key, value in data.items() for pair in flat(value, f"{name}, {key}" if name else str(key))]
     if isinstance(data, int | float) and name.endswith(("bytes", "seconds")):
         return [_with_unit(name, data)]

@@ -8,10 +8,9 @@ from typing import Any
 from recipes.record import BudgetLine, Report
 from recipes.report import units
 from recipes.report.cells import Cell
+from recipes.report.exhibits import sections
 from recipes.report.facts import Pair, flat
 from recipes.report.headline import achieved, budget_value, headline
-from recipes.report.lottery import lottery_tables
-from recipes.report.lottery_plot import lottery_plots
 from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.plots import plots
 from recipes.report.points import describe, points
@@ -59,8 +58,9 @@ def _shared(report: Report) -> dict[str, Any]:
         "columns": sorted((column for column in whole.columns if column.key != "p"), key=_is_late),
         "empty": Cell(),
         "plots": plots(report),
-        "tickets": lottery_tables(report),
-        "ticket_plots": lottery_plots(report),
+        "sections": [
+            (found.title, found.plots(f"shown-{place}"), found.tables) for place, found in enumerate(sections(report))
+        ],
         "neighbours": neighbours(report),
         "neighbours_caption": CAPTION,
         "budget": [_budget(line, report) for line in report.budget],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from recipes.record import Report
 from recipes.report.cells import Cell
+from recipes.report.exhibits import sections
 from recipes.report.headline import budget_value, headline
-from recipes.report.lottery import lottery_tables
 from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.table import Column, Table, metric, table
 
@@ -16,7 +16,7 @@ def page(report: Report) -> str:
     """A heading, the headline, the table, the budget, notes and failures."""
     whole = table(report)
     parts = [f"# {_plain(report.name)}", _plain(headline(report)), _table(whole), _plain(whole.caption)]
-    parts += [_neighbours(report), _lottery(report), _budget(report), _notes(report, whole), _failures(report)]
+    parts += [_neighbours(report), _sections(report), _budget(report), _notes(report, whole), _failures(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -58,11 +58,13 @@ def _neighbours(report: Report) -> str:
     return f"## Neighbours\n\n{CAPTION}\n\n" + "\n".join(lines) if lines else ""
 
 
-def _lottery(report: Report) -> str:
+def _sections(report: Report) -> str:
     parts = []
-    for name, found in lottery_tables(report):
-        notes = [f"- {_plain(what)}: {_plain(words)}" for what, words in found.footnotes]
-        parts += [f"## Tickets of {_plain(name)}", _table(found), _plain(found.caption), "\n".join(notes)]
+    for section in sections(report):
+        for place, found in enumerate(section.tables):
+            notes = [f"- {_plain(what)}: {_plain(words)}" for what, words in found.footnotes]
+            head = "" if place else f"## {_plain(section.title[:1].upper() + section.title[1:])}"
+            parts += [head, _table(found), _plain(found.caption), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
-__all__ = ["CELL", "GAP", "LEFT", "MOST_CELLS", "RIGHT", "Picture", "group_names", "pictures"]
+from compress.core.stage.exhibit import Heatmap
+
+__all__ = ["CELL", "GAP", "LEFT", "MOST_CELLS", "RIGHT", "Picture", "kept_map"]
 
 CELL, GAP, LEFT, RIGHT = 14, 3, 58, 92
 STRIP = 4
@@ -17,44 +18,24 @@ MOST_CELLS = 64
 
 @dataclass(frozen=True)
 class Picture:
-    """`exact`: each unit has a cell of its own. The drawing's title says in words what it shows."""
+    """A small drawing with its caption; the drawing's title says in words what it shows."""
 
-    part: str
+    caption: str
     svg: str
-    exact: bool = True
 
 
-def pictures(cut: dict[str, Any]) -> list[Picture]:
-    """One picture for each part in `row.cut` that lists what was kept; other parts are left to the facts."""
-    return [drawn for part, what in sorted(cut.items()) if (drawn := _picture(part, what))]
+def kept_map(shown: Heatmap) -> Picture:
+    """A line for each group of units: filled where one is kept; groups without scores are drawn so."""
+    kept = [frozenset(range(width)) for width in shown.of]
+    if shown.kept is not None:
+        kept = [frozenset(units) for units in shown.kept]
+    exact = max(shown.of) <= MOST_CELLS
+    meaning = "filled is kept" if exact else "the stronger a cell, the more of its units are kept"
+    drawn = _single(shown.title, sorted(kept[0]), shown.of[0]) if len(kept) == 1 else _by_group(shown, kept)
+    return Picture(f"{shown.title[:1].upper()}{shown.title[1:]} left after this stage: {meaning}.", drawn)
 
 
-def _picture(part: str, what: Any) -> Picture | None:
-    if not isinstance(what, dict) or not isinstance(what.get("kept"), list) or "of" not in what:
-        return None
-    kept, of = what["kept"], what["of"]
-    if _are_numbers(kept):
-        return _single(part, kept, of) if isinstance(of, int) else None
-    widths = of if isinstance(of, list) else [of] * len(kept)
-    if not kept or len(widths) != len(kept) or not all(_are_numbers(one) for one in kept) or not _are_numbers(widths):
-        return None
-    return _by_layer(part, [frozenset(one) for one in kept], widths, group_names(what, len(kept)))
-
-
-def group_names(what: Any, count: int) -> list[str]:
-    """`layer 0`, ...; where the layers are of several kinds, `decoder 0` and the like, the first word of each kind."""
-    kinds = what.get("kinds") if isinstance(what, dict) else None
-    if not isinstance(kinds, list) or len(kinds) != count:
-        return [f"layer {number}" for number in range(count)]
-    words = [str(kind).split("-")[0] for kind in kinds]
-    return [f"{word} {words[:number].count(word)}" for number, word in enumerate(words)]
-
-
-def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(one, int) and one >= 0 for one in values)
-
-
-def _single(part: str, kept: Sequence[int], of: int) -> Picture:
+def _single(part: str, kept: Sequence[int], of: int) -> str:
     """One line: the layers that were kept, each with its number."""
     columns = _columns([of])
     width = columns * _pitch(of) + LEFT + RIGHT
@@ -63,21 +44,20 @@ def _single(part: str, kept: Sequence[int], of: int) -> Picture:
         middle = LEFT + CELL / 2
         inside += [_label(middle + index * _pitch(of), CELL + 12, str(index), "middle") for index in range(of)]
     words = f"{part}: {len(kept)} of {of} kept ({', '.join(map(str, kept)) or 'none'})"
-    return Picture(part, _svg(width, CELL + 16, words, "".join(inside)), of <= MOST_CELLS)
+    return _svg(width, CELL + 16, words, "".join(inside))
 
 
-def _by_layer(part: str, kept: Sequence[frozenset[int]], widths: Sequence[int], names: Sequence[str]) -> Picture:
+def _by_group(shown: Heatmap, kept: Sequence[frozenset[int]]) -> str:
     """A line for each layer."""
-    columns, widest = _columns(widths), max(widths)
+    columns, widest = _columns(shown.of), max(shown.of)
     width = columns * _pitch(widest) + LEFT + RIGHT
     lines, words = [], []
-    for layer, (one, of) in enumerate(zip(kept, widths)):
-        top = layer * (CELL + GAP)
-        lines.append(_side(names[layer], f"{len(one):,} of {of:,}", top, width))
+    for place, (name, one, of) in enumerate(zip(shown.rows, kept, shown.of)):
+        top = place * (CELL + GAP)
+        lines.append(_side(name, f"{len(one):,} of {of:,}", top, width))
         lines.append(_cells(one, of, top, columns))
-        words.append(f"{names[layer]} keeps {len(one):,} of {of:,}")
-    drawn = _svg(width, len(kept) * (CELL + GAP), f"{part}: {'; '.join(words)}", "".join(lines))
-    return Picture(part, drawn, widest <= MOST_CELLS)
+        words.append(f"{name} keeps {len(one):,} of {of:,}")
+    return _svg(width, len(kept) * (CELL + GAP), f"{shown.title}: {'; '.join(words)}", "".join(lines))
 
 
 def _pitch(of: int) -> float:

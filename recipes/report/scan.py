@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress.core.stage.exhibit import Heatmap, group_names
 from recipes.record import write_atomically
 from recipes.report import units
-from recipes.report.heat import heat_maps
+from recipes.report.heat import heat_map
 from recipes.report.plots import ACCENT, INK, MUTED, SETTINGS, inline
 
 if TYPE_CHECKING:
@@ -66,9 +68,8 @@ def page(scan: Scan) -> str:
     sections = []
     for pattern in _patterns(scan):
         head, lines = _table(scan, pattern)
-        heat = heat_maps({"importance": {pattern: scan.importance.get(pattern)}}, {})
         drawn = [(plot(scan, pattern), _caption(scan, pattern))]
-        drawn += [(one.svg, f"{_worth(scan, pattern) or one.part.capitalize()}.") for one in heat]
+        drawn += [(one.svg, one.caption) for one in map(heat_map, _importance(scan, pattern))]
         figures = [f"<figure>{svg}<figcaption>{escape(words)}</figcaption></figure>" for svg, words in drawn]
         body = "".join(_row(line, "td") for line in lines)
         table = f"<table><thead>{_row(head, 'th')}</thead><tbody>{body}</tbody></table>"
@@ -182,7 +183,17 @@ def _caption(scan: Scan, pattern: str) -> str:
     return f"{words}; no interval is drawn, and {scan.rows:,} rows tell small differences from chance poorly."
 
 
-def _worth(scan: Scan, pattern: str) -> str:
-    """What the cells are, where they are no units."""
-    columns = ", ".join(scan.columns.get(pattern, ()))
-    return f"Mean worth of the weights of a matrix, the stronger the more; in each layer: {columns}" if columns else ""
+def _importance(scan: Scan, pattern: str) -> list[Heatmap]:
+    """The score of each unit, or the mean score of each matrix; none where the criterion gave no finite ones."""
+    scores, columns = scan.importance.get(pattern, []), tuple(scan.columns.get(pattern, ()))
+    if not scores or not all(row and all(map(math.isfinite, row)) for row in scores):
+        return []
+    return [
+        Heatmap(
+            title="mean importance of the weights of each matrix" if columns else f"importance of the {pattern}",
+            rows=group_names(len(scores)) if len(scores) > 1 else (pattern,),
+            columns=columns,
+            values=tuple(map(tuple, scores)),
+            of=tuple(map(len, scores)),
+        )
+    ]

@@ -10,13 +10,10 @@ from recipes.file.stage_ids import stage_entry, stage_ids
 from recipes.record import ChangedInput, Cost, Quality, Report, Row
 from recipes.report import units
 from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
-from recipes.report.curves import curves
+from recipes.report.exhibits import facts_shown, pictures, words
 from recipes.report.facts import Pair, cost_pairs, flat, quality_pairs, size_pairs
-from recipes.report.heat import heat_maps
-from recipes.report.lottery import FACT
-from recipes.report.pictures import Picture, pictures
+from recipes.report.pictures import Picture
 from recipes.report.points import describe, points, speed_at
-from recipes.report.spectra import SPECTRA, rank_pairs, spectra
 from recipes.report.table import groups
 
 __all__ = ["Changed", "Run", "StageView", "as_yaml", "stages"]
@@ -46,8 +43,6 @@ class Run:
     speeds: list[tuple[str, Cell, str, str, str, str]]
     parts: list[tuple[str, Cell, Cell, str]]
     pictures: list[Picture]
-    curves: list[Picture]
-    """Loss curves, and heat maps of what units were worth."""
     changed: list[Changed]
     changed_words: str
 
@@ -129,8 +124,7 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
         blocks=[(name, pairs) for name, pairs in blocks if pairs],
         speeds=_speeds(row, report),
         parts=_parts(row.quality),
-        pictures=pictures(row.cut) if draw else [],
-        curves=[*curves(row.facts), *heat_maps(row.facts, row.cut), *spectra(row.facts)] if draw else [],
+        pictures=pictures(row.exhibits) if draw else [],
         changed=[_changed(one) for one in row.changed_inputs[:most]],
         changed_words=_changed_words(row, most),
     )
@@ -138,8 +132,8 @@ def _run(row: Row, report: Report, most: int, draw: bool, several: bool) -> Run:
 
 def _facts(row: Row) -> list[Pair]:
     """What the stage noted, less what stands elsewhere on the page."""
-    elsewhere = {"settings", FACT, SPECTRA, *(Cost.model_fields if row.cost else ())}
-    return rank_pairs(row.facts) + flat({name: fact for name, fact in row.facts.items() if name not in elsewhere})
+    elsewhere = {"settings", *facts_shown(row.exhibits), *(Cost.model_fields if row.cost else ())}
+    return words(row.exhibits) + flat({name: fact for name, fact in row.facts.items() if name not in elsewhere})
 
 
 def _identity(row: Row) -> list[Pair]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from recipes.record import Pair, Report
 from recipes.report.cells import Cell
 from recipes.report.comparison import Comparison, as_table
+from recipes.report.exhibits import sections
 from recipes.report.headline import budget_value, headline
-from recipes.report.lottery import lottery_tables
 from recipes.report.memory import memory_table
 from recipes.report.neighbours import as_words, neighbours
 from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
@@ -42,9 +42,11 @@ def show(report: Report, console: Console | None = None) -> None:
     memory = memory_table(report)
     if memory:
         _print_table(memory, out)
-    for name, found in lottery_tables(report):
-        out.print(Text(f"tickets of {name}", style="bold"))
-        _print_table(found, out)
+    for section in sections(report):
+        if section.tables:
+            out.print(_text(section.title, out, style="bold"))
+        for found in section.tables:
+            _print_table(found, out)
 
 
 def show_comparison(comparison: Comparison, console: Console | None = None) -> None:

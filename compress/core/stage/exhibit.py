@@ -14,7 +14,7 @@ from compress.core.values import Settings
 
 __all__ = [
     "Column", "Curves", "Cut", "Entry", "Exhibit", "Heatmap", "Line", "Number", "Spectrum", "Table", "group_names",
-    "kept_units",
+    "kept_units", "loss_curve",
 ]  # fmt: skip
 
 Interval = tuple[float, float]
@@ -28,7 +28,7 @@ class Heatmap(Settings):
         title: what the cells are ("importance of the heads"); of units that stay, their name ("heads").
         rows: the name of each group.
         columns: the name of each cell of a group, where these have names.
-        values: the score of each unit by group, none negative; empty where only what stays is known.
+        values: the score of each unit by group; empty where only what stays is known. What is below 0 is drawn as 0.
         kept: the units of each group that stay; None where nothing goes.
         of: how many units each group had.
     """
@@ -48,8 +48,6 @@ class Heatmap(Settings):
                 raise ValueError(f"{len(self.rows)} rows have {len(found)} lists")
         if self.values and any(len(row) != width for row, width in zip(self.values, self.of)):
             raise ValueError("a row has more or fewer values than units")
-        if any(value < 0 for row in self.values for value in row):
-            raise ValueError("the cells of a heat map are not negative")
         return self
 
 
@@ -196,6 +194,19 @@ def group_names(count: int, kinds: Sequence[str] = ()) -> tuple[str, ...]:
         return tuple(f"layer {number}" for number in range(count))
     words = [kind.split("-")[0] for kind in kinds]
     return tuple(f"{word} {words[:number].count(word)}" for number, word in enumerate(words))
+
+
+def loss_curve(values: Sequence[float], *, of: str = "") -> tuple[Curves, ...]:
+    """The loss over a training, or nothing where there are fewer than two values.
+
+    Args:
+        values: evenly spaced over the training, none of them infinite.
+        of: which training, where it is not the stage's own ("recovery").
+    """
+    if len(values) < 2:
+        return ()
+    title = f"{of}, loss curve" if of else "loss curve"
+    return (Curves(title=title, lines=(Line(name="loss", values=tuple(values)),)),)
 
 
 def kept_units(summary: Mapping[str, Any]) -> tuple[Heatmap, ...]:

@@ -31,13 +31,23 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit did: optimiser steps, seconds of wall time, parameters that were trained, the last mean loss."""
+    """What a fit did.
+
+    Attributes:
+        steps: of the optimiser.
+        seconds: of wall time.
+        trained_parameters: how many were trained.
+        loss: the last mean.
+        notes: facts for the report.
+        losses: means of the loss over stretches of equal length, the last of all of it.
+    """
 
     steps: int
     seconds: float
     trained_parameters: int
     loss: float
     notes: Mapping[str, Any] = field(default_factory=dict)
+    losses: tuple[float, ...] = ()
 
 
 NO_LABEL = -100

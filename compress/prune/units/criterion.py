@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.stage.context import Context
+from compress.core.stage.exhibit import Heatmap, kept_units
 from compress.prune.criterion import Criterion
 from compress.prune.pattern import Pattern
 from compress.prune.plan import Allocation, Plan
@@ -50,11 +52,24 @@ class UnitCriterion(Criterion):
         if not isinstance(plan, UnitPlan):
             return super().decide(bundle, plan, ctx)
         scores = self.score(bundle, plan.pattern, ctx)
-        ctx.note(importance={plan.pattern.part: [_rounded(score) for score in scores]})
         if not all(bool(torch.isfinite(score).all()) for score in scores):
             raise StageFailed(f"a score of the {plan.pattern.part} is not finite", given=self.name)
-        return plan.change(bundle.sketch(), scores)
+        sketch = bundle.sketch()
+        change = plan.change(sketch, scores)
+        ctx.show(*(_importance(stay, scores) for stay in kept_units(plan.cut(sketch, change))))
+        return change
 
 
-def _rounded(score: Tensor) -> list[Any]:
-    return [float(f"{value:.4g}") for value in score.tolist()]
+def _importance(stay: Heatmap, scores: Sequence[Tensor]) -> Heatmap:
+    """The score of every unit, beside which of them stay."""
+    return Heatmap(
+        title=f"importance of the {stay.title}",
+        rows=stay.rows,
+        values=tuple(map(_rounded, scores)),
+        kept=stay.kept,
+        of=stay.of,
+    )
+
+
+def _rounded(score: Tensor) -> tuple[float, ...]:
+    return tuple(float(f"{value:.4g}") for value in score.tolist())

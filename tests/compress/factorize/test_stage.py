@@ -112,7 +112,7 @@ def test_ranks_that_the_spectra_decide(rank):
     if isinstance(rank, Budget):
         spent = sum(p.size if p.rank is None else p.rank * sum(p.shape) for p in found.linears)
         assert spent <= rank.total(sketch.linears) < spent + 200
-    assert all(one["kept_energy"] > 0.4 for one in ctx.facts["spectra"]) or isinstance(rank, Budget)
+    assert all(cut.kept > 0.4 for shown in ctx.exhibits for cut in shown.lines) or isinstance(rank, Budget)
 
 
 def test_what_would_be_larger_is_left_alone_and_noted():
@@ -120,10 +120,10 @@ def test_what_would_be_larger_is_left_alone_and_noted():
     # 17 (32 + 32) is more than 32 * 32, and 17 (32 + 48) less than 32 * 48.
     bundle = factorize(rank=17).run(trained(), ctx)
     assert len(bundle.changes[-1].ranks) == 8 and len(ctx.facts["left_alone"]) == 16
-    by_role = {one["role"]: one for one in ctx.facts["spectra"]}
-    assert by_role["query"]["rank"] is None and by_role["query"]["kept_energy"] == 1.0
-    assert by_role["up"]["rank"] == 17 and by_role["up"]["of"] == 32 and by_role["up"]["block"] == 3
-    assert by_role["up"]["singular_values"][0] == 1.0 and len(by_role["up"]["singular_values"]) == 32
+    last = {shown.title: shown.lines[-1] for shown in ctx.exhibits}
+    assert last["query"].at is None and last["query"].kept == 1.0
+    assert last["up"].at == 17 and last["up"].of == 32 and last["up"].name == "layer 3"
+    assert last["up"].values[0] == 1.0 and len(last["up"].values) == 32
     whole, ctx = trained(), stub_context()
     same = factorize(rank={"energy": 0.999}).run(whole, ctx)
     assert same.changes == () and len(ctx.facts["left_alone"]) == 24 and "factorized" not in same.states

@@ -157,7 +157,9 @@ def test_run_cuts_and_recovers(name, criterion, tmp_path):
     teacher = tiny_logits(bundle)
     pruned = prune(Heads(), criterion=criterion, recover=Recover()).run(bundle, ctx)
     assert set(units(pruned, Heads())) == {2}
-    assert [len(scores) for scores in ctx.facts["importance"]["heads"]] == [4, 4, 4, 4]
+    shown = ctx.exhibits[0]
+    assert shown.title == "importance of the heads" and list(map(len, shown.values)) == [4, 4, 4, 4]
+    assert list(map(len, shown.kept)) == [2, 2, 2, 2]
     assert ctx.facts["recovery"]["teacher"] == "the model before the cut"
     assert ctx.fit.plans[0].epochs == 1 and ctx.fit.losses and torch.isfinite(tiny_logits(pruned)).all()
     assert not torch.equal(tiny_logits(pruned), teacher)

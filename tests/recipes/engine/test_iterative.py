@@ -59,9 +59,9 @@ def test_what_the_first_pruning_cut_stays_cut(made):
 def test_the_page_shows_what_each_unit_was_worth_and_which_went(made, id, units):
     out, rows = made
     page = (out / "report.html").read_text("utf-8")
-    importance = rows[id].facts["importance"][id]
+    shown = next(shown for shown in rows[id].exhibits if shown.title == f"importance of the {id}")
     count = int(units.split()[0])
-    assert [len(row) for row in importance] == [count] * 4
+    assert [len(row) for row in shown.values] == [count] * 4
     assert [len(kept) for kept in rows[id].cut[id]["kept"]] == [count // 2] * 4
     drawn = [
         part
@@ -70,4 +70,4 @@ def test_the_page_shows_what_each_unit_was_worth_and_which_went(made, id, units)
     ]
     assert len(drawn) == 1 and drawn[0].count(f"{count // 2} of {count}") == 4
     assert 'class="cut gone"' in drawn[0] and "layer 3: mean" in drawn[0]
-    assert f"{id}: the stronger the more" in page
+    assert f"Importance of the {id}" in page

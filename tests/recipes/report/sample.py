@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from compress.core.stage.exhibit import kept_units, loss_curve
 from recipes.record import BudgetLine, ChangedInput, Cost, PartQuality, Quality, Report, Row, Size, Speed
 
 __all__ = ["NASTY", "failed", "predicted", "quickstart", "three_seeds"]
@@ -140,6 +141,8 @@ def size(bytes_: int, parameters: int) -> Size:
 
 
 def row(name: str, stage: str, start: str | None, **facts: Any) -> Row:
+    """A row that shows what was cut, as the engine has it."""
+    facts["exhibits"] = [*kept_units(facts.get("cut", {})), *facts.get("exhibits", ())]
     return Row(
         id=name, stage=stage, start=start, sha256="9f86d081884c7d65" * 4, identity="60303ae22b998861" * 4, **facts
     )
@@ -152,7 +155,7 @@ def _trunk(seed: int = 0, shift: float = 0.0) -> list[Row]:
         row("finetune", "finetune", "source", seed=seed, baseline=True, size=size(90_870_000, 22_713_986), flops=2.75e9,
             speed=speeds(None), quality=quality(0.942 + shift), cost=cost(97.4, 22_713_986), path="stages/01-finetune",
             load_seconds=0.21, resident_bytes=612_000_000,
-            facts={"steps": 357, "loss_curve": [0.69, 0.5, 0.3, 0.2, 0.08]}),
+            facts={"steps": 357}, exhibits=loss_curve([0.69, 0.5, 0.3, 0.2, 0.08])),
         row("distill", "distill", "finetune", seed=seed, size=size(69_610_000, 17_389_826), flops=1.38e9,
             speed=speeds(1.97), quality=quality(0.938 + shift, -0.004, 0.54), cost=cost(81.0, 17_389_826),
             path="stages/02-distill", cut={"layers": {"kept": [0, 2, 5], "of": 6}}, changed_inputs=changed(1, 14),

@@ -1,4 +1,5 @@
-from recipes.report.curves import curves
+from compress.core.stage.exhibit import loss_curve
+from recipes.report.curves import small_curve
 from recipes.report.facts import flat
 from recipes.report.stages import as_yaml, stages
 from tests.recipes.report.sample import NASTY, quickstart, row
@@ -16,14 +17,13 @@ def test_long_lists_are_summed_up() -> None:
     assert flat({"losses": ["labels", "soft_targets"]}) == [("losses", "labels, soft_targets")]
 
 
-def test_curves_are_drawn_at_any_depth_and_left_out_of_the_facts() -> None:
-    facts = {"recovery": {"loss_curve": [2.0, 1.5, 1.2, 1.0, 0.9], "steps": 5}, NASTY: {"curve": [1, 2, 3, -1, 5]}}
-    drawn = curves(facts)
-    assert drawn[0].part == "recovery, loss curve: from 2.00 to 0.900, 5 points; the line below is 0"
-    assert drawn[0].svg.count(",") >= 5
-    assert "<script" not in drawn[1].svg
-    assert flat(facts) == [("recovery, steps", "5")]
-    assert curves({"loss_curve": [1.0, float("nan"), 1, 1, 1], "curve": [1, 2]}) == []
+def test_a_loss_curve_is_drawn_small_and_named_in_words() -> None:
+    (shown,) = loss_curve([2.0, 1.5, 1.2, 1.0, 0.9], of="recovery")
+    drawn = small_curve(shown)
+    assert drawn.caption == "Recovery, loss curve: from 2.00 to 0.900, 5 points; the line below is 0."
+    assert drawn.svg.count(",") >= 5
+    assert "<script" not in small_curve(shown.model_copy(update={"title": NASTY})).svg
+    assert loss_curve([1.0]) == ()
 
 
 def test_settings_are_the_engine_s_note_or_else_the_recipe_s() -> None:

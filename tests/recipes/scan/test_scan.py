@@ -170,7 +170,7 @@ def test_the_command_scans_weights(tmp_path):
     assert shares == {"elements": [0.5, 0.9], "n_m (n 1)": [0.75], "blocks (rows 4, columns 4)": [0.5, 0.9]}
     assert [len(row) for row in found["importance"]["elements"]] == [6] * 4
     page = (out / "scan.html").read_text()
-    assert page.count("in each layer: query, key, value, output, up, down") == 3
+    assert page.count("from left to right query, key, value, output, up, down") == 3
     assert all(f">{name}</text>" in page for name in ("layer 3", "query", "down", "all"))
     assert "dashed ones one type" in page and "| query |" in result.stdout
     assert trimformer(*asked, *patterns).output == result.output

@@ -49,7 +49,6 @@ def test_the_values_need_no_torch() -> None:
     "wrong",
     [
         {"values": ((1.0,),)},
-        {"values": ((-1.0, 0.0),)},
         {"kept": ()},
         {"values": ((float("nan"), 0.0),)},
         {"of": (2, 2)},

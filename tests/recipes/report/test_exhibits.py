@@ -1,4 +1,4 @@
-"""The tables and the drawing of a search and of a study."""
+"""The sections of what stages show, tried with the tables and curves of a search for tickets and of a study."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from compress.lottery.exhibits import search_exhibits, study_exhibits
 from recipes.record import Report
 from recipes.report import html, markdown
-from recipes.report.lottery import lottery_tables
-from recipes.report.lottery_plot import lottery_plots
+from recipes.report.exhibits import sections
 from recipes.report.terminal import show
 from tests.recipes.report.sample import quickstart
 
@@ -67,27 +67,31 @@ STUDY = {
 @pytest.fixture
 def report() -> Report:
     made = quickstart()
-    made.rows[1].facts["lottery"], made.rows[2].facts["lottery"] = SEARCH, STUDY
+    for row, found, exhibits in ((made.rows[1], SEARCH, search_exhibits), (made.rows[2], STUDY, study_exhibits)):
+        row.facts["lottery"] = found
+        row.exhibits.extend(exhibits(found))
     return made
 
 
 def texts(report: Report, number: int) -> list[list[str]]:
-    table = lottery_tables(report)[number][1]
-    return [[line.cells[c.key].text for c in table.columns if c.key in line.cells] for line in table.lines]
+    (table,) = sections(report)[number].tables
+    return [[line.cells[column.key].text for column in table.columns] for line in table.lines]
 
 
 def test_a_search_has_a_line_for_each_size_beside_its_controls(report):
     assert texts(report, 0) == [
-        ["100 %", "91.0 %"],
+        ["100 %", "91.0 %", "–", "–", "–", "–"],
         ["80.0 %", "90.5 %", "−0.5 pp", "yes", "yes", "80.0 %"],
         ["64.0 %", "85.0 %", "−6.0 pp", "no", "no", "84.0 %"],
     ]
 
 
 def test_what_an_interval_does_not_show_is_marked(report):
-    _, table = lottery_tables(report)[0]
-    tones = [[line.cells[key].tone for key in ("difference", "random_mask")] for line in table.lines[1:]]
+    (table,) = sections(report)[0].tables
+    difference, control = (table.columns[place].key for place in (2, 5))
+    tones = [[line.cells[key].tone for key in (difference, control)] for line in table.lines[1:]]
     assert tones == [["noise", ""], ["loss", "noise"]]
+    assert table.lines[1].cells[control].detail == "+10.5 pp [+5.0, +16.0]"
 
 
 def test_a_study_has_a_line_for_each_subnetwork_cut_and_trained(report):
@@ -96,15 +100,16 @@ def test_a_study_has_a_line_for_each_subnetwork_cut_and_trained(report):
 
 
 def test_the_overlap_stands_beside_chance(report):
-    ((_, words),) = lottery_tables(report)[0][1].footnotes
+    ((_, words),) = sections(report)[0].tables[0].footnotes
     assert "0.61 of what they keep (by chance 0.20)" in words
 
 
 def test_the_drawing_has_a_band_for_each_line_and_says_what_it_shows(report):
-    ((name, plot),) = lottery_plots(report).items()
-    assert name == report.rows[1].id
+    search, study = sections(report)
+    assert search.title == f"tickets of {report.rows[1].id}" and study.plots("b") == []
+    (plot,) = search.plots("a")
     assert plot.svg.count("FillBetweenPolyCollection") == 2 or plot.svg.count("PolyCollection") == 2
-    assert "ticket: 80 % 90.5, 64 % 85" in plot.svg and "random mask" in plot.svg
+    assert "full model 91; ticket: 91 at 100, 90.5 at 80, 85 at 64" in plot.svg and "random mask" in plot.svg
     assert "http" not in plot.svg
 
 
@@ -119,12 +124,11 @@ def test_every_view_shows_it_and_the_facts_do_not_repeat_it(report):
     assert "chance kept" not in page
 
 
-def test_one_seed_cannot_be_judged_by_a_deviation(report):
+def test_one_seed_cannot_be_judged_by_a_deviation():
     one = {**SEARCH["lines"]["ticket"][0], "within_one_deviation": None, "deviation": None}
-    report.rows[1].facts["lottery"] = {**SEARCH, "lines": {"ticket": [one]}, "overlap": []}
-    _, table = lottery_tables(report)[0]
-    assert table.lines[1].cells["within"].text == "one seed" and table.footnotes == ()
+    table, _ = search_exhibits({**SEARCH, "lines": {"ticket": [one]}, "overlap": []})
+    assert table.rows[1][3].main == "one seed" and table.notes == ()
 
 
-def test_a_report_without_tickets_has_none():
-    assert lottery_tables(quickstart()) == [] and lottery_plots(quickstart()) == {}
+def test_a_report_without_tables_has_no_section():
+    assert sections(quickstart()) == []
