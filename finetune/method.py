@@ -12,7 +12,8 @@ from compress.core.choice import Choice
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
@@ -28,8 +29,6 @@ class Method(Choice):
     """What a plan that is left open means for this method."""
     whole: ClassVar[bool] = False
     """Whether every weight may move, so that the result is saved whole and not as a delta on its base."""
-    block_by_block: ClassVar[bool] = False
-    """Whether it changes the weights of each block in another way, so that blocks must not share them."""
 
     @property
     def freezes(self) -> bool:
@@ -63,17 +62,17 @@ class Method(Choice):
         """The bundle after training; itself unless overridden."""
         return bundle
 
-    def cached_bytes(self, bundle: Bundle, *, rows: int) -> int | None:
+    def cached_bytes(self, bundle: Bundle, rows: int) -> int | None:
         """Bytes of what the base says of `rows` rows, where it runs once, without gradients, and only what is behind it
         learns; None, unless overridden, where the whole model runs in every step."""
         return None
 
-    def adds(self) -> frozenset[State]:
-        """States that the model has afterwards, besides `head_trained`."""
+    def forbids(self, sketch: Sketch) -> frozenset[State]:
+        """States of a model that it cannot tune, besides `adapted` and `quantized`."""
         return frozenset()
 
     def refuses(self, sketch: Sketch) -> str | None:
-        """Why it cannot tune such a model, or None."""
+        """Why it cannot tune such a model, for other reasons than its states; or None."""
         return None
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from compress.core.model.bundle import Bundle, Tuned
 from compress.core.model.change import Change, Nothing, Several
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import UNMERGED, Declaration, Training, moves_all
 from compress.core.stage.during import During, going_on
 from compress.core.stage.exhibit import loss_curve
-from compress.core.stage.stage import Stage
+from compress.core.stage.requires import Requires
+from compress.core.stage.trains import Trains
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import TrainPlan
 from compress.core.values import Positive
@@ -25,7 +29,7 @@ from finetune.methods.full import Full
 __all__ = ["Finetune"]
 
 
-class Finetune(Stage):
+class Finetune(Trains):
     """Train the model, or a part of it, on the task's train split.
 
     What a method of few parameters moves is saved as a delta on the model that it started from; `merge` makes it a
@@ -33,71 +37,50 @@ class Finetune(Stage):
     as they are: Dettmers et al. 2023, arXiv 2305.14314, section 3; int8: Dettmers et al. 2022, arXiv 2208.07339.
     """
 
-    explicit_start_after_export: ClassVar[bool] = True
+    last: ClassVar[tuple[str, ...]] = ("train", "learning_rates", "during")
 
     method: Method = Field(default_factory=Full, description="which parameters are trained")
     base: Literal["fp32", "bf16", "int8", "nf4", "fp4"] = Field(
         "fp32", description="how the frozen linears are stored while few parameters are trained; the head stays fp32"
     )
-    train: TrainPlan = Field(default_factory=TrainPlan, description="how long and how fast")
     learning_rates: tuple[Positive, ...] = Field(
         (), description="rates to try; the one that is best on select is kept, the first of equals"
     )
-    during: During | None = Field(None, description="what goes on inside the training: `{gradual: {to: 0.9}}`")
 
-    @model_validator(mode="after")
-    def _goes_on(self) -> Finetune:
-        why = self._unfit_during(self.during) if self.during else None
-        if why:
-            raise ValueError(why)
-        return self
-
-    @property
-    def draws_random_numbers(self) -> Literal[True]:
-        return True
-
-    def packages(self) -> tuple[tuple[str, str], ...]:
-        return (("bitsandbytes", ""),) if self.base in ("int8", "nf4", "fp4") else ()
+    def requires(self) -> Requires:
+        packages = (("bitsandbytes", ""),) if self.base in ("int8", "nf4", "fp4") else ()
+        return Requires(packages=packages, draws=True, explicit_start=True, data=frozenset({"rows", "labels"}))
 
     def plan(self) -> TrainPlan:
         return self.train.over(self.method.plan())
 
-    def moves(self, bundle: Bundle) -> frozenset[str] | None:
-        return None if self.method.whole else self.method.trainable(bundle)
+    def hinders(self, during: During) -> str | None:
+        if not self.method.whole:
+            return f"{during.name} works on all weights, and {self.method.name} trains few; take `method: full`"
+        if self.method.freezes:
+            return f"{during.name} works on all weights at once; leave out `unfreezing`"
+        return super().hinders(during)
 
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
+        refusal = self._refusal(sketch)
+        stored = self._storage().forbids(sketch) if self.base != "fp32" else frozenset[State]()
+        declared = Declaration(
+            refusal=refusal,
+            forbids=UNMERGED | stored | self.method.forbids(sketch),
+            otherwise={"shared": "take a method that changes all blocks alike, with `base: fp32`"},
+            adds=frozenset({"head_trained"}),
+            change=Nothing() if refusal else self._structure(sketch),
+            training=Training(
+                self.plan(),
+                moves=moves_all if self.method.whole else self.method.trainable,
+                copies=2 if self.learning_rates else 0,  # the model to start from, and the best so far
+                cached=self.method.cached_bytes,
+            ),
+        )
+        return self.with_during(declared, sketch)
+
+    def check(self, bundle: Bundle, task: object) -> None:
         self.method.check_task(bundle, task)
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        if sketch.states & {"adapted", "quantized"}:
-            return "the model is tuned already, and what was put into it is not merged; put `merge` before this stage"
-        if self.base != "fp32" and self.method.whole:
-            return (
-                f"{self.method.name} moves every weight, and those of a base in {self.base} stay as they are; "
-                "leave out `base`, or take another method"
-            )
-        if self.method.block_by_block and "shared" in sketch.states:
-            return (
-                f"blocks of this model share their tensors, and {self.method.name} changes those of each block in "
-                "another way, so that they could not be merged; put `untie` before this stage, or take another method"
-            )
-        unfit = None if self.base == "fp32" else self._storage().refuses(sketch)
-        of_during = self.during.refuses(sketch) if self.during else None
-        return unfit or of_during or self.method.refuses(self._stored(sketch))
-
-    def adds(self) -> frozenset[State]:
-        stored: frozenset[State] = frozenset({"quantized"}) if self.base != "fp32" else frozenset()
-        return frozenset[State]({"head_trained"}) | self.method.adds() | stored
-
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return self.during.remarks(sketch) if self.during else ()
-
-    def guess(self, sketch: Sketch) -> Change:
-        change = self._structure(sketch)
-        return Several(steps=(change, self.during.guess())) if self.during else change
-
-    def decide(self, bundle: Bundle, ctx: Context) -> Change:
-        return self._structure(bundle.sketch())
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         ctx = going_on(ctx, self.during)
@@ -111,7 +94,7 @@ class Finetune(Stage):
             result = self._fit(bundle, names, ctx, self.plan(), self.name)
         bundle = self.method.finish(bundle, ctx)
         kept = self.method.trainable(bundle)
-        bundle.states = bundle.states | self.adds()
+        bundle.states = bundle.states | {"head_trained"}
         bundle.fresh = bundle.fresh - names
         bundle.tuned = None if self.method.whole else Tuned(self.method.name, kept, base_changes, fingerprint)
         ctx.show(*loss_curve(result.losses))
@@ -125,12 +108,13 @@ class Finetune(Stage):
             return change
         return self._storage() if isinstance(change, Nothing) else Several(steps=(self._storage(), change))
 
-    def _unfit_during(self, during: During) -> str | None:
-        if not self.method.whole:
-            return f"{during.name} works on all weights, and {self.method.name} trains few; take `method: full`"
-        if self.method.freezes:
-            return f"{during.name} works on all weights at once; leave out `unfreezing`"
-        return during.unfit(self.plan())
+    def _refusal(self, sketch: Sketch) -> str | None:
+        if self.base != "fp32" and self.method.whole:
+            return (
+                f"{self.method.name} moves every weight, and those of a base in {self.base} stay as they are; "
+                "leave out `base`, or take another method"
+            )
+        return self.method.refuses(self._stored(sketch))
 
     def _storage(self) -> StoreLinears:
         return StoreLinears.model_validate({"storage": self.base})
@@ -140,7 +124,7 @@ class Finetune(Stage):
         return replace(sketch, states=sketch.states | {"quantized"}) if self.base != "fp32" else sketch
 
     def _prepared(self, bundle: Bundle, ctx: Context) -> Bundle:
-        change = self.decide(bundle, ctx)
+        change = self._structure(bundle.sketch())
         if not isinstance(change, Nothing):
             bundle = bundle.changed_by(change)
         return self.method.prepare(bundle, ctx)

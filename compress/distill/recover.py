@@ -14,8 +14,10 @@ from pydantic import Field, model_validator
 from compress.core.checkpoint.resolve import files_in, resolve
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.stage.corpus import TASK, Corpus, files_of
+from compress.core.stage.requires import Data
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import OR_NONE, Settings
 from compress.distill.loss import Loss
@@ -94,6 +96,18 @@ class Recover(Settings):
         """Whether the model's head must be trained for the task already."""
         return self.by != "mlm"
 
+    @property
+    def needs(self) -> frozenset[State]:
+        """States that the damaged model must have."""
+        return frozenset({"head_trained"} if self.needs_head else ())
+
+    @property
+    def data(self) -> frozenset[Data]:
+        """What it reads of the train part."""
+        if self.by == "mlm":
+            return frozenset({"texts"} if self.corpus in (None, TASK) else ())
+        return frozenset({"rows", "labels"} if self.by == "task" else {"rows"})
+
     def reads(self) -> tuple[Path, ...]:
         """Files that decide what comes out: of the corpus, and of the checkpoint of the head."""
         head = resolve(self.head) if self.head else None
@@ -104,8 +118,6 @@ class Recover(Settings):
         if self.by == "mlm":
             why = masked_refusal(sketch.family)
             return f"recover by mlm: {why}; recover by distillation, or by task" if why else None
-        if "head_trained" not in sketch.states:
-            return "recover needs a head that is trained for the task; fine-tune first, or recover `by: mlm`"
         if narrower and any(loss.on_tokens for loss in self.losses or ()):
             return "recover: hidden states of two widths cannot be compared; leave that loss out"
         return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from pydantic import Field
 
@@ -14,8 +14,9 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration, Training
+from compress.core.stage.requires import Data, Requires
 from compress.core.stage.stage import Stage
-from compress.core.training.plan import TrainPlan
 from compress.distill.recover import MaybeRecover, Recover, heal
 
 __all__ = ["Decider", "Recovering"]
@@ -31,14 +32,9 @@ class Decider(Protocol):
 class Recovering(Stage):
     """A stage with a recovery, which is the last of its settings."""
 
-    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
+    last: ClassVar[tuple[str, ...]] = ("recover",)
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        # An inherited field stands before those of the class itself.
-        cls.__pydantic_fields__["recover"] = cls.__pydantic_fields__.pop("recover")
-        cls.model_rebuild(force=True)
+    recover: MaybeRecover = Field(Recover(), description="the training afterwards, or `none`")
 
     @property
     def decider(self) -> Decider | None:
@@ -50,25 +46,33 @@ class Recovering(Stage):
         """Whether the hidden states of the model become narrower."""
         return False
 
-    @property
-    def draws_random_numbers(self) -> bool:
-        return self.recover is not None or (self.decider is not None and self.decider.draws_random_numbers)
+    @abstractmethod
+    def damage(self, sketch: Sketch) -> Declaration:
+        """What is declared of the damage alone; the recovery is added to it."""
 
-    @property
-    def needs_data(self) -> bool:
-        return self.recover is not None or (self.decider is not None and self.decider.needs_data)
+    def requires(self) -> Requires:
+        decider, recover = self.decider, self.recover
+        decides: frozenset[Data] = frozenset({"rows"} if decider is not None and decider.needs_data else ())
+        return Requires(
+            reads=recover.reads() if recover else (),
+            draws=recover is not None or (decider is not None and decider.draws_random_numbers),
+            data=decides | (recover.data if recover else frozenset()),
+        )
 
-    def reads(self) -> tuple[Path, ...]:
-        return self.recover.reads() if self.recover else ()
+    def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
+        damage = self.damage(sketch)
+        recover = self.recover
+        if recover is None:
+            return damage
+        return replace(
+            damage,
+            refusal=damage.refusal or recover.refuses(sketch, narrower=self.narrows),
+            needs=damage.needs | recover.needs,
+            otherwise={"head_trained": "recover `by: mlm`, or not at all (`recover: none`)", **damage.otherwise},
+            training=Training(recover.plan(), taught=recover.needs_teacher),
+        )
 
-    def plan(self) -> TrainPlan | None:
-        return self.recover.plan() if self.recover else None
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        """Why such a model cannot recover, or None; each stage has its own reasons besides."""
-        return self.recover.refuses(sketch, narrower=self.narrows) if self.recover else None
-
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: object) -> None:
         if self.recover:
             self.recover.check(bundle)
 
@@ -77,7 +81,7 @@ class Recovering(Stage):
         """What is damaged."""
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        return self.recovered(bundle, ctx, partial(self.apply, change=self.decide(bundle, ctx)))
+        return self.recovered(bundle, ctx, partial(_changed, change=self.decide(bundle, ctx)))
 
     def recovered(self, bundle: Bundle, ctx: Context, damage: Callable[[Bundle], Bundle]) -> Bundle:
         """What `damage` makes of the bundle, after its recovery; the teacher is asked for before."""
@@ -86,3 +90,7 @@ class Recovering(Stage):
             teacher = ctx.best() or ("the model before the cut", bundle.copy())
         damaged = damage(bundle)
         return heal(damaged, self.recover, ctx, teacher=teacher) if self.recover else damaged
+
+
+def _changed(bundle: Bundle, *, change: Change) -> Bundle:
+    return bundle.changed_by(change)

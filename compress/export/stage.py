@@ -6,9 +6,8 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -16,9 +15,11 @@ from compress.core.checkpoint.architecture import stock_config
 from compress.core.errors import InputError, ParityError
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.artifact import Artifact
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration
+from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.values import Positive
 from compress.export.format import Format, Manifest
@@ -30,39 +31,28 @@ __all__ = ["Export"]
 
 CHECKED_BATCHES = 8
 """Of 32 rows; enough for fp32, where one wrong row is a wrong graph. int8 is checked on all rows of select."""
-UNFIT: dict[State, str] = {
-    "adapted": "its adapters are not merged",
-    "quantized": "its weights are already quantized for PyTorch: export the model from before that stage",
-}
 
 
 class Export(Stage):
     """Write the model for another runtime, load it back and compare; the model itself stays as it is."""
 
-    leaf: ClassVar[bool] = True
-
     format: Format = Field(description="the runtime, and the precision there")
     tolerance: Positive = Field(1e-3, description="fp32: largest difference of a logit from PyTorch's")
     agreement: float = Field(0.97, ge=0, le=1, description="int8: least share of select rows with PyTorch's answer")
 
-    def packages(self) -> tuple[tuple[str, str], ...]:
-        return self.format.packages()
+    def requires(self) -> Requires:
+        calibrated = self.format.calibrated and self.format.precision == "int8"
+        return Requires(packages=self.format.packages(), draws=calibrated, leaf=True, data=frozenset({"rows"}))
 
-    @property
-    def draws_random_numbers(self) -> bool:
-        return self.format.calibrated and self.format.precision == "int8"
-
-    def runtime_reference(self) -> Export:
-        return self.model_copy(update={"format": self.format.reference(), "id": None, "start": None})
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        if "head_trained" not in sketch.states:
-            return "its head is not trained: put a stage before that trains it, or start from a fine-tuned checkpoint"
-        return sketch.unfit(UNFIT.items())
-
-    def predicted_bytes(self, sketch: Sketch) -> int:
-        """About how large the exported model's files become."""
-        return self.format.predicted_bytes(sketch)
+    def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
+        return Declaration(
+            needs=frozenset({"head_trained"}),
+            otherwise={"quantized": "export the model from before that stage"},
+            bytes=self.format.predicted_bytes(sketch),
+            runtime=self.format.name,
+            precision=self.format.precision,
+            reference=self.model_copy(update={"format": self.format.reference(), "id": None, "start": None}),
+        )
 
     def run(self, bundle: Bundle, ctx: Context) -> Artifact:
         """The exported directory, in `ctx.scratch`.

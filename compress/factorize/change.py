@@ -11,6 +11,7 @@ from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.matrix import matrix
+from compress.core.model.sketch import Sketch
 from compress.core.values import Count
 from compress.factorize.low_rank import decompose
 from compress.factorize.put import put_linear, put_table, set_factors, to_one_matrix
@@ -37,9 +38,10 @@ class FactorizeLinears(Change):
             low = put_linear(bundle.model, path, rank)
             if not weight.is_meta:
                 set_factors(low, decompose(weight).of_rank(rank))
+        bundle.states = bundle.states | {"factorized"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"ranks": dict(self.ranks)}
 
 
@@ -56,9 +58,10 @@ class FactorizeTable(Change):
         table = put_table(bundle.model, path, self.rank)
         if not weight.is_meta:
             set_factors(table, decompose(weight.detach()).of_rank(self.rank))
+        bundle.states = bundle.states | {"factorized"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"ranks": {"words": self.rank}}
 
 

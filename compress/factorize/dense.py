@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
-from compress.core.stage.context import Context
-from compress.core.stage.stage import Stage
+from compress.core.model.state import State
+from compress.core.stage.fixed import FixedChange
 from compress.factorize.change import FactorsMerged
 
 __all__ = ["MergeFactors", "to_dense"]
 
 
-class MergeFactors(Stage):
+class MergeFactors(FixedChange):
     """Every pair of factors becomes one matrix again: the same answers, in the shapes that the model had before.
 
     The product is computed in float64 and rounded once, so that only rounding moves the logits.
     """
 
-    @property
-    def needs_data(self) -> bool:
-        return False
+    needs: ClassVar[frozenset[State]] = frozenset({"factorized"})
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        return None if "factorized" in sketch.states else "nothing in this model is factorized"
-
-    def guess(self, sketch: Sketch) -> Change:
-        return FactorsMerged()
-
-    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+    def change(self, sketch: Sketch) -> Change:
         return FactorsMerged()
 
 

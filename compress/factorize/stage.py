@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.linears import ROLES, Place
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import UNMERGED, Declaration
 from compress.distill.recovering import Recovering
 from compress.factorize.change import FactorizeLinears, FactorizeTable
 from compress.factorize.decomposition import Decomposition, What
@@ -23,12 +24,6 @@ from compress.factorize.rank import Rank, flat_spectra, saves
 
 __all__ = ["Factorize", "MergeFactors"]
 
-UNFIT: tuple[tuple[State, str], ...] = (
-    ("quantized", "its weights are quantized; factorize before 'quantize', or put `merge` between"),
-    ("fake_quantized", "it holds fake quantisation; factorize before it"),
-    ("adapted", "it holds adapters; merge them first"),
-    ("masked", "it holds masks, which factors cannot keep; make them permanent first"),
-)
 NEURONS = {"up", "gate", "down"}
 """The roles of the feed-forward network."""
 Role = Literal["all", "query", "key", "value", "output", "up", "gate", "down"]
@@ -66,7 +61,19 @@ class Factorize(Recovering):
     def decider(self) -> Decomposition:
         return self.by
 
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+    def damage(self, sketch: Sketch) -> Declaration:
+        refusal = self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
+        return Declaration(
+            refusal=refusal,
+            needs=frozenset({"head_trained"} if self.by.needs_head else ()),
+            forbids=UNMERGED | {"masked"},
+            otherwise={"head_trained": "take `by: svd` with `recover: none`"} if self.by.needs_head else {},
+            change=Nothing() if refusal else self._largest(sketch),
+            remarks=self._remarks(sketch),
+            uncertain=None if refusal else self._uncertain(sketch),
+        )
+
+    def _remarks(self, sketch: Sketch) -> tuple[str, ...]:
         if self.what == "embeddings":
             return ()
         asked = set(ROLES) if "all" in self.roles else set(self.roles)
@@ -74,23 +81,12 @@ class Factorize(Recovering):
         alone = f"only linears of the {sketch.family.stack} become factors; left as they are: {', '.join(others)}"
         return (alone,) if others else ()
 
-    def adds(self) -> frozenset[State]:
-        return frozenset({"factorized"})
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        if why := sketch.unfit(UNFIT):
-            return f"factorize cannot work on this model: {why}"
-        if why := super().refuses(sketch):
-            return why
-        if "head_trained" not in sketch.states and self.by.needs_head:
-            return f"'by: {self.by.name}' needs a head that is trained for the task; fine-tune first, or take `by: svd`"
-        return self._no_places(sketch) or self.rank.refuses(self._places(sketch)) or self._no_gain(sketch)
-
-    def guess(self, sketch: Sketch) -> Change:
+    def _largest(self, sketch: Sketch) -> Change:
+        """What comes out where all singular values are equal."""
         places = self._places(sketch)
         return self._change(places, self.rank.ranks(places, flat_spectra(places)))
 
-    def uncertainty(self, sketch: Sketch) -> str | None:
+    def _uncertain(self, sketch: Sketch) -> str | None:
         if self.rank.from_shapes:
             return None
         places = self._places(sketch)
@@ -110,9 +106,9 @@ class Factorize(Recovering):
         return self.recovered(bundle, ctx, partial(self._put, found=found, change=change))
 
     def _put(self, bundle: Bundle, *, found: Fitted, change: Change) -> Bundle:
-        """`apply`, with the factors that were found."""
+        """The change, with the factors that were found."""
         put_fitted(bundle.model, found)
-        bundle.changes, bundle.states = (*bundle.changes, change), bundle.states | self.adds()
+        bundle.changes, bundle.states = (*bundle.changes, change), bundle.states | {"factorized"}
         return bundle
 
     def _fitted(self, bundle: Bundle, ctx: Context) -> Fitted:

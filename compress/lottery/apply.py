@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,17 +11,17 @@ from pydantic import Field, model_validator
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration
+from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.values import Count, Name, Seed
-from compress.lottery.change import KeepShare
+from compress.lottery.change import KeepShare, TicketsOffered
 from compress.lottery.control import Control
-from compress.lottery.find import FindTicket
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import ticket_file
-from compress.lottery.surroundings import unfit
+from compress.lottery.surroundings import forbidden
 from compress.lottery.ticket import Ticket, read_ticket
 from compress.prune.weights.mask import Mask
 
@@ -57,74 +58,60 @@ class ApplyTicket(Stage):
             raise ValueError("'round' and 'seed' choose among the tickets of 'found_by'; a file is one ticket")
         return self
 
-    @property
-    def draws_random_numbers(self) -> bool:
-        return self.control is not None
+    def requires(self) -> Requires:
+        return Requires(
+            names={"found_by": self.found_by} if self.found_by else {},
+            reads=(Path(self.ticket),) if self.ticket else (),
+            draws=self.control is not None,
+        )
 
-    @property
-    def needs_data(self) -> bool:
-        return False
+    def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
+        told = Declaration(forbids=forbidden(sketch), remarks=sketch.first_stack_alone)
+        if self.ticket is not None:
+            return self._of_file(Path(self.ticket), sketch, told)
+        offer = named["found_by"].offer
+        refusal = self._unoffered(offer)
+        if refusal:
+            return replace(told, refusal=f"{self.found_by!r} cannot be the stage of 'found_by': {refusal}")
+        uncertain = "which weights stay is the ticket's, which is not found yet"
+        return replace(told, change=offer.share_after(self.round), uncertain=uncertain)
 
-    def named_stages(self) -> dict[str, str]:
-        return {"found_by": self.found_by} if self.found_by else {}
-
-    def accepts(self, field: str, named: Stage | None) -> str | None:
-        if not isinstance(named, FindTicket):
-            return "it leaves no tickets; name a `find_ticket` stage"
-        if self.round is not None and self.round > named.rounds:
-            return f"its search has {named.rounds} rounds, and none of the number {self.round}"
-        if self.seed is not None and self.seed not in named.seeds:
-            return f"its search runs with the seeds {', '.join(map(str, named.seeds))}, and not with {self.seed}"
-        return None
-
-    def reads(self) -> tuple[Path, ...]:
-        return (Path(self.ticket),) if self.ticket else ()
-
-    def adds(self) -> frozenset[State]:
-        return frozenset({"masked"})
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        why = unfit(sketch, "apply_ticket")
-        if why or self.ticket is None:
-            return why
-        try:
-            ticket = read_ticket(Path(self.ticket))
-        except InputError as error:
-            return str(error)
-        if ticket.architecture != sketch.family.model_type:
-            return f"the ticket is of a model of type {ticket.architecture!r}, this one is {sketch.family.model_type!r}"
-        return None
-
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: object) -> None:
         if self.ticket is not None:
             read_ticket(Path(self.ticket)).masks_for(bundle)
 
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return sketch.first_stack_alone
+    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
+        change = self._decided(bundle, ctx)
+        if self.control:
+            begun = self.control.start(bundle, state_of(bundle.model), tuple(change.masks()), ctx.generator())
+            to_start(bundle.model, begun)
+        return bundle.changed_by(change)
 
-    def guess(self, sketch: Sketch) -> Change:
-        return KeepShare(remaining=read_ticket(Path(self.ticket)).remaining if self.ticket else 1.0)
+    def _of_file(self, file: Path, sketch: Sketch, told: Declaration) -> Declaration:
+        try:
+            ticket = read_ticket(file)
+        except InputError as error:
+            return replace(told, refusal=str(error))
+        found, expected = ticket.architecture, sketch.family.model_type
+        if found != expected:
+            return replace(told, refusal=f"the ticket is of a model of type {found!r}, this one is {expected!r}")
+        return replace(told, change=KeepShare(remaining=ticket.remaining))
 
-    def guess_beside(self, sketch: Sketch, named: Mapping[str, Stage]) -> Change:
-        search = named.get("found_by")
-        return search.share_after(self.round) if isinstance(search, FindTicket) else self.guess(sketch)
+    def _unoffered(self, offer: object) -> str | None:
+        """Why what the named stage leaves is not the ticket that is asked for, or None."""
+        if not isinstance(offer, TicketsOffered):
+            return "it leaves no tickets; name a `find_ticket` stage"
+        if self.round is not None and self.round > offer.rounds:
+            return f"its search has {offer.rounds} rounds, and none of the number {self.round}"
+        if self.seed is not None and self.seed not in offer.seeds:
+            return f"its search runs with the seeds {', '.join(map(str, offer.seeds))}, and not with {self.seed}"
+        return None
 
-    def uncertainty(self, sketch: Sketch) -> str | None:
-        return "which weights stay is the ticket's, which is not found yet" if self.found_by else None
-
-    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+    def _decided(self, bundle: Bundle, ctx: Context) -> Mask:
         ticket = self._ticket(ctx)
         masks = ticket.masks_for(bundle)
         ctx.note(ticket={**ticket.facts, "kept": ticket.kept, "weights": ticket.size, "remaining": ticket.remaining})
         return Mask.of(self.control.masks(masks, ctx.generator()) if self.control else masks)
-
-    def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        change = self.decide(bundle, ctx)
-        if self.control and isinstance(change, Mask):
-            names = tuple(change.masks())
-            begun = self.control.start(bundle, state_of(bundle.model), names, ctx.generator())
-            to_start(bundle.model, begun)
-        return self.apply(bundle, change)
 
     def _ticket(self, ctx: Context) -> Ticket:
         if self.ticket is not None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
 from compress.core.model.fingerprint import base_fingerprint
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration, Training
+from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
 from compress.lottery.bench import Bench
-from compress.lottery.change import KeepShare
+from compress.lottery.change import TicketsOffered
 from compress.lottery.control import Control
 from compress.lottery.exhibits import FACT, search_exhibits
 from compress.lottery.findings import overlaps
@@ -24,7 +26,7 @@ from compress.lottery.rewind import Rewind
 from compress.lottery.rewinds.beginning import Beginning
 from compress.lottery.search import Choose, all_ones, largest_weights, state_of, to_start
 from compress.lottery.seed_search import RESULT, SeedSearch
-from compress.lottery.surroundings import Seeds, about, check_steps, judge_of, no_units, place_of, unfit
+from compress.lottery.surroundings import Seeds, about, check_steps, forbidden, judge_of, no_units, place_of
 from compress.lottery.units import lowest_units
 from compress.prune.weights.mask import Mask
 
@@ -73,33 +75,27 @@ class FindTicket(Stage):
             raise ValueError("a control is given twice")
         return self
 
-    def plan(self) -> TrainPlan:
-        return self.train.over(DEFAULT_PLAN)
+    def requires(self) -> Requires:
+        return Requires(data=frozenset({"rows", "labels"}))
 
-    def adds(self) -> frozenset[State]:
-        return frozenset({"head_trained", "masked"})
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        return unfit(sketch, "find_ticket") or (
-            no_units(sketch, "find_ticket") if self.prune == "heads_and_ffn" else None
+    def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
+        offer = TicketsOffered(self.seeds, self.rounds, self.rate)
+        return Declaration(
+            refusal=no_units(sketch, self.name) if self.prune == "heads_and_ffn" else None,
+            forbids=forbidden(sketch),
+            adds=frozenset({"head_trained"}),
+            change=offer.share_after(self._result),
+            training=Training(self._plan()),
+            remarks=sketch.first_stack_alone,
+            offer=offer,
         )
 
-    def check_task(self, bundle: Bundle, task: object) -> None:
-        check_steps(self.rewind, self.plan(), task)
-
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return sketch.first_stack_alone
-
-    def guess(self, sketch: Sketch) -> Change:
-        return self.share_after(self._result)
-
-    def share_after(self, number: int | None) -> KeepShare:
-        """What the ticket of a round keeps; of the last unless given."""
-        return KeepShare(remaining=(1 - self.rate) ** (number or self.rounds))
+    def check(self, bundle: Bundle, task: object) -> None:
+        check_steps(self.rewind, self._plan(), task)
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         with place_of(ctx) as place:
-            bench = Bench(bundle, ctx, self.plan(), place / "bench")
+            bench = Bench(bundle, ctx, self._plan(), place / "bench")
             start, searches = state_of(bundle.model), self._searches(bench, place)
             for search in searches:
                 search.run(start, self.controls)
@@ -109,7 +105,11 @@ class FindTicket(Stage):
             to_start(bundle.model, bench.kept(RESULT))
             masks = searches[0].ticket(self._result).masks_named(bundle)
         bundle.masks, bundle.fresh = {}, frozenset()
-        return self.apply(bundle, Mask.of(masks))
+        bundle.states = bundle.states | {"head_trained"}
+        return bundle.changed_by(Mask.of(masks))
+
+    def _plan(self) -> TrainPlan:
+        return self.train.over(DEFAULT_PLAN)
 
     @property
     def _result(self) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
 from compress.core.model.fingerprint import base_fingerprint
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration, Training
+from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
@@ -22,7 +24,7 @@ from compress.lottery.findings import overlaps
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import RESULT
 from compress.lottery.seed_subnetworks import SeedSubnetworks
-from compress.lottery.surroundings import Seeds, about, judge_of, no_units, place_of, unfit
+from compress.lottery.surroundings import Seeds, about, forbidden, judge_of, no_units, place_of
 from compress.prune.weights.mask import Mask
 
 __all__ = ["CompareSubnetworks"]
@@ -51,27 +53,23 @@ class CompareSubnetworks(Stage):
     seeds: Seeds = Field((0, 1, 2), description="the study is repeated for each")
     train: TrainPlan = Field(TrainPlan(), description="how long and how fast, each time")
 
-    def plan(self) -> TrainPlan:
-        return self.train.over(DEFAULT_PLAN)
+    def requires(self) -> Requires:
+        return Requires(data=frozenset({"rows", "labels"}))
 
-    def adds(self) -> frozenset[State]:
-        return frozenset({"head_trained", "masked"})
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        return unfit(sketch, self.name) or no_units(sketch, self.name)
-
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return sketch.first_stack_alone
-
-    def guess(self, sketch: Sketch) -> Change:
-        return KeepShare(remaining=1.0)
-
-    def uncertainty(self, sketch: Sketch) -> str | None:
-        return f"how many heads and networks keep {self.keeps:.0%} of the metric, only the search says"
+    def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
+        return Declaration(
+            refusal=no_units(sketch, self.name),
+            forbids=forbidden(sketch),
+            adds=frozenset({"head_trained"}),
+            change=KeepShare(remaining=1.0),
+            training=Training(self._plan()),
+            remarks=sketch.first_stack_alone,
+            uncertain=f"how many heads and networks keep {self.keeps:.0%} of the metric, only the search says",
+        )
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         with place_of(ctx) as place:
-            bench = Bench(bundle, ctx, self.plan(), place / "bench")
+            bench = Bench(bundle, ctx, self._plan(), place / "bench")
             start, studies = state_of(bundle.model), self._studies(bench, place)
             for study in studies:
                 study.run(start)
@@ -81,7 +79,11 @@ class CompareSubnetworks(Stage):
             to_start(bundle.model, bench.kept(RESULT))
             masks = studies[0].ticket("good").masks_named(bundle)
         bundle.masks, bundle.fresh = {}, frozenset()
-        return self.apply(bundle, Mask.of(masks))
+        bundle.states = bundle.states | {"head_trained"}
+        return bundle.changed_by(Mask.of(masks))
+
+    def _plan(self) -> TrainPlan:
+        return self.train.over(DEFAULT_PLAN)
 
     def _studies(self, bench: Bench, place: Path) -> list[SeedSubnetworks]:
         bundle, ctx = bench.bundle, bench.ctx

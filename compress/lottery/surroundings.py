@@ -13,15 +13,16 @@ from pydantic import AfterValidator, Field
 from compress.core.errors import InputError
 from compress.core.families.family import Part
 from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.training.plan import TrainPlan
 from compress.core.values import Seed
 from compress.lottery.bench import Bench
 from compress.lottery.findings import Judge
 from compress.lottery.rewind import Rewind
-from compress.prune.unfit import unfit as unfit_to_prune
+from compress.prune.forbidden import forbidden as forbidden_to_prune
 
-__all__ = ["Seeds", "about", "check_steps", "judge_of", "no_units", "place_of", "unfit"]
+__all__ = ["Seeds", "about", "check_steps", "forbidden", "judge_of", "no_units", "place_of"]
 
 PARTS: tuple[Part, ...] = ("heads", "neurons")
 
@@ -35,11 +36,9 @@ def _unlike(seeds: tuple[int, ...]) -> tuple[int, ...]:
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_unlike)]
 
 
-def unfit(sketch: Sketch, stage: str) -> str | None:
-    """Why no ticket of such a model can be looked for, or None."""
-    masked = "it holds masks already; start from a model without" if "masked" in sketch.states else None
-    why = unfit_to_prune(sketch) or masked
-    return f"{stage} cannot prune this model: {why}" if why else None
+def forbidden(sketch: Sketch) -> frozenset[State]:
+    """States of a model in which no ticket can be looked for."""
+    return forbidden_to_prune(sketch) | {"masked"}
 
 
 def no_units(sketch: Sketch, stage: str) -> str | None:

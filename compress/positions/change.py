@@ -8,6 +8,7 @@ from typing import Any
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.embeddings import keep_positions
+from compress.core.model.sketch import Sketch
 from compress.core.values import Count
 
 __all__ = ["KeepPositions"]
@@ -25,7 +26,7 @@ class KeepPositions(Change):
             bundle.processor = shorter(bundle.processor, self.length)
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"positions": {"rows": self.length, "of": self.of}}
 
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
-from compress.core.stage.context import Context
-from compress.core.stage.stage import Stage
+from compress.core.model.state import State
+from compress.core.stage.fixed import FixedChange
+from compress.core.stage.requires import Requires
 
 __all__ = ["DropMasks", "MakePermanent"]
 
@@ -22,27 +23,16 @@ class DropMasks(Change):
         return bundle
 
 
-class MakePermanent(Stage):
+class MakePermanent(FixedChange):
     """Drop the masks of a pruned model: its zeros stay in the weights, and later training may move them.
 
     The model is saved as a stock architecture again, with every zero in the file.
     """
 
-    explicit_start_after_export: ClassVar[bool] = True
+    needs: ClassVar[frozenset[State]] = frozenset({"masked"})
 
-    @property
-    def needs_data(self) -> bool:
-        return False
+    def requires(self) -> Requires:
+        return Requires(explicit_start=True)
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        return (
-            None
-            if "masked" in sketch.states
-            else "the model holds no masks; put 'prune' with a pattern of weights before"
-        )
-
-    def guess(self, sketch: Sketch) -> Change:
-        return DropMasks()
-
-    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+    def change(self, sketch: Sketch) -> Change:
         return DropMasks()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Literal
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
@@ -32,7 +32,3 @@ class Plan(ABC):
     def already_sparser(self, bundle: Bundle) -> str | None:
         """Why a model that earlier masks made sparser cannot be pruned like this, or None."""
         return None
-
-    def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
-        """What `change` cut out of a model of `before`, for the report."""
-        return change.summary()

@@ -7,17 +7,18 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
+from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration
 from compress.core.values import Fraction, Share
 from compress.distill.recovering import Recovering
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.criterion import Criterion
+from compress.prune.forbidden import forbidden
 from compress.prune.make_permanent import MakePermanent
 from compress.prune.pattern import Pattern
 from compress.prune.plan import Allocation, Plan
-from compress.prune.unfit import unfit
 
 __all__ = ["MakePermanent", "Prune"]
 
@@ -67,35 +68,20 @@ class Prune(Recovering):
     def narrows(self) -> bool:
         return self.pattern.narrows
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        why = unfit(sketch, narrows=self.narrows)
-        if why:
-            return f"prune cannot cut this model: {why}"
-        return self._pruning.refusal(sketch) or self._untrained(sketch) or super().refuses(sketch)
-
-    def _untrained(self, sketch: Sketch) -> str | None:
-        """Why a head that is not trained is in the way, or None."""
-        healed = self.recover is not None and self.recover.needs_head
-        if "head_trained" not in sketch.states and (healed or self.criterion.needs_labels):
-            what = "recover" if healed else f"the criterion {self.criterion.name!r}"
-            advice = "fine-tune first, or prune by magnitude with 'recover: none'"
-            return f"{what} needs a head that is trained for the task; {advice}"
-        return None
-
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return sketch.first_stack_alone if self.pattern.first_stack_alone else ()
-
-    def guess(self, sketch: Sketch) -> Change:
-        return self._pruning.guess(sketch)
-
-    def uncertainty(self, sketch: Sketch) -> str | None:
-        return self._pruning.uncertain(sketch)
+    def damage(self, sketch: Sketch) -> Declaration:
+        refusal = self._pruning.refusal(sketch)
+        return Declaration(
+            refusal=refusal,
+            needs=frozenset({"head_trained"} if self.criterion.needs_labels else ()),
+            forbids=forbidden(sketch, narrows=self.narrows),
+            otherwise={"head_trained": "prune by magnitude with `recover: none`"},
+            change=Nothing() if refusal else self._pruning.guess(sketch),
+            remarks=sketch.first_stack_alone if self.pattern.first_stack_alone else (),
+            uncertain=None if refusal else self._pruning.uncertain(sketch),
+        )
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         return self.criterion.decide(bundle, self._pruning, ctx)
-
-    def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
-        return self._pruning.cut(before, change)
 
     @property
     def _pruning(self) -> Plan:

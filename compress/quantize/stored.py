@@ -11,21 +11,13 @@ from compress.core.errors import Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.matrix import is_transposed
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State, obstacles
 from compress.core.model.wrapping import put
 from compress.core.storage.linear import Storage
 from compress.core.storage.model import plain, storage_of, store, stored_linears
 
 __all__ = ["StoreLinears", "stored_as", "to_dense"]
-
-UNFIT: dict[State, str] = {
-    "quantized": "its linears are stored in fewer bits already, and to round them once more would lose more; "
-    "make it dense first, or start from the model before that",
-    "fake_quantized": "it holds fake quantisation, which these bits would round once more",
-    "adapted": "modules stand around its linears; merge them first",
-    "shared": "its blocks share tensors, which would be stored once for each block; put `untie` before this stage",
-}
-FACTORIZED = "its linears are two factors each, which few bits would round twice; put `merge_factors` before it"
 
 
 class StoreLinears(Change):
@@ -42,9 +34,10 @@ class StoreLinears(Change):
     storage: Storage = Field(description="how the weights are stored")
     double: bool = Field(True, description="4 bits: the scales are quantized too, in blocks of 256")
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        """Why such a model cannot be stored so, or None."""
-        return sketch.unfit(UNFIT.items()) or (FACTORIZED if sketch.has_factorized_linears else None)
+    def forbids(self, sketch: Sketch) -> frozenset[State]:
+        """States of a model that cannot be stored so: few bits round once, each linear by itself, and what is plain."""
+        factors: frozenset[State] = frozenset({"factorized"} if sketch.has_factorized_linears else ())
+        return factors | {"adapted", "quantized", "shared"}
 
     def apply(self, bundle: Bundle) -> Bundle:
         """The bundle, changed in place.
@@ -53,7 +46,8 @@ class StoreLinears(Change):
             Refusal: the model is quantized or adapted, or has no such linears.
             MissingPackage: 8 or 4 bits without bitsandbytes.
         """
-        reason = self.refuses(bundle.sketch())
+        sketch = bundle.sketch()
+        reason = next(obstacles(sketch.states, forbids=self.forbids(sketch)), None)
         linears = _linears(bundle)
         if reason or not linears:
             raise Refusal(
@@ -64,7 +58,7 @@ class StoreLinears(Change):
         bundle.states = bundle.states | {"quantized"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"storage": self.storage, **({"double": self.double} if self.storage in ("nf4", "fp4") else {})}
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sharing import What, share_blocks, untie_blocks
+from compress.core.model.sketch import Sketch
 from compress.share.groups import Groups
 
 __all__ = ["ShareBlocks", "UntieBlocks"]
@@ -26,7 +27,7 @@ class ShareBlocks(Change):
         bundle.states = bundle.states | {"shared"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {
             "shared": self.what,
             "groups": [list(group) for group in self.groups],

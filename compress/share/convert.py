@@ -11,9 +11,10 @@ from pydantic_core import PydanticCustomError
 from compress.core.errors import Refusal, UnknownName
 from compress.core.families.family import families, family_of
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.change import Change, Nothing
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import UNMERGED, Declaration
 from compress.core.values import Count
 from compress.distill.recovering import Recovering
 from compress.share.converted import converted
@@ -24,13 +25,6 @@ from compress.share.origins.mean import Mean
 __all__ = ["Convert", "ConvertTo"]
 
 TARGETS = tuple(sorted(name for name, family in families().items() if family.made_from))
-UNFIT: tuple[tuple[State, str], ...] = (
-    ("quantized", "its weights are quantized; convert before that, or `merge` first"),
-    ("fake_quantized", "it holds fake quantisation; convert before it"),
-    ("adapted", "it holds adapters; `merge` them first"),
-    ("masked", "it holds masks; make them permanent first"),
-    ("factorized", "it is factorized already, and this stage factorizes the embeddings itself; leave `factorize` out"),
-)
 SMALLER = (
     "converting makes a model smaller, not faster: each layer still runs, with the same FLOPs but for the embeddings"
 )
@@ -52,7 +46,7 @@ class ConvertTo(Change):
         fresh = frozenset(renamed[name] for name in bundle.fresh if name in renamed)
         return replace(bundle, model=model, states=bundle.states - {"shared"}, fresh=fresh)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {
             "family": self.to,
             "embedding_width": self.width,
@@ -100,12 +94,17 @@ class Convert(Recovering):
     def decider(self) -> Origin:
         return self.by
 
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        return (SMALLER,)
+    def damage(self, sketch: Sketch) -> Declaration:
+        refusal = self._refusal(sketch)
+        return Declaration(
+            refusal=refusal,
+            forbids=UNMERGED | {"masked", "factorized"},
+            otherwise={"factorized": "leave `factorize` out: this stage factorizes the embeddings itself"},
+            change=Nothing() if refusal else self._even(sketch),
+            remarks=(SMALLER,),
+        )
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        if why := sketch.unfit(UNFIT):
-            return f"this model cannot be turned into {self.to}: {why}"
+    def _refusal(self, sketch: Sketch) -> str | None:
         possible = family_of(self.to).made_from
         if sketch.family.model_type not in possible:
             kinds = ", ".join(possible)
@@ -114,16 +113,16 @@ class Convert(Recovering):
             return f"width {self.width} is not between 2 and {sketch.hidden}, the model's own"
         if self.groups > sketch.layers:
             return f"{self.groups} groups are more than the model's {sketch.layers} layers"
-        return super().refuses(sketch) or self._odd(sketch)
+        return self._odd(sketch)
 
-    def guess(self, sketch: Sketch) -> ConvertTo:
+    def _even(self, sketch: Sketch) -> ConvertTo:
         sources = tuple(group[:1] for group in even_groups(sketch.layers, self.groups))
         return ConvertTo(to=self.to, width=self.width, sources=sources, of=sketch.layers)
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         sketch = bundle.sketch()
         sources = self.by.sources(bundle, even_groups(sketch.layers, self.groups), "all", ctx)
-        return self.guess(sketch).model_copy(update={"sources": sources})
+        return self._even(sketch).model_copy(update={"sources": sources})
 
     def _odd(self, sketch: Sketch) -> str | None:
         """Why blocks of these shapes have no place in a stock model that runs one for all."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
+from compress.core.model.change import Change, Nothing
 from compress.core.model.sharing import What
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
-from compress.core.stage.stage import Stage
+from compress.core.stage.declaration import UNMERGED, Declaration
+from compress.core.stage.fixed import FixedChange
 from compress.core.values import Count
 from compress.distill.recovering import Recovering
 from compress.share.change import ShareBlocks, UntieBlocks
@@ -22,13 +25,6 @@ from compress.share.origins.mean import Mean
 
 __all__ = ["Convert", "Share", "Untie"]
 
-UNFIT: tuple[tuple[State, str], ...] = (
-    ("quantized", "its weights are quantized; share before that, or `merge` first"),
-    ("fake_quantized", "it holds fake quantisation; share before it"),
-    ("adapted", "it holds adapters; `merge` them first"),
-    ("masked", "it holds masks, which differ from block to block; make them permanent first"),
-    ("shared", "its blocks share already; put `untie` before this stage"),
-)
 SMALLER = "sharing makes a model smaller, not faster: each layer still runs, with the same FLOPs"
 
 
@@ -51,30 +47,36 @@ class Share(Recovering):
     def decider(self) -> Origin:
         return self.by
 
-    def remarks(self, sketch: Sketch) -> tuple[str, ...]:
+    def damage(self, sketch: Sketch) -> Declaration:
+        refusal = self._refusal(sketch)
+        linears: frozenset[State] = frozenset({"factorized"} if sketch.has_factorized_linears else ())
+        return Declaration(
+            refusal=refusal,
+            forbids=UNMERGED.union({"masked", "shared"}, linears),
+            change=Nothing() if refusal else self._tied(sketch),
+            remarks=self._remarks(sketch),
+        )
+
+    def _remarks(self, sketch: Sketch) -> tuple[str, ...]:
         others = sketch.other_stacks(heads=self.what != "ffn", neurons=self.what != "attention")
         alone = f"only blocks of the {sketch.family.stack} share; left as they are: {', '.join(others)}"
         return (SMALLER, alone) if others else (SMALLER,)
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        if why := sketch.unfit(UNFIT):
-            return f"share cannot tie the blocks of this model: {why}"
+    def _refusal(self, sketch: Sketch) -> str | None:
         if why := sketch.family.refuses("blocks", stage="share"):
             return why
-        if sketch.has_factorized_linears:
-            return "share cannot tie linears that are two factors each; share first, or put `merge_factors` before it"
         if self.groups >= sketch.layers:
             return f"{self.groups} groups of {sketch.layers} layers share nothing; choose fewer groups"
-        return super().refuses(sketch) or self._uneven(sketch)
+        return self._uneven(sketch)
 
-    def guess(self, sketch: Sketch) -> ShareBlocks:
+    def _tied(self, sketch: Sketch) -> ShareBlocks:
         groups = even_groups(sketch.layers, self.groups)
         return ShareBlocks(what=self.what, groups=groups, sources=tuple(group[:1] for group in groups))
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
-        guessed = self.guess(bundle.sketch())
-        sources = self.by.sources(bundle, guessed.groups, self.what, ctx)
-        return guessed.model_copy(update={"sources": sources})
+        tied = self._tied(bundle.sketch())
+        sources = self.by.sources(bundle, tied.groups, self.what, ctx)
+        return tied.model_copy(update={"sources": sources})
 
     def _uneven(self, sketch: Sketch) -> str | None:
         """Which blocks of a group differ in shape, where the sketch knows."""
@@ -92,23 +94,15 @@ class Share(Recovering):
         return None
 
 
-class Untie(Stage):
+class Untie(FixedChange):
     """Blocks that share get tensors of their own, with the same values: more bytes, the same answers.
 
     Then what works on one block alone can follow: pruning, and updates of low rank.
     """
 
-    @property
-    def needs_data(self) -> bool:
-        return False
+    needs: ClassVar[frozenset[State]] = frozenset({"shared"})
 
-    def refuses(self, sketch: Sketch) -> str | None:
-        return None if "shared" in sketch.states else "the blocks of this model share nothing; leave the stage out"
-
-    def guess(self, sketch: Sketch) -> Change:
-        return UntieBlocks()
-
-    def decide(self, bundle: Bundle, ctx: Context) -> Change:
+    def change(self, sketch: Sketch) -> Change:
         return UntieBlocks()
 
 

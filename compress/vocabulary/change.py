@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.embeddings import keep_words, named_words
+from compress.core.model.sketch import Sketch
 from compress.core.values import Count
 from compress.vocabulary.tokenizer import new_ids, trimmed_tokenizer
 
@@ -56,10 +57,10 @@ class KeepWords(Change):
     def apply(self, bundle: Bundle) -> Bundle:
         tokenizer = trimmed_tokenizer(bundle.processor, self.kept)
         keep_words(bundle.model, bundle.family, new_ids(self.kept))
-        bundle.processor = tokenizer
+        bundle.processor, bundle.states = tokenizer, bundle.states | {"trimmed"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"vocabulary": {"rows": len(self.kept), "of": self.of}}
 
 
@@ -73,7 +74,8 @@ class KeepWordCount(Change):
         named = sorted(named_words(bundle.model, bundle.family))
         others = [number for number in range(self.of) if number not in set(named)]
         keep_words(bundle.model, bundle.family, new_ids([*named, *others][: self.count]))
+        bundle.states = bundle.states | {"trimmed"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"vocabulary": {"rows": self.count, "of": self.of}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -12,9 +12,11 @@ from compress.core.errors import InputError, Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.embeddings import named_words, word_count
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
 from compress.core.stage.corpus import TASK, Corpus, files_of, texts_of
+from compress.core.stage.declaration import UNMERGED, Declaration
+from compress.core.stage.requires import Data, Requires
 from compress.core.values import OR_NONE, Count, Settings
 from compress.distill.recover import MaybeRecover
 from compress.distill.recovering import Recovering
@@ -23,13 +25,6 @@ from compress.vocabulary.selection import check_room, counted, top, used
 from compress.vocabulary.tokenizer import Vocabulary, refusal
 
 __all__ = ["First", "Top", "TrimVocabulary"]
-
-UNFIT: tuple[tuple[State, str], ...] = (
-    ("quantized", "its weights are quantized; trim before 'quantize'"),
-    ("fake_quantized", "it holds fake quantisation; trim before it"),
-    ("adapted", "its adapters were trained with its words; merge them first"),
-    ("masked", "it holds masks; make them permanent first"),
-)
 
 
 class Top(Settings):
@@ -70,28 +65,28 @@ class TrimVocabulary(Recovering):
             raise ValueError("'also' goes with 'keep: used'; 'top' says how many words stay in all")
         return self
 
-    @property
-    def needs_data(self) -> bool:
-        return True
+    def requires(self) -> Requires:
+        found = super().requires()
+        texts: frozenset[Data] = frozenset({"texts"} if self.corpus == TASK else ())
+        return replace(found, reads=(*files_of(self.corpus), *found.reads), data=found.data | texts)
 
-    def reads(self) -> tuple[Path, ...]:
-        return (*files_of(self.corpus), *super().reads())
+    def damage(self, sketch: Sketch) -> Declaration:
+        refusal = self._refusal(sketch)
+        return Declaration(
+            refusal=refusal,
+            forbids=UNMERGED | {"masked"},
+            change=Nothing() if refusal else self._count(sketch),
+            uncertain=self._uncertain(sketch),
+        )
 
-    def adds(self) -> frozenset[State]:
-        return frozenset({"trimmed"})
-
-    def refuses(self, sketch: Sketch) -> str | None:
-        if why := sketch.unfit(UNFIT):
-            return f"trim_vocabulary cannot change the words of this model: {why}"
+    def _refusal(self, sketch: Sketch) -> str | None:
         if why := sketch.family.refuses("vocabulary", stage=self.name):
-            return why
-        if why := super().refuses(sketch):
             return why
         if isinstance(self.keep, Top) and self.keep.top >= sketch.vocabulary:
             return f"the vocabulary has {sketch.vocabulary} words, and 'top: {self.keep.top}' keeps them all"
         return None
 
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: object) -> None:
         why = refusal(bundle.processor)
         if why:
             raise Refusal(f"trim_vocabulary cannot rewrite the vocabulary: {why}")
@@ -99,20 +94,20 @@ class TrimVocabulary(Recovering):
         _check_rows(vocabulary.ids, _rows(bundle))
         if isinstance(self.keep, Top):
             check_room(vocabulary.closed(()), self.keep.top)
-        super().check_task(bundle, task)
+        super().check(bundle, task)
 
-    def guess(self, sketch: Sketch) -> KeepWordCount:
+    def _count(self, sketch: Sketch) -> KeepWordCount:
         count = self.keep.top if isinstance(self.keep, Top) else sketch.vocabulary
         return KeepWordCount(count=count, of=sketch.vocabulary)
 
-    def uncertainty(self, sketch: Sketch) -> str | None:
+    def _uncertain(self, sketch: Sketch) -> str | None:
         if isinstance(self.keep, Top):
             return None
         least = min(self.also.first if self.also else 1, sketch.vocabulary)
         return f"between {least:,} and {sketch.vocabulary:,} words stay; how many only the corpus says"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
-        self.check_task(bundle, ctx.task)
+        self.check(bundle, ctx.task)
         vocabulary = Vocabulary(bundle.processor)
         rows = word_count(bundle.model, bundle.family)
         counts = counted(bundle.processor, texts_of(self.corpus, ctx))

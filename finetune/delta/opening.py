@@ -16,6 +16,7 @@ from compress.core.checkpoint.save import load
 from compress.core.choice import import_all, snake_case
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.bundle import Bundle, Tuned
+from compress.core.model.state import known_states
 from finetune.delta.record import CONFIG, TENSORS, DeltaRecord, base_fingerprint, is_delta, read_record
 from finetune.inserted.insertion import insertions
 
@@ -87,7 +88,7 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
     _check_shapes(bundle.model, tensors, record)
     for name, value in tensors.items():
         _replace(bundle.model, name, value)
-    bundle.states = frozenset(record.states)  # type: ignore[arg-type]
+    bundle.states = known_states(record.states)
     bundle.fresh = frozenset()
     bundle.tuned = Tuned(record.method, frozenset(record.trained), base_changes, record.base.fingerprint)
     bundle.model.eval()

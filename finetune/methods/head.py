@@ -8,7 +8,7 @@ from pydantic import Field
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
@@ -61,12 +61,9 @@ class Head(Method):
             ctx.note(layer_shares=shares, layer_scale=float(mix.gamma.detach()))
         return bundle
 
-    def adds(self) -> frozenset[State]:
-        return frozenset[State]({"adapted"}) if self.features == "mix" else frozenset()
-
     def refuses(self, sketch: Sketch) -> str | None:
         return InsertLayerMix(layers=1).refuses(sketch) if self.features == "mix" else None
 
-    def cached_bytes(self, bundle: Bundle, *, rows: int) -> int:
+    def cached_bytes(self, bundle: Bundle, rows: int) -> int:
         sketch = bundle.sketch()
         return 4 * rows * sketch.hidden * (sketch.layers + 1 if self.features == "mix" else 1)

@@ -167,7 +167,7 @@ def carry_out(
         about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
         about["notes"] = [*said, *(note for note in about.get("notes", []) if note not in said)]
         made = outcome.changes[count:]
-        about["cut"] = stage.cut(before, made[0] if len(made) == 1 else Several(steps=made)) if made else {}
+        about["cut"] = Several(steps=made).summary(before)
     about["exhibits"] = [one.model_dump(mode="json") for one in (*kept_units(about["cut"]), *ctx.exhibits)]
     # Copied, since what an interruption spares must still be there when the stage is run again.
     shutil.copytree(partial / "left", result, dirs_exist_ok=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes.engine.store import identity
@@ -48,6 +49,7 @@ def source_identity(recipe: Recipe, *, fingerprint: str, data: Mapping[str, str]
 def stage_identity(
     stage: Stage,
     *,
+    reads: Sequence[Path],
     parent: str,
     named: Mapping[str, str],
     recipe: Recipe,
@@ -59,11 +61,12 @@ def stage_identity(
     """Of one stage and seed.
 
     Args:
+        reads: the files that it names.
         parent, named: identities of the stage it works on and of those it names.
         data: part -> fingerprint.
         random: whether the seed makes a difference.
     """
-    files = [sha256(file.read_bytes()).hexdigest() for file in stage.reads()]
+    files = [sha256(file.read_bytes()).hexdigest() for file in reads]
     return identity(
         stage=stage_settings(stage), parent=parent, named=dict(named), data=_seen(data),
         task=recipe.task.recipe_form(), seed=seed if random else None, device=device, versions=_versions(),

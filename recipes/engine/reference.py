@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from compress.core.errors import Refusal, StageFailed
 from compress.core.stage.artifact import Artifact
+from compress.core.stage.declaration import UNMERGED
 from recipes.engine.execute import Done, Ledger
 from recipes.engine.identity import stage_settings
 from recipes.engine.store import Store, identity
@@ -22,16 +23,15 @@ __all__ = ["uncompressed"]
 
 
 def uncompressed(
-    stage: Stage, baseline: Done, store: Store, *, context: Callable[[Path, Ledger], Context]
+    reference: Stage | None, baseline: Done, store: Store, *, context: Callable[[Path, Ledger], Context]
 ) -> Path | None:
-    """The directory of `baseline` exported as `stage` says, at its runtime's default precision; made once.
+    """The directory of `baseline` exported by `reference`, at its runtime's default precision; made once.
 
-    None where the stage knows no such export, or the baseline has something in it that no merge makes dense.
+    None where there is no such export, or the baseline has something in it that no merge makes dense.
 
     Raises:
         StageFailed: the export gave something that is no artifact.
     """
-    reference = stage.runtime_reference()
     if reference is None:
         return None
     mark = identity(stage=stage_settings(reference), baseline=baseline.identity)
@@ -54,11 +54,11 @@ def uncompressed(
 
 def _dense(bundle: Bundle) -> Bundle | None:
     """The same answers from a plain model: what was inserted is merged, on weights in fp32."""
-    from finetune.merge.stage import Merge
+    from finetune.merge.change import Merged
 
-    if not Merge.bears & bundle.states:
+    if not UNMERGED & bundle.states:
         return bundle
     try:
-        return Merge().apply(bundle, Merge().guess(bundle.sketch()))
+        return bundle.changed_by(Merged())
     except Refusal:
         return None

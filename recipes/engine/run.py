@@ -117,7 +117,7 @@ class _Engine:
 
     def _node(self, node: Node, seed: int | None) -> None:
         parent = self.done.get(self._key(node.start, seed))
-        named = {f: self.done.get(self._key(name, seed)) for f, name in node.names.items()}
+        named = {f: self.done.get(self._key(name, seed)) for f, name in node.requires.names.items()}
         if parent is None or None in named.values():
             self._begin(node.id, seed)
             self._failed(node.id, seed, "left out: a stage that it stands on failed")
@@ -138,6 +138,7 @@ class _Engine:
     def _identity(self, node: Node, seed: int | None, parent: Done, named: dict[str, Done]) -> str:
         return stage_identity(
             node.stage,
+            reads=node.requires.reads,
             parent=parent.identity,
             named={f: done.identity for f, done in named.items()},
             recipe=self.recipe,
@@ -154,7 +155,7 @@ class _Engine:
 
         drawn = self.recipe.seeds[0] if seed is None else seed
         set_seed(drawn)
-        start = parent.bundle(self.device)
+        start, declared = parent.bundle(self.device), self.plan.declaration(node.id)
         return carry_out(
             node.stage,
             start,
@@ -163,12 +164,8 @@ class _Engine:
             context=partial(self._context, node.start, seed, drawn),
             base=parent.directory,
             device=self.device,
-            about={**about, "settings": stage_settings(node.stage), "notes": list(node.stage.remarks(start.sketch()))},
-            facts=partial(
-                self._facts_of_bundle,
-                reader=start.processor,
-                recovered=getattr(node.stage, "recover", None) is not None,
-            ),
+            about={**about, "settings": stage_settings(node.stage), "notes": list(declared.remarks)},
+            facts=partial(self._facts_of_bundle, reader=start.processor, trained=declared.training is not None),
         )
 
     def _context(self, start: str, seed: int | None, drawn: int, scratch: Path, ledger: Ledger) -> Context:
@@ -205,13 +202,13 @@ class _Engine:
         return id, self.plan.seed_of(id, seed)
 
     def _facts_of_bundle(
-        self, bundle: Bundle, result: Path, *, reader: Any = None, recovered: bool = False
+        self, bundle: Bundle, result: Path, *, reader: Any = None, trained: bool = False
     ) -> dict[str, Any]:
         """What is written down of a bundle while it is in memory; its reload must give the same logits.
 
         Args:
             reader: the tokenizer of the model that it was made of.
-            recovered: whether its stage trained it after the cut.
+            trained: whether its stage trained it.
         """
         from recipes.engine.encoding import encoding_facts
         from recipes.engine.evidence import REFERENCE_LOGITS
@@ -225,7 +222,7 @@ class _Engine:
             "counts": counts(bundle).model_dump(),
             "flops": forward_flops(bundle.model, length=length),
             "reference": self.evidence.reference_marks(),
-            **encoding_facts(reader, bundle.processor, self.recipe.task, self.splits.evaluation, recovered=recovered),
+            **encoding_facts(reader, bundle.processor, self.recipe.task, self.splits.evaluation, recovered=trained),
         }
 
     def _finished(self, key: Key, done: Done, *, parent: Done | None) -> None:
@@ -252,7 +249,8 @@ class _Engine:
             return None
         node, seed = self.plan.node(key[0]), key[1]
         drawn = self.recipe.seeds[0] if seed is None else seed
-        return uncompressed(node.stage, baseline, self.store, context=partial(self._context, node.start, seed, drawn))
+        reference = self.plan.declaration(node.id).reference
+        return uncompressed(reference, baseline, self.store, context=partial(self._context, node.start, seed, drawn))
 
     def _begin(self, id: str, seed: int | None, *, reused: bool = False) -> None:
         self.number += 1

@@ -7,13 +7,11 @@ from typing import Any
 import torch
 
 from compress.core.model.bundle import Bundle
-from compress.core.stage.stage import Stage
+from compress.core.stage.declaration import Training
 from compress.core.storage.model import stored_bytes
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.training.plan import DEFAULT_PLAN
 from compress.distill.objective import read_once
-from compress.distill.recovering import Recovering
 from finetune.memory.estimate import TrainingMemory
-from finetune.method import Method
 from recipes.plan.tree import Plan, Step
 
 __all__ = ["memory_facts", "training_memory"]
@@ -31,13 +29,11 @@ def training_memory(
         rows: of the train split.
         device: where it trains.
     """
-    stage, bundle = step.node.stage, step.bundle
-    given = stage.plan()
-    if given is None:
+    training, bundle = step.declaration.training, step.bundle
+    if training is None:
         return None
-    plan = given.over(DEFAULT_PLAN)
-    method = getattr(stage, "method", None)
-    names = stage.moves(bundle)
+    plan = training.plan.over(DEFAULT_PLAN)
+    names = training.moves(bundle)
     names = _all_names(bundle) if names is None else names
     return TrainingMemory(
         bundle.model,
@@ -46,8 +42,8 @@ def training_memory(
         plan,
         length,
         device,
-        copies=_copies(planned, step, plan, names, device),
-        cached=method.cached_bytes(bundle, rows=rows) if isinstance(method, Method) else None,
+        copies=_copies(planned, step, training, names, device),
+        cached=training.cached(bundle, rows),
     )
 
 
@@ -85,29 +81,18 @@ def _all_names(bundle: Bundle) -> frozenset[str]:
     return frozenset(name for name, parameter in bundle.model.named_parameters() if parameter.is_floating_point())
 
 
-def _copies(planned: Plan, step: Step, plan: TrainPlan, names: frozenset[str], device: torch.device) -> int:
+def _copies(planned: Plan, step: Step, training: Training, names: frozenset[str], device: torch.device) -> int:
     """Bytes of models beside the one that is trained, and of masks."""
-    stage, model = step.node.stage, step.bundle.model
-    teacher = _teacher(planned, step) if _is_taught(stage) and read_once(plan) else None
-    total = stored_bytes(teacher.model) if teacher else 0
-    if getattr(stage, "learning_rates", ()):
-        total += 2 * stored_bytes(model)  # the model to start from, and the best so far
+    model, plan = step.bundle.model, training.plan.over(DEFAULT_PLAN)
+    total = training.copies * stored_bytes(model)
+    if training.taught and read_once(plan):
+        total += stored_bytes(_bundle(planned, training.teacher or step.node.start).model)
     if plan.patience and device.type == "cpu":
         total += sum(p.numel() * p.element_size() for name, p in model.named_parameters() if name in names)
     # Each mask is there as booleans and, on a CPU, as the numbers that it multiplies a trained weight by.
     of_one = {name: 5 if device.type == "cpu" and name in names else 1 for name in step.bundle.masks}
-    during = getattr(stage, "during", None)
-    more = during.bytes_per_weight() if during else 0
-    return total + sum((of_one[name] + more) * mask.numel() for name, mask in step.bundle.masks.items())
+    return total + sum((of_one[name] + training.mask_bytes) * mask.numel() for name, mask in step.bundle.masks.items())
 
 
-def _is_taught(stage: Stage) -> bool:
-    """Whether a teacher answers beside the model."""
-    if isinstance(stage, Recovering):
-        return stage.recover is not None and stage.recover.needs_teacher
-    return any(loss.needs_teacher for loss in getattr(stage, "losses", ()))
-
-
-def _teacher(planned: Plan, step: Step) -> Bundle:
-    name = step.node.names.get("teacher", step.node.start)
-    return next((other.bundle for other in planned.steps if other.node.id == name), planned.source)
+def _bundle(planned: Plan, id: str) -> Bundle:
+    return next((step.bundle for step in planned.steps if step.node.id == id), planned.source)

@@ -78,8 +78,9 @@ def check_training(planned: Plan, device: torch.device) -> None:
     errors: list[InputError] = []
     for step in planned.steps:
         try:
-            step.node.stage.check_task(step.bundle, planned.recipe.task)
-            _check_plan(step.node.stage.plan(), step.bundle.family, device)
+            step.node.stage.check(step.bundle, planned.recipe.task)
+            training = step.declaration.training
+            _check_plan(training.plan if training else None, step.bundle.family, device)
         except InputError as error:
             place = planned.recipe.where(*step.node.words)
             error.where = f"{place}: {error.where}" if error.where else place
@@ -153,16 +154,16 @@ def _source_row(planned: Plan, length: int) -> Row:
 
 
 def _row(planned: Plan, step: Step, length: int, memory: int | None) -> Row:
-    node, stage = step.node, step.node.stage
+    node, declaration = step.node, step.declaration
     row = Row(
         id=node.id,
-        stage=stage.name,
+        stage=node.stage.name,
         start=node.start,
         baseline=node.id == _baseline(planned),
         notes=list(_notes(step)),
-        cut=stage.cut(step.before, step.change),
+        cut=declaration.change.summary(step.before),
     )
-    row = _filled(row, step.bundle, length, whole=not node.leaf and stage.moves(step.bundle) is None)
+    row = _filled(row, step.bundle, length, whole=not node.leaf and declaration.moves(step.bundle) is None)
     if node.leaf:
         return _exported(row, step)
     return _with_cost(row, planned, step, length, memory)
@@ -172,7 +173,7 @@ def _on_their_bases(planned: Plan, rows: list[Row]) -> list[Row]:
     """The rows with deltas as large as their base and themselves, as they are saved."""
     sizes = {row.id: row.size for row in rows}
     for step in planned.steps:
-        names, base = step.node.stage.moves(step.bundle), sizes[step.node.start]
+        names, base = step.declaration.moves(step.bundle), sizes[step.node.start]
         size = sizes[step.node.id]
         if names is not None and base is not None and size is not None:
             own = delta_bytes(step.bundle.model, names)
@@ -181,21 +182,18 @@ def _on_their_bases(planned: Plan, rows: list[Row]) -> list[Row]:
 
 
 def _exported(row: Row, step: Step) -> Row:
-    """The row of an export: runtime and precision of its format, and the bytes that it predicts."""
-    stage = step.node.stage
-    format = getattr(stage, "format", None)
-    update = {"runtime": getattr(format, "name", stage.name), "precision": str(getattr(format, "precision", "fp32"))}
-    predicted = stage.predicted_bytes(step.before)
-    if row.size and predicted is not None:
-        update |= {"size": row.size.model_copy(update={"bytes": predicted})}
+    """The row of an export: its runtime and precision, and the bytes that it predicts."""
+    declared = step.declaration
+    update: dict[str, Any] = {"runtime": declared.runtime, "precision": declared.precision}
+    if row.size and declared.bytes is not None:
+        update |= {"size": row.size.model_copy(update={"bytes": declared.bytes})}
     return row.model_copy(update=update)
 
 
 def _notes(step: Step) -> Iterator[str]:
-    yield from step.node.stage.remarks(step.before)
-    uncertain = step.node.stage.uncertainty(step.before)
-    if uncertain:
-        yield uncertain
+    yield from step.declaration.remarks
+    if step.declaration.uncertain:
+        yield step.declaration.uncertain
     if step.node.seeds != (None,) and len(step.node.seeds) > 1:
         yield f"runs once for each of the seeds {', '.join(map(str, step.node.seeds))}"
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from compress.core.errors import InputError, MissingPackage, Refusal, UnknownName
 from compress.core.extras import installed
 from compress.core.model.bundle import Bundle
-from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
+from compress.core.stage.declaration import Declaration
+from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from recipes.file.mistakes import in_one
 from recipes.file.recipe import Recipe
@@ -24,10 +25,6 @@ from recipes.file.stage_ids import SOURCE, stage_ids
 __all__ = ["Node", "Plan", "Step", "plan", "source_on_meta"]
 
 Seed = int | None
-_UNMERGED = (
-    "{id} works on plain linears, and {start} left modules around them, or stored them in fewer bits; "
-    "put `merge` between the two"
-)
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Node:
         index: its place in the recipe, from 1.
         id: its name in the report, unique in the recipe.
         stage: the settings.
+        requires: what the stage needs besides a model.
         start: the id of the node that it works on, or `source`.
-        names: field -> id of the node that it names besides (`teacher`).
         seeds: the seeds that it is repeated with; (None,) where the seed makes no difference.
         words: its path in the recipe.
     """
@@ -47,14 +44,14 @@ class Node:
     index: int
     id: str
     stage: Stage
+    requires: Requires
     start: str
-    names: Mapping[str, str]
     seeds: tuple[Seed, ...]
     words: tuple[Any, ...]
 
     @property
     def leaf(self) -> bool:
-        return self.stage.leaf
+        return self.requires.leaf
 
     def folder(self, seed: Seed) -> str:
         """The name of its directory below `stages` or `exports`."""
@@ -63,11 +60,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Step:
-    """A node as it was walked on the meta device: what came in, the guessed change, what goes out."""
+    """A node as it was walked on the meta device: what came in, what its stage declared, what goes out."""
 
     node: Node
     before: Sketch
-    change: Change
+    declaration: Declaration
     bundle: Bundle
 
 
@@ -83,6 +80,10 @@ class Plan:
     @property
     def source_head_trained(self) -> bool:
         return "head_trained" in self.source.states
+
+    def declaration(self, id: str) -> Declaration:
+        """What the stage of that id declared; `source` declares nothing."""
+        return next((step.declaration for step in self.steps if step.node.id == id), Declaration())
 
     def node(self, id: str) -> Node:
         return next(node for node in self.nodes if node.id == id)
@@ -156,30 +157,29 @@ def _nodes(recipe: Recipe, errors: list[InputError]) -> Iterator[Node]:
     ids = _ids(recipe, errors)
     earlier: dict[str, bool] = {SOURCE: False}
     trunk = SOURCE
+    after_leaf = False
     for index, (stage, id) in enumerate(zip(recipe.stages, ids)):
         words = ("stages", index, stage.name)
-        start = stage.start or trunk
-        if stage.start is None and stage.explicit_start_after_export and index and recipe.stages[index - 1].leaf:
+        start, requires = stage.start or trunk, _required(stage, recipe.where(*words), errors)
+        if stage.start is None and requires.explicit_start and after_leaf:
             errors.append(_after_export(stage, ids[index - 1], trunk, recipe.where(*words)))
-        for field, name in {"start": start, **stage.named_stages()}.items():
+        for field, name in {"start": start, **requires.names}.items():
             problem = _unreachable(name, field, earlier, ids, recipe.where(*words, field))
             if problem:
                 errors.append(problem)
-        errors += _unaccepted(recipe, stage, dict(zip((SOURCE, *ids[:index]), (None, *recipe.stages))), words)
         start = start if start in earlier else SOURCE
-        yield Node(index + 1, id, stage, start, dict(stage.named_stages()), (None,), words)
-        earlier[id] = stage.leaf
-        trunk = trunk if stage.leaf else id
+        yield Node(index + 1, id, stage, requires, start, (None,), words)
+        earlier[id] = after_leaf = requires.leaf
+        trunk = trunk if requires.leaf else id
 
 
-def _unaccepted(
-    recipe: Recipe, stage: Stage, earlier: Mapping[str, Stage | None], words: tuple[Any, ...]
-) -> Iterator[InputError]:
-    """Where a stage that is named cannot be what the field is for."""
-    for field, name in stage.named_stages().items():
-        why = stage.accepts(field, earlier[name]) if name in earlier else None
-        if why:
-            yield InputError(f"{name!r} cannot be the stage of {field!r}: {why}", where=recipe.where(*words, field))
+def _required(stage: Stage, where: str, errors: list[InputError]) -> Requires:
+    try:
+        return stage.requires()
+    except InputError as error:
+        error.where = error.where or where
+        errors.append(error)
+        return Requires()
 
 
 def _after_export(stage: Stage, export: str, trunk: str, where: str) -> InputError:
@@ -214,7 +214,7 @@ def _unreachable(name: str, field: str, earlier: Mapping[str, bool], ids: list[s
 
 def _missing_packages(recipe: Recipe, nodes: tuple[Node, ...]) -> Iterator[InputError]:
     for node in nodes:
-        for package, extra in node.stage.packages():
+        for package, extra in node.requires.packages:
             if not installed(package):
                 error = MissingPackage(package, extra, purpose=f"the stage {node.id!r}")
                 error.where = recipe.where(*node.words)
@@ -226,39 +226,39 @@ def _seeded(recipe: Recipe, drafts: tuple[Node, ...], source: Bundle) -> tuple[N
     seeds = {SOURCE: (None,) if "head_trained" in source.states else recipe.seeds}
     nodes = []
     for node in drafts:
-        above = [seeds[name] for name in (node.start, *node.names.values())]
-        drawn = node.stage.draws_random_numbers or any(s != (None,) for s in above)
+        above = [seeds[name] for name in (node.start, *node.requires.names.values())]
+        drawn = node.requires.draws or any(s != (None,) for s in above)
         seeds[node.id] = recipe.seeds if drawn else (None,)
         nodes.append(replace(node, seeds=seeds[node.id]))
     return tuple(nodes)
 
 
 def _walk(recipe: Recipe, nodes: tuple[Node, ...], source: Bundle, errors: list[InputError]) -> Iterator[Step]:
-    """Guess and apply every stage on a model without weights. What follows a stage that cannot work is left out."""
-    bundles, stages = {SOURCE: _on_meta(source)}, {node.id: node.stage for node in nodes}
+    """Apply what every stage declares to a model without weights. What follows a stage that cannot work is left out."""
+    bundles, declared = {SOURCE: _on_meta(source)}, {SOURCE: Declaration()}
     for node in nodes:
-        if node.start not in bundles:
+        if {node.start, *node.requires.names.values()} - set(declared):
             continue
         try:
-            named = {field: stages[name] for field, name in node.names.items() if name in stages}
+            named = {field: declared[name] for field, name in node.requires.names.items()}
             step = _step(node, bundles[node.start].copy(), named)
         except InputError as error:
             error.where = error.where or recipe.where(*node.words)
             errors.append(error)
             continue
+        declared[node.id] = step.declaration
         if not node.leaf:
             bundles[node.id] = step.bundle
         yield step
 
 
-def _step(node: Node, bundle: Bundle, named: Mapping[str, Stage]) -> Step:
+def _step(node: Node, bundle: Bundle, named: Mapping[str, Declaration]) -> Step:
     before = bundle.sketch()
-    unmerged = before.states & {"adapted", "quantized"} - node.stage.bears
-    refusal = _UNMERGED.format(id=node.id, start=node.start) if unmerged else node.stage.refuses(before)
+    declaration = node.stage.declare(before, named)
+    refusal = declaration.why_not(before, stage=node.id, start=node.start)
     if refusal:
         raise Refusal(refusal)
-    change = node.stage.guess_beside(before, named)
-    return Step(node, before, change, node.stage.apply(bundle, change))
+    return Step(node, before, declaration, declaration.applied(bundle))
 
 
 def _on_meta(bundle: Bundle) -> Bundle:

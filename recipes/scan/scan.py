@@ -203,7 +203,8 @@ def _refusal(bundle: Bundle, pattern: Pattern, criterion: Criterion, sparsity: f
         stage = Prune(pattern=pattern, sparsity=sparsity, criterion=criterion, recover=None)
     except ValidationError as error:
         return error.errors()[0]["msg"].removeprefix("Value error, ")
-    return stage.refuses(bundle.sketch()) or pattern.plan(sparsity).already_sparser(bundle)
+    sketch = bundle.sketch()
+    return stage.declare(sketch, {}).why_not(sketch, stage="prune") or pattern.plan(sparsity).already_sparser(bundle)
 
 
 def _parsed(kind: Any, form: Any) -> Any:

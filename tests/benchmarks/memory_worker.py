@@ -24,6 +24,7 @@ from finetune.tasks.text_classification import TextClassification
 from recipes.measure.memory import peak_memory
 from tests.finetune.conftest import write_rows
 from tests.tiny import tiny_bundle
+from tests.tiny.stages import declared
 
 LENGTH, ROWS = 128, 160
 SHAPES = {
@@ -65,15 +66,16 @@ def measured(
         warmed_up(ctx)
         with peak_memory(device) as peak:
             stage.run(model(shape), ctx)
-    predicted = prediction(stage, shape, torch.device(device))
-    return {"measured": peak.bytes - peak.before, "notes": peak.notes, **predicted}
+    foreseen = prediction(stage, shape, torch.device(device))
+    return {"measured": peak.bytes - peak.before, "notes": peak.notes, **foreseen}
 
 
 def prediction(stage: Finetune, shape: str, device: torch.device) -> dict[str, Any]:
     bundle = model(shape)
     bundle.model.to("meta")
-    bundle = stage.apply(bundle, stage.guess(bundle.sketch()))
-    names = stage.moves(bundle)
+    said = declared(stage, bundle.sketch())
+    bundle = said.applied(bundle)
+    names = said.moves(bundle)
     if names is None:
         names = frozenset(name for name, _ in bundle.model.named_parameters())
     memory = TrainingMemory(bundle.model, bundle.family, names, stage.plan().over(DEFAULT_PLAN), LENGTH, device)

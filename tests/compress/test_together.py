@@ -21,6 +21,7 @@ from compress.share.change import UntieBlocks
 from compress.share.stage import Share
 from compress.vocabulary.stage import TrimVocabulary
 from tests.compress.vocabulary.given import TEXTS, context, trained
+from tests.tiny.stages import predicted, refused
 
 WORDS = Factorize.model_validate({"what": "embeddings", "rank": 8, "recover": "none"})
 LINEARS = Factorize.model_validate({"what": "linears", "rank": {"ratio": 0.5}, "recover": "none"})
@@ -55,8 +56,8 @@ def test_everything_that_makes_a_model_small_in_one_chain(tmp_path: Path) -> Non
     prune = Prune.model_validate({"pattern": "neurons", "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
     for stage in (prune, TRIM, WORDS, SHARE, TrimPositions(length=16)):
         bundle = reopened(bundle, tmp_path / stage.name)
-        assert stage.refuses(bundle.sketch()) is None
-        guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+        assert refused(stage, bundle.sketch()) is None
+        guessed = predicted(stage, bundle.copy())
         bundle = stage.run(bundle, context())
         if stage is not TRIM:
             assert guessed.sketch().parameters == bundle.sketch().parameters, stage.name
@@ -69,9 +70,9 @@ def test_everything_that_makes_a_model_small_in_one_chain(tmp_path: Path) -> Non
 
 def test_factors_are_not_averaged() -> None:
     bundle = LINEARS.run(trained(), Context())
-    assert "two factors" in (SHARE.refuses(bundle.sketch()) or "")
+    assert "two factors" in (refused(SHARE, bundle.sketch()) or "")
     dense = MergeFactors().run(bundle, Context())
-    assert SHARE.refuses(dense.sketch()) is None
+    assert refused(SHARE, dense.sketch()) is None
 
 
 def test_shared_linears_get_the_same_factors(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from compress.factorize.stage import Factorize
 from compress.vocabulary.tokenizer import new_ids
 from tests.contracts.cuts import SOME_WIDTH, some_layers
 from tests.tiny import FAMILIES, tiny_bundle
+from tests.tiny.stages import predicted, refused
 
 __all__ = [
     "BEGIN",
@@ -97,10 +98,10 @@ def _factorized(family: Family, what: str, rank: int) -> Cell:
     stage = Factorize.model_validate({"what": what, "rank": rank, "recover": "none"})
     bundle = Bundle(_fresh(family), None)
     sketch = bundle.sketch()
-    refused = stage.refuses(sketch)
-    if refused:
-        return "no", refused
-    return _kind(stage.apply(bundle, stage.guess(sketch)).model, family), ""
+    why = refused(stage, sketch)
+    if why:
+        return "no", why
+    return _kind(predicted(stage, bundle).model, family), ""
 
 
 def blocks(family: Family) -> Cell:

@@ -12,6 +12,8 @@ from compress.core.checkpoint.architecture import is_stock
 from compress.core.errors import Refusal
 from compress.core.model.change import Nothing
 from compress.core.stage.context import Context
+from compress.core.surgery.biases import AddBiases
+from finetune.inserted.adapters.biases import AddZeroBiases
 from finetune.merge.stage import Merge
 from finetune.method import Method
 from tests.contracts.table import PAGE, Cell, drawn, with_block, without_weights
@@ -50,7 +52,7 @@ def _cell(method: Method, name: str) -> Cell:
     if why := method.refuses(bundle.sketch()):
         return "no", f"{method.name}: {why}"
     change = method.change(bundle.sketch())
-    added = "" if isinstance(change, Nothing) or method.adds() else "biases of zero are added first"
+    added = "biases of zero are added first" if isinstance(change, AddBiases | AddZeroBiases) else ""
     bundle = bundle if isinstance(change, Nothing) else bundle.changed_by(change)
     try:
         merged = Merge().run(bundle, Context())

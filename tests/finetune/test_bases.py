@@ -23,6 +23,7 @@ from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from tests.tiny import tiny_bundle, tiny_inputs
+from tests.tiny.stages import predicted
 
 STORAGES = ("bf16", "int8", "nf4", "fp4")
 # A long look at select after each epoch.
@@ -44,7 +45,7 @@ def answers(bundle: Bundle) -> Tensor:
 @pytest.mark.parametrize("base", STORAGES)
 def test_the_lowest_biases_move_after_every_evaluation(base: str, precision: str, context: Make) -> None:
     source = tiny_bundle("bert")
-    stored = Finetune(method=Bitfit(), base=base).guess(source.sketch()).apply(source.copy())
+    stored = predicted(Finetune(method=Bitfit(), base=base), source.copy())
     before = {name: tensor.clone() for name, tensor in stored.model.state_dict().items()}
     ctx = context(None)
     with warnings.catch_warnings():
@@ -100,7 +101,7 @@ def test_a_gpu_trains_stored_bases_in_less_memory(method: Method, task: TextClas
     peaks = {}
     for base in ("fp32", "bf16", "int8", "nf4"):
         source = tiny_bundle("bert", **wide)
-        stored = Finetune(method=method, base=base).guess(source.sketch()).apply(source.copy())
+        stored = predicted(Finetune(method=method, base=base), source.copy())
         before = {name: tensor.clone() for name, tensor in stored.model.state_dict().items()}
         torch.cuda.reset_peak_memory_stats(device)
         ctx = make_context(task, splits, seed=0, device=device, scratch=None)

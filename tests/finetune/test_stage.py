@@ -20,6 +20,7 @@ from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.conftest import write_rows
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_rows
+from tests.tiny.stages import refused
 
 CPU = torch.device("cpu")
 SHORT = TrainPlan(max_steps=3, batch_size=8, precision="fp32")
@@ -43,8 +44,8 @@ def test_the_plan_takes_what_is_left_out_from_the_method() -> None:
     stage = Finetune(train=TrainPlan(epochs=1))
     assert stage.plan() == TrainPlan(epochs=1).over(Full.default_plan)
     assert stage.plan().learning_rate == DEFAULT_PLAN.learning_rate
-    assert stage.draws_random_numbers
-    assert stage.refuses(tiny_bundle("bert").sketch()) is None
+    assert stage.requires().draws
+    assert refused(stage, tiny_bundle("bert").sketch()) is None
 
 
 def test_recipe_form() -> None:

@@ -11,6 +11,7 @@ from recipes.file.recipe import Recipe
 from recipes.file.stage_ids import stage_ids
 from recipes.file.yaml import book
 from tests.tiny import tiny_classifier_directory, tiny_settings
+from tests.tiny.stages import declared
 
 NAMES = tuple(book())
 TWIN = (
@@ -74,13 +75,13 @@ def test_the_smallest_encoder_stays_below_its_budget():
         bundle = Bundle(BertForSequenceClassification(config), None, states=frozenset({"head_trained"}))
     predicted = []
     for stage in Recipe.load("bert/tiny-on-disk").stages:
-        sketch = bundle.sketch()
-        assert stage.refuses(sketch) is None, stage.name
-        if stage.leaf:
-            predicted.append(stage.predicted_bytes(sketch))
+        said = declared(stage, bundle.sketch())
+        assert said.why_not(bundle.sketch(), stage=stage.name) is None, stage.name
+        if stage.requires().leaf:
+            predicted.append(said.bytes)
         else:
-            words = stage.name == "trim_vocabulary"
-            bundle = stage.apply(bundle, KeepWordCount(count=13_486, of=30_522) if words else stage.guess(sketch))
+            words = KeepWordCount(count=13_486, of=30_522)
+            bundle = bundle.changed_by(words if stage.name == "trim_vocabulary" else said.change)
     assert len(predicted) == 2 and min(predicted) > 5_000_000 and max(predicted) < 6_000_000
 
 

@@ -18,6 +18,7 @@ from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
 from compress.core.model.bundle import Bundle
 from compress.core.model.sharing import forget_block_ties
+from compress.core.model.state import known_states
 from compress.core.storage.model import storage_of
 
 __all__ = ["load_source"]
@@ -91,7 +92,7 @@ def load_source(
         model, missing = _open_weights(found, model_class, config, family, seed)
     record = read_record(found) if isinstance(found, Path) else {}
     trained, notes = _judge(model, own_labels, wanted, missing, record)
-    states: Any = set(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
+    states: Any = known_states(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
     if storage_of(model) != "fp32":
         states |= {"quantized"}
     fresh = frozenset(missing | set(record.get("fresh", ())))

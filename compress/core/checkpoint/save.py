@@ -24,6 +24,7 @@ from compress.core.checkpoint.record import HALF, RECORD, history, read_record
 from compress.core.checkpoint.resolve import fingerprint, resolve
 from compress.core.model.bundle import Bundle
 from compress.core.model.sharing import shared_twice
+from compress.core.model.state import known_states
 
 __all__ = ["description_bytes", "fingerprint", "load", "load_source", "resolve", "save"]
 
@@ -94,7 +95,7 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
         model.to(device).eval(),
         open_processor(directory, model.config),
         history(record),
-        frozenset(record.get("states", ())),
+        known_states(record.get("states", ())),
         read_masks(directory, record, device),
         fresh=frozenset(record.get("fresh", ())),
     )

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from compress.core.families.family import Family, family_of
 from compress.core.model.change import Change, Several
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 
 __all__ = ["Bundle", "Tuned"]
 

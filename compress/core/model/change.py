@@ -15,6 +15,7 @@ from compress.core.values import Settings
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
+    from compress.core.model.sketch import Sketch
 
 __all__ = ["Change", "Nothing", "Several", "change_from_data"]
 
@@ -60,8 +61,8 @@ class Change(Settings):
         new._tensors = Tensors(tensors)
         return new
 
-    def summary(self) -> dict[str, Any]:
-        """What was cut, for the report."""
+    def summary(self, before: Sketch) -> dict[str, Any]:
+        """What was cut out of a model of the shapes `before`, for the report."""
         return {}
 
     def data(self) -> dict[str, Any]:
@@ -85,8 +86,8 @@ class Several(Change):
             bundle = step.apply(bundle)
         return bundle
 
-    def summary(self) -> dict[str, Any]:
-        return {name: value for step in self.steps for name, value in step.summary().items()}
+    def summary(self, before: Sketch) -> dict[str, Any]:
+        return {name: value for step in self.steps for name, value in step.summary(before).items()}
 
 
 def change_from_data(data: dict[str, Any]) -> Change:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -13,12 +12,12 @@ from compress.core.checkpoint.compact import saved_bytes
 from compress.core.families.family import Family, base_model
 from compress.core.model.embeddings import position_count, word_count
 from compress.core.model.linears import Place, linear_places, word_place
+from compress.core.model.state import State
 from compress.core.model.wrapping import linear_shape
 from compress.core.storage.model import parameter_count, stored_bytes
 
-__all__ = ["NO_MASKS", "Sketch", "State"]
+__all__ = ["NO_MASKS", "Sketch"]
 
-State = Literal["head_trained", "adapted", "quantized", "fake_quantized", "shared", "factorized", "masked", "trimmed"]
 NO_MASKS: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -86,10 +85,6 @@ class Sketch:
         found = (*(self.head_stacks if heads else ()), *(self.neuron_stacks if neurons else ()))
         inside = {self.family.stack, *(r.stack for r in self.family.further if r.blocks == self.family.blocks)}
         return tuple(name for name in dict.fromkeys(found) if name not in inside)
-
-    def unfit(self, reasons: Iterable[tuple[State, str]]) -> str | None:
-        """The reason that stands beside the first state that is true of the model, or None."""
-        return next((why for state, why in reasons if state in self.states), None)
 
     @classmethod
     def of(

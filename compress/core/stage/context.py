@@ -72,7 +72,6 @@ class Context:
         left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
         facts: what `note` collected; shown in the report.
         exhibits: what `show` collected; drawn in the report.
-        kept: what `keep` collected; each is a further row.
     """
 
     task: TaskView | None = None
@@ -90,7 +89,6 @@ class Context:
     part_fingerprints: Mapping[Literal["train", "select"], str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     exhibits: list[Exhibit] = field(default_factory=list)
-    kept: dict[str, Bundle] = field(default_factory=dict)
 
     def note(self, **facts: Any) -> None:
         """Facts for the report: plain data (numbers, strings, lists, mappings)."""
@@ -99,10 +97,6 @@ class Context:
     def show(self, *exhibits: Exhibit) -> None:
         """Heat maps, curves, spectra or tables for the report."""
         self.exhibits.extend(exhibits)
-
-    def keep(self, name: str, bundle: Bundle) -> None:
-        """A further candidate, measured as a row of its own."""
-        self.kept[name] = bundle
 
     def generator(self) -> torch.Generator:
         """A fresh random generator on the CPU, seeded with the run's seed."""

@@ -10,6 +10,7 @@ from compress.core.choice import Choice
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.training.fit import FitResult
 from compress.core.training.hooks import Hook
@@ -31,8 +32,12 @@ class During(Choice):
 
     home: ClassVar[str] = "compress.prune.gradual"
 
+    def forbids(self, sketch: Sketch) -> frozenset[State]:
+        """States of a model in whose training it cannot go on."""
+        return frozenset()
+
     def refuses(self, sketch: Sketch) -> str | None:
-        """Why it cannot go on while such a model is trained, or None."""
+        """Why it cannot go on while such a model is trained, for other reasons than its states; or None."""
         return None
 
     def unfit(self, plan: TrainPlan) -> str | None:
@@ -40,7 +45,7 @@ class During(Choice):
         return None
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        """As a stage's."""
+        """What a reader of the stage's row should know, whatever comes out."""
         return ()
 
     def guess(self) -> Change:

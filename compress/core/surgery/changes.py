@@ -7,6 +7,7 @@ from typing import Any
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import cut_with_masks
+from compress.core.model.sketch import Sketch
 from compress.core.surgery.layers import keep_layers
 from compress.core.values import Count
 
@@ -23,5 +24,5 @@ class KeepLayers(Change):
         cut_with_masks(bundle, lambda model: keep_layers(model, bundle.family, self.kept))
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"layers": {"kept": list(self.kept), "of": self.of}}

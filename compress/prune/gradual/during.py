@@ -9,12 +9,14 @@ from pydantic import ConfigDict, Field, model_validator
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.stage.during import During
 from compress.core.training.plan import TrainPlan
 from compress.core.values import Count, Fraction, Share
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criterion import Criterion
+from compress.prune.forbidden import forbidden
 from compress.prune.gradual.criterion import LearnedCriterion
 from compress.prune.gradual.hook import GradualMasks, GradualPruning
 from compress.prune.gradual.ramp import Ramp
@@ -22,7 +24,6 @@ from compress.prune.gradual.schedule import Schedule
 from compress.prune.gradual.schedules.cubic import Cubic
 from compress.prune.pattern import Pattern
 from compress.prune.plan import Allocation
-from compress.prune.unfit import unfit
 from compress.prune.weights.criterion import WeightScoreCriterion
 from compress.prune.weights.elements import Elements
 from compress.prune.weights.pattern import WeightPattern
@@ -75,10 +76,10 @@ class Gradual(During):
             raise ValueError(why)
         return self
 
+    def forbids(self, sketch: Sketch) -> frozenset[State]:
+        return forbidden(sketch)
+
     def refuses(self, sketch: Sketch) -> str | None:
-        why = unfit(sketch)
-        if why:
-            return f"gradual pruning cannot mask this model: {why}"
         return self._weights().refuses(sketch)
 
     def unfit(self, plan: TrainPlan) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import cut_with_masks
+from compress.core.model.sketch import Sketch
 from compress.core.surgery.heads import keep_heads, keep_neurons
 from compress.core.surgery.width import keep_width
 from compress.core.values import Count
@@ -26,8 +27,8 @@ class KeepHeads(Change):
         cut_with_masks(bundle, lambda model: keep_heads(model, bundle.family, self.kept))
         return bundle
 
-    def summary(self) -> dict[str, Any]:
-        return {"heads": _summary(self.kept, self.of)}
+    def summary(self, before: Sketch) -> dict[str, Any]:
+        return {"heads": _summary(self.kept, self.of, before.head_stacks)}
 
 
 class KeepNeurons(Change):
@@ -40,8 +41,8 @@ class KeepNeurons(Change):
         cut_with_masks(bundle, lambda model: keep_neurons(model, bundle.family, self.kept))
         return bundle
 
-    def summary(self) -> dict[str, Any]:
-        return {"neurons": _summary(self.kept, self.of)}
+    def summary(self, before: Sketch) -> dict[str, Any]:
+        return {"neurons": _summary(self.kept, self.of, before.neuron_stacks)}
 
 
 class KeepWidth(Change):
@@ -54,10 +55,11 @@ class KeepWidth(Change):
         cut_with_masks(bundle, lambda model: keep_width(model, bundle.family, self.kept))
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"width": {"kept": list(self.kept), "of": self.of}}
 
 
-def _summary(kept: Kept, of: tuple[int, ...]) -> dict[str, Any]:
-    """One number where all blocks had as many units, else one for each block."""
-    return {"kept": [list(units) for units in kept], "of": of[0] if len(set(of)) == 1 else list(of)}
+def _summary(kept: Kept, of: tuple[int, ...], stacks: tuple[str, ...]) -> dict[str, Any]:
+    """One number where all blocks had as many units, else one for each block; and whose each is, where that differs."""
+    found = {"kept": [list(units) for units in kept], "of": of[0] if len(set(of)) == 1 else list(of)}
+    return {**found, "kinds": list(stacks)} if len(set(stacks)) > 1 else found

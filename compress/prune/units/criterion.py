@@ -56,7 +56,7 @@ class UnitCriterion(Criterion):
             raise StageFailed(f"a score of the {plan.pattern.part} is not finite", given=self.name)
         sketch = bundle.sketch()
         change = plan.change(sketch, scores)
-        ctx.show(*(_importance(stay, scores) for stay in kept_units(plan.cut(sketch, change))))
+        ctx.show(*(_importance(stay, scores) for stay in kept_units(change.summary(sketch))))
         return change
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
@@ -73,12 +73,6 @@ class UnitPlan(Plan):
         competing = self._competing(sketch)
         kept = best_of_kinds(scores, self.sparsity, self._kinds(sketch)) if competing else None
         return self.pattern.change(kept or best_of_each(scores, self.sparsity), self.pattern.counts(sketch))
-
-    def cut(self, before: Sketch, change: Change) -> dict[str, Any]:
-        found, kinds = change.summary(), self.pattern.kinds(before)
-        if len(set(kinds)) > 1:
-            found[self.pattern.part]["kinds"] = list(kinds)
-        return found
 
     def _competing(self, sketch: Sketch) -> bool:
         ties = self.pattern.ties(sketch)

@@ -13,6 +13,7 @@ from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import apply_masks, evenly, masked_parameters, place_of_masks
+from compress.core.model.sketch import Sketch
 from compress.core.values import Settings
 
 __all__ = ["Kept", "Mask", "starting"]
@@ -74,7 +75,7 @@ class Mask(Change):
         bundle.states = bundle.states | {"masked"}
         return bundle
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         kept, of = sum(part.kept for part in self.parts), sum(prod(part.shape) for part in self.parts)
         by = {part.parameter: round(1 - part.kept / prod(part.shape), 4) for part in self.parts}
         return {"weights": {"kept": kept, "of": of, "sparsity": by}}

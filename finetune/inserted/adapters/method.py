@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from finetune.inserted.adapters.bottleneck import Activation
 from finetune.inserted.adapters.insert import InsertAdapters
 from finetune.method import Method
@@ -27,9 +27,6 @@ class AdapterMethod(Method):
     def trainable(self, bundle: Bundle) -> frozenset[str]:
         norms = norm_names(bundle) if self.norms else frozenset[str]()
         return self.change(bundle.sketch()).inserted(bundle) | head_names(bundle) | norms
-
-    def adds(self) -> frozenset[State]:
-        return frozenset[State]({"adapted"})
 
     def refuses(self, sketch: Sketch) -> str | None:
         return self.change(sketch).refuses(sketch)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import is_transposed
+from compress.core.model.sketch import Sketch
 from compress.core.values import Count, Fraction, FrozenMapping, Positive
 from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion, inserted_layers
 from finetune.inserted.lora.targets import check_rank
@@ -53,8 +54,8 @@ class InsertAdalora(PeftInsertion):
             cut_ranks(layers[path], torch.arange(rank))
         return bundle
 
-    def summary(self) -> dict[str, Any]:
-        return {**super().summary(), "rank": self.rank, **({"ranks": dict(self.ranks)} if self.ranks else {})}
+    def summary(self, before: Sketch) -> dict[str, Any]:
+        return {**super().summary(before), "rank": self.rank, **({"ranks": dict(self.ranks)} if self.ranks else {})}
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import is_transposed
+from compress.core.model.sketch import Sketch
 from compress.core.model.wrapping import put
 from compress.core.storage.linear import StoredLinear
 from finetune.inserted.insertion import Insertion
@@ -89,7 +90,7 @@ class PeftInsertion(Insertion):
 
         return peft_format.read(directory)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"targets": list(self.targets)}
 
     def _start(self, layers: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import is_transposed, matrix
+from compress.core.model.sketch import Sketch
 from compress.core.storage.linear import StoredLinear
 from compress.core.values import Count, Fraction, Positive
 from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion
@@ -49,8 +50,8 @@ class InsertLora(PeftInsertion):
             **more,
         )
 
-    def summary(self) -> dict[str, Any]:
-        return {**super().summary(), "rank": self.rank}
+    def summary(self, before: Sketch) -> dict[str, Any]:
+        return {**super().summary(before), "rank": self.rank}
 
     @torch.no_grad()
     def _start(self, layers: dict[str, Any]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
 from finetune.inserted.lora.insertion import inserted_names
 from finetune.inserted.lora.targets import ALL, Targets
 from finetune.method import Method
@@ -21,8 +20,6 @@ ATTENTION_VALUES = ("query", "value")
 class PeftMethod(Method):
     """Train what PEFT puts around linears, and the head."""
 
-    block_by_block: ClassVar[bool] = True
-
     targets: Targets | None = Field(
         None, description="linears to adapt: roles (query, key, value, output, up, gate, down), names, or all"
     )
@@ -30,8 +27,9 @@ class PeftMethod(Method):
     def trainable(self, bundle: Bundle) -> frozenset[str]:
         return inserted_names(bundle.model) | head_names(bundle)
 
-    def adds(self) -> frozenset[State]:
-        return frozenset({"adapted"})
+    def forbids(self, sketch: Sketch) -> frozenset[State]:
+        """Each block's weights change in another way, and blocks that share them could not be merged."""
+        return frozenset({"shared"})
 
     def refuses(self, sketch: Sketch) -> str | None:
         return _factorized(self.name, sketch)

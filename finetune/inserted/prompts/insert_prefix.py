@@ -52,7 +52,7 @@ class InsertPrefix(Insertion):
     def refuses(self, sketch: Sketch) -> str | None:
         return None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"prefix_length": self.length}
 
 

@@ -54,7 +54,7 @@ class InsertPrompt(Insertion):
     def refuses(self, sketch: Sketch) -> str | None:
         return None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, before: Sketch) -> dict[str, Any]:
         return {"virtual_tokens": self.length}
 
     def _made(self, bundle: Bundle, encoder: Any) -> Prompt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.core.model.bundle import Bundle
-from compress.core.model.sketch import Sketch, State
+from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import NO_RATES, Rate, TrainPlan
@@ -32,9 +32,6 @@ class PromptMethod(Method):
         slow = Rate(scale=HEAD_RATE / fastest)
         rates = dict.fromkeys(head_names(bundle), slow) if fastest > HEAD_RATE else NO_RATES
         return ctx.fit(bundle, ctx.task_objective(), plan, name=name, rates=rates)
-
-    def adds(self) -> frozenset[State]:
-        return frozenset[State]({"adapted"})
 
     def refuses(self, sketch: Sketch) -> str | None:
         return self.change(sketch).refuses(sketch)

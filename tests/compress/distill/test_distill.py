@@ -12,6 +12,7 @@ from compress.core.training.plan import TrainPlan
 from compress.distill.stage import Distill, Student
 from tests.compress.distill.stub import stub_context, trained
 from tests.tiny import FAMILIES, IMAGE_FAMILIES
+from tests.tiny.stages import predicted, refused
 
 
 def run(stage, tmp_path, bundle=None, **extra):
@@ -46,7 +47,7 @@ def test_the_teacher_may_be_an_earlier_stage(tmp_path):
     stage = Distill(teacher="finetune", losses=("soft_targets",), train=TrainPlan(epochs=1))
     bundle = trained()
     bundle.states = frozenset()
-    assert stage.refuses(bundle.sketch()) is None and stage.named_stages() == {"teacher": "finetune"}
+    assert refused(stage, bundle.sketch()) is None and stage.requires().names == {"teacher": "finetune"}
     student, ctx = run(stage, tmp_path, bundle, earlier={"finetune": lambda: earlier})
     assert ctx.facts["teacher"] == "finetune" and "head_trained" in student.states
     with pytest.raises(InputError, match="no earlier stage"):
@@ -66,8 +67,8 @@ def test_guess_is_what_the_student_becomes(name, tmp_path):
     # fp32: DeBERTa masks its bf16 scores with a number that only fp32 holds (transformers 5.23).
     stage, bundle = Distill(train=TrainPlan(epochs=1, precision="fp32")), trained(name)
     before = bundle.sketch()
-    assert stage.refuses(before) is None
-    guessed = stage.guess(before).apply(bundle.copy()).sketch()
+    assert refused(stage, before) is None
+    guessed = predicted(stage, bundle.copy()).sketch()
     student, ctx = run(stage, tmp_path, bundle, steps=1)
     assert student.sketch().parameters == guessed.parameters < before.parameters
     assert all(loss == loss for loss in ctx.fit.losses)
@@ -78,7 +79,7 @@ def test_guess_is_what_the_student_becomes(name, tmp_path):
     [
         ({}, [], "head is not trained"),
         ({}, ["head_trained", "quantized"], "quantized"),
-        ({}, ["head_trained", "adapted"], "merge them first"),
+        ({}, ["head_trained", "adapted"], "put `merge` before this stage"),
         ({"student": {"layers": 9}}, ["head_trained"], "9 layers cannot be copied from a model of 4"),
         ({"student": {"layers": [3, 1]}}, ["head_trained"], "rising"),
         ({"losses": [{"hidden_states": {"layers": [[5, 0]]}}]}, ["head_trained"], "outside"),
@@ -87,12 +88,12 @@ def test_guess_is_what_the_student_becomes(name, tmp_path):
 def test_refusals_say_why(stage, states, message):
     bundle = trained()
     bundle.states = frozenset(states)
-    assert message in Distill.model_validate(stage).refuses(bundle.sketch())
+    assert message in refused(Distill.model_validate(stage), bundle.sketch())
 
 
 def test_families_without_layers_of_their_own_refuse():
-    assert "albert" in Distill().refuses(trained("albert").sketch())
-    assert "first layer" in Distill(student=Student(layers=(1, 2))).refuses(trained("t5").sketch())
+    assert "albert" in refused(Distill(), trained("albert").sketch())
+    assert "first layer" in refused(Distill(student=Student(layers=(1, 2))), trained("t5").sketch())
 
 
 def test_teachers_that_cannot_be_compared_are_refused(tmp_path):
@@ -123,4 +124,4 @@ def test_recipe_form_reads_back():
 def test_the_change_is_plain_data():
     change = KeepLayers(kept=(0, 3), of=4)
     assert change_from_data(change.data()) == change
-    assert change.summary() == {"layers": {"kept": [0, 3], "of": 4}}
+    assert change.summary(trained().sketch()) == {"layers": {"kept": [0, 3], "of": 4}}

@@ -29,6 +29,7 @@ from finetune.tasks.text_classification import TextClassification
 from tests.compress.distill.stub import trained
 from tests.contracts.test_surgery import supporting
 from tests.tiny import tiny_bundle, tiny_inputs, tiny_rows
+from tests.tiny.stages import predicted, refused
 
 CPU = torch.device("cpu")
 PLAN = {"max_steps": 40, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
@@ -133,17 +134,17 @@ def test_what_is_in_the_way_is_found_before_any_work(name, tmp_path):
         return Stage.members()[name].model_validate(settings)
 
     bundle = trained().to("meta")
-    after = stage().apply(bundle, stage().guess(bundle.sketch()))
-    stage().check_task(after, None)
+    after = predicted(stage(), bundle)
+    stage().check(after, None)
     with pytest.raises(InputError, match="does not exist"):
-        stage(head="/nowhere").check_task(after, None)
+        stage(head="/nowhere").check(after, None)
     other = tiny_bundle("electra")
     save(other, tmp_path)
     with pytest.raises(InputError, match="another family: 'electra'"):
-        stage(head=str(tmp_path)).check_task(after, None)
+        stage(head=str(tmp_path)).check(after, None)
     after.processor.mask_token = None
     with pytest.raises(Refusal, match="no mask token"):
-        stage().check_task(after, None)
+        stage().check(after, None)
 
 
 def test_a_factorized_table_is_its_own_output():
@@ -164,9 +165,9 @@ def test_smaller_models_recover_on_raw_text(name, ctx, tmp_path):
     stage = Stage.members()[name].model_validate({**STAGES[name], "recover": {"by": "mlm", "train": PLAN}})
     bundle = trained()
     bundle.states = frozenset()  # no head is needed
-    assert stage.refuses(bundle.sketch()) is None
-    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
-    damaged = stage.apply(bundle.copy(), stage.decide(bundle.copy(), ctx))
+    assert refused(stage, bundle.sketch()) is None
+    guessed = predicted(stage, bundle.copy())
+    damaged = bundle.copy().changed_by(stage.decide(bundle.copy(), ctx))
     found = stage.run(bundle, ctx)
     assert found.sketch().parameters == guessed.sketch().parameters
     assert found.states == damaged.states
@@ -255,4 +256,4 @@ def test_settings_that_contradict_each_other():
             Recover.model_validate(value)
     sketch = replace(trained().sketch(), states=frozenset())
     assert Recover(by="mlm").refuses(sketch) is None
-    assert "head that is trained" in (Recover().refuses(sketch) or "")
+    assert Recover().needs == {"head_trained"} and not Recover(by="mlm").needs

@@ -4,16 +4,22 @@ import pytest
 
 from compress.core.model.change import Nothing
 from compress.core.stage.context import Context
+from compress.core.stage.declaration import Declaration
+from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.distill import recovering
 from compress.distill.recovering import Recovering
 from recipes.file.catalogue import sets
 from tests.tiny import tiny_bundle
+from tests.tiny.stages import declared
 
 DAMAGING = [name for name, kind in sets()["stages"].members().items() if issubclass(kind, Recovering)]
 
 
 class _Damage(Recovering):
+    def damage(self, sketch):
+        return Declaration()
+
     def decide(self, bundle, ctx):
         return Nothing()
 
@@ -35,8 +41,11 @@ def test_the_recovery_is_the_last_setting(name):
 
 def test_without_a_recovery_there_is_nothing_to_read_or_to_draw():
     stage = _Damage(recover=None)
-    assert not stage.draws_random_numbers and not stage.needs_data and stage.plan() is None and stage.reads() == ()
-    assert _Damage().draws_random_numbers and _Damage().needs_data and _Damage().plan().epochs == 1
+    sketch = tiny_bundle("bert").sketch()
+    assert stage.requires() == Requires() and declared(stage, sketch) == Declaration()
+    required, training = _Damage().requires(), declared(_Damage(), sketch).training
+    assert required.draws and required.data == {"rows"}
+    assert training.plan.epochs == 1 and training.taught and declared(_Damage(), sketch).needs == {"head_trained"}
     assert _Damage not in Stage.members().values()
 
 

@@ -15,6 +15,7 @@ from compress.export.formats.onnx_graph import separate_norms
 from compress.export.stage import Export
 from tests.compress.export.given import context, cut_bundle, logits_of, trained_bundle
 from tests.tiny import FAMILIES, IMAGE_FAMILIES
+from tests.tiny.stages import declared
 
 HEAVY = frozenset({"deberta", "deberta-v2", "t5", "bart"})
 TEXT_FAMILIES = [
@@ -184,4 +185,4 @@ def test_bytes_are_predicted(tmp_path: Path) -> None:
         stage = Export(format={"onnx": {"precision": precision}}, agreement=0)
         artifact = stage.run(bundle, context(tmp_path, rows=40))
         written = (artifact.directory / file).stat().st_size
-        assert stage.predicted_bytes(bundle.sketch()) == pytest.approx(written, rel=0.1)
+        assert declared(stage, bundle.sketch()).bytes == pytest.approx(written, rel=0.1)

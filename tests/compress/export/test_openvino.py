@@ -10,6 +10,7 @@ from compress.export import open_artifact
 from compress.export.stage import Export
 from tests.compress.export.given import context, cut_bundle, logits_of, trained_bundle
 from tests.tiny import FAMILIES, IMAGE_FAMILIES
+from tests.tiny.stages import declared
 
 TEXT_FAMILIES = [family for family in FAMILIES if family not in IMAGE_FAMILIES]
 
@@ -68,7 +69,7 @@ def test_embedding_tables_are_int8_too(tmp_path: Path) -> None:
         stage = Export(format={"openvino": {"precision": precision, "rows": 32}}, agreement=0)
         artifact = stage.run(bundle, context(tmp_path, rows=40))
         written = (artifact.directory / "openvino_model.bin").stat().st_size
-        assert stage.predicted_bytes(bundle.sketch()) == pytest.approx(written, rel=0.1)
+        assert declared(stage, bundle.sketch()).bytes == pytest.approx(written, rel=0.1)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from compress.export.parity import agreement
 from compress.export.stage import Export
 from tests.compress.export.given import context, logits_of, trained_bundle
 from tests.tiny import tiny_bundle
+from tests.tiny.stages import declared, refused
 
 
 def bert(**config: Any) -> Bundle:
@@ -32,29 +33,31 @@ def test_short_and_long_forms_are_one_value() -> None:
 
 
 def test_what_must_be_installed() -> None:
-    assert Export(format="onnx").packages() == (("onnx", "onnx"), ("onnxruntime", "onnx"))
-    assert Export(format="openvino").packages() == (("openvino", "openvino"), ("nncf", "openvino"))
-    assert Export(format={"openvino": {"precision": "fp32"}}).packages() == (("openvino", "openvino"),)
+    assert Export(format="onnx").requires().packages == (("onnx", "onnx"), ("onnxruntime", "onnx"))
+    assert Export(format="openvino").requires().packages == (("openvino", "openvino"), ("nncf", "openvino"))
+    assert Export(format={"openvino": {"precision": "fp32"}}).requires().packages == (("openvino", "openvino"),)
 
 
 def test_reference_is_the_same_runtime_at_its_default_precision() -> None:
     stage = Export(id="small", start="prune", format={"onnx": {"fuse": True}})
-    assert stage.runtime_reference() == Export(format={"onnx": {"fuse": True, "precision": "fp32"}})
+    assert declared(stage, tiny_bundle("bert").sketch()).reference == Export(
+        format={"onnx": {"fuse": True, "precision": "fp32"}}
+    )
 
 
 def test_only_what_is_calibrated_draws_random_numbers() -> None:
-    assert Export(format="openvino").draws_random_numbers
-    assert not Export(format={"openvino": {"precision": "fp32"}}).draws_random_numbers
-    assert not Export(format="onnx").draws_random_numbers
+    assert Export(format="openvino").requires().draws
+    assert not Export(format={"openvino": {"precision": "fp32"}}).requires().draws
+    assert not Export(format="onnx").requires().draws
 
 
 @pytest.mark.parametrize("state", ["adapted", "quantized"])
 def test_models_that_would_not_survive_are_refused(state: Any) -> None:
     bundle = bert()
-    assert Export(format="onnx").refuses(bundle.sketch()) is None
+    assert refused(Export(format="onnx"), bundle.sketch()) is None
     bundle.states = bundle.states | {state}
-    assert Export(format="onnx").refuses(bundle.sketch())
-    assert "head is not trained" in (Export(format="onnx").refuses(tiny_bundle("bert").sketch()) or "")
+    assert refused(Export(format="onnx"), bundle.sketch())
+    assert "head is not trained" in (refused(Export(format="onnx"), tiny_bundle("bert").sketch()) or "")
 
 
 @pytest.mark.parametrize(("format", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])

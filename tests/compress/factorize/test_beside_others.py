@@ -17,6 +17,7 @@ from compress.share.stage import Share
 from tests.compress.distill.stub import StubTask, encode, stub_context, trained
 from tests.compress.factorize.given import factorize, product_at, product_or_weight
 from tests.tiny import tiny_logits, tiny_rows
+from tests.tiny.stages import declared, refused
 
 
 def shared(name="bert"):
@@ -76,11 +77,11 @@ PRUNING = {"sparsity": 0.5, "criterion": "magnitude", "recover": "none"}
 def test_the_blocks_are_pruned_beside_a_factorized_table(pattern, tmp_path):
     bundle = load(save(factorize("embeddings").run(trained(), Context()), tmp_path / "low"))
     pruning = Prune.model_validate({"pattern": pattern, **PRUNING})
-    assert pruning.refuses(bundle.sketch()) is None
+    assert refused(pruning, bundle.sketch()) is None
     pruned = pruning.run(bundle, stub_context())
     assert torch.equal(tiny_logits(load(save(pruned, tmp_path / "pruned"))), tiny_logits(pruned))
     narrow = Prune.model_validate({"pattern": "width", **PRUNING})
-    assert "its table of words is factorized" in narrow.refuses(bundle.sketch())
+    assert "put `merge_factors` before this stage" in refused(narrow, bundle.sketch())
 
 
 @pytest.mark.parametrize("storage", ["int8", "nf4"])
@@ -98,11 +99,11 @@ def test_the_linears_are_stored_in_fewer_bits_beside_a_factorized_table(storage,
     ],
 )
 def test_a_decoder_that_stays_as_it_is_is_told(name, roles, expected):
-    assert factorize(roles=roles).remarks(trained(name).sketch()) == (expected,)
-    assert factorize("embeddings").remarks(trained(name).sketch()) == ()
-    assert factorize().remarks(trained().sketch()) == ()
-    told = Share.model_validate({"groups": 1}).remarks(trained(name).sketch())
+    assert declared(factorize(roles=roles), trained(name).sketch()).remarks == (expected,)
+    assert declared(factorize("embeddings"), trained(name).sketch()).remarks == ()
+    assert declared(factorize(), trained().sketch()).remarks == ()
+    told = declared(Share.model_validate({"groups": 1}), trained(name).sketch()).remarks
     assert told[1] == "only blocks of the encoder share; left as they are: decoder, cross-attention"
-    ffn = Share.model_validate({"groups": 1, "what": "ffn"}).remarks(trained(name).sketch())
+    ffn = declared(Share.model_validate({"groups": 1, "what": "ffn"}), trained(name).sketch()).remarks
     assert ffn[1].endswith("left as they are: decoder")
-    assert len(Share(groups=1).remarks(trained("gpt2", add_cross_attention=True).sketch())) == 1
+    assert len(declared(Share(groups=1), trained("gpt2", add_cross_attention=True).sketch()).remarks) == 1

@@ -8,6 +8,7 @@ from compress.core.model.bundle import Bundle
 from compress.factorize.dense import MergeFactors, to_dense
 from compress.factorize.stage import Factorize
 from compress.quantize.stored import StoreLinears
+from tests.tiny.stages import predicted, refused
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
@@ -27,8 +28,8 @@ def on_meta(name):
 def guessed(bundle, **settings):
     stage = Factorize.model_validate({"recover": "none", **settings})
     sketch = bundle.sketch()
-    assert stage.refuses(sketch) is None
-    return stage.apply(bundle, stage.guess(sketch))
+    assert refused(stage, sketch) is None
+    return predicted(stage, bundle)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -55,5 +56,5 @@ def test_bert_base_with_a_table_of_128():
 
 def test_states_follow():
     low = guessed(on_meta("bert-base"), what="linears", rank=64)
-    assert low.states == {"factorized"} and StoreLinears(storage="int8").refuses(low.sketch())
-    assert MergeFactors().apply(low, MergeFactors().guess(low.sketch())).states == frozenset()
+    assert low.states == {"factorized"} and "factorized" in StoreLinears(storage="int8").forbids(low.sketch())
+    assert predicted(MergeFactors(), low).states == frozenset()

@@ -11,6 +11,7 @@ from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears
 from tests.compress.distill.stub import stub_context, trained
 from tests.compress.factorize.given import factorize
+from tests.tiny.stages import refused
 
 
 def test_stages_that_need_plain_linears_say_what_to_do():
@@ -20,15 +21,15 @@ def test_stages_that_need_plain_linears_say_what_to_do():
     bundle = factorize().run(trained(), stub_context())
     sketch = bundle.sketch()
     pruning = Prune.model_validate({"pattern": "heads", "sparsity": 0.5, "recover": "none"})
-    assert "prune before 'factorize'" in pruning.refuses(sketch)
+    assert "put `merge_factors` before this stage" in refused(pruning, sketch)
     assert "merge_factors" in Lora().refuses(sketch) and Lora().refuses(trained().sketch()) is None
     assert Houlsby(width=8).refuses(sketch) is None
-    assert "merge_factors" in StoreLinears(storage="nf4").refuses(sketch)
+    assert "factorized" in StoreLinears(storage="nf4").forbids(sketch)
     with pytest.raises(Refusal, match="merge_factors"):
         head_counts(bundle.model, bundle.family)
-    assert MergeFactors().refuses(sketch) is None
-    assert "nothing" in MergeFactors().refuses(trained().sketch())
-    assert pruning.refuses(MergeFactors().run(bundle, Context()).sketch()) is None
+    assert refused(MergeFactors(), sketch) is None
+    assert "nothing" in refused(MergeFactors(), trained().sketch())
+    assert refused(pruning, MergeFactors().run(bundle, Context()).sketch()) is None
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def test_stages_that_need_plain_linears_say_what_to_do():
     [
         ("bert", ["quantized"], {}, "quantized"),
         ("bert", ["masked"], {}, "masks"),
-        ("bert", [], {"recover": {"epochs": 1}}, "recover needs a head"),
-        ("bert", [], {"by": "fisher"}, "'by: fisher' needs a head"),
+        ("bert", [], {"recover": {"epochs": 1}}, "its head is not trained"),
+        ("bert", [], {"by": "fisher"}, "take `by: svd`"),
         ("bert", [], {"rank": 40}, "rank of 40 is above the width of encoder.layer.0.attention.self.query"),
         ("bert", [], {"rank": 32}, "no smaller than the matrices themselves; choose at most 19"),
         ("bert", [], {"roles": "gate"}, "has no linears in the role 'gate'; it has query, key"),
@@ -50,13 +51,13 @@ def test_stages_that_need_plain_linears_say_what_to_do():
 def test_refusals_say_why(name, states, settings, message):
     bundle = trained(name)
     bundle.states = frozenset(states)
-    assert message in factorize(**{"what": "linears", **settings}).refuses(bundle.sketch())
+    assert message in refused(factorize(**{"what": "linears", **settings}), bundle.sketch())
 
 
 def test_a_second_time_says_so():
     bundle = factorize().run(trained(), stub_context())
-    assert "factorized already; put `merge_factors`" in factorize().refuses(bundle.sketch())
-    assert factorize("embeddings").refuses(bundle.sketch()) is None
+    assert "factorized already; put `merge_factors`" in refused(factorize(), bundle.sketch())
+    assert refused(factorize("embeddings"), bundle.sketch()) is None
 
 
 @pytest.mark.parametrize(

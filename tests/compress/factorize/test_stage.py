@@ -24,6 +24,7 @@ from compress.factorize.stage import Factorize
 from tests.compress.distill.stub import stub_context, trained
 from tests.compress.factorize.given import factorize
 from tests.tiny import FAMILIES, tiny_logits
+from tests.tiny.stages import declared, predicted, refused
 
 TEXT = [name for name in FAMILIES if family_of(name).word_embedding]
 
@@ -35,8 +36,8 @@ CASES = [(name, "linears") for name in FAMILIES] + [(name, "embeddings") for nam
 def test_counts_answers_reloading_and_back(name, what, tmp_path):
     bundle, stage = trained(name), factorize(what)
     before, sketch, whole = tiny_logits(bundle), bundle.sketch(), bundle.copy()
-    assert stage.refuses(sketch) is None
-    guessed = stage.guess(sketch).apply(bundle.copy())
+    assert refused(stage, sketch) is None
+    guessed = predicted(stage, bundle.copy())
     bundle = stage.run(bundle, stub_context())
     places = sketch.linears if what == "linears" else (sketch.words,)
     ranks = dict(bundle.changes[-1].ranks) if what == "linears" else {sketch.words.path: 6}
@@ -102,8 +103,8 @@ def test_some_roles_only():
 def test_ranks_that_the_spectra_decide(rank):
     bundle, stage = trained(), factorize(rank=rank)
     sketch = bundle.sketch()
-    assert "at most" in stage.uncertainty(sketch) and factorize().uncertainty(sketch) is None
-    guessed = stage.guess(sketch).apply(bundle.copy()).sketch().parameters
+    assert "at most" in declared(stage, sketch).uncertain and declared(factorize(), sketch).uncertain is None
+    guessed = predicted(stage, bundle.copy()).sketch().parameters
     ctx = stub_context()
     found = stage.run(bundle, ctx).sketch()
     # A budget is spent up to one outer product.
@@ -134,10 +135,15 @@ def test_it_recovers(tmp_path):
     stage = factorize(recover={"epochs": 2}, by="svd")
     bundle = stage.run(trained(), ctx)
     assert ctx.facts["recovery"]["teacher"] == "the model before the cut" and ctx.fit.plans[0].epochs == 2
-    assert torch.isfinite(tiny_logits(bundle)).all() and stage.plan().epochs == 2 and stage.draws_random_numbers
+    assert torch.isfinite(tiny_logits(bundle)).all() and stage.requires().draws
+    assert declared(stage, bundle.sketch()).training.plan.epochs == 2
     with pytest.raises(InputError, match="task"):
         factorize(recover=Recover()).run(trained(), Context())
-    assert not factorize().needs_data and factorize(by="fisher").needs_data and factorize().plan() is None
+    assert (
+        not factorize().requires().data
+        and factorize(by="fisher").requires().data
+        and declared(factorize(), trained().sketch()).training is None
+    )
 
 
 def test_half_precision_and_shared_weights_stay(tmp_path):

@@ -11,6 +11,7 @@ from compress.lottery.apply import ApplyTicket
 from compress.lottery.search import all_ones, keep_largest
 from compress.lottery.ticket import Ticket, save_ticket
 from tests.tiny import tiny_bundle
+from tests.tiny.stages import refused
 
 
 def bundle(**settings):
@@ -54,7 +55,7 @@ def test_a_control_stands_in_its_place_at_its_size(place):
     stage = ApplyTicket.model_validate({"found_by": "search", "control": "random_mask"})
     ticket = ApplyTicket(found_by="search").run(bundle(), Context(places={"search": place}))
     found = stage.run(bundle(), Context(places={"search": place}))
-    assert kept(found.masks) == 1000 and stage.draws_random_numbers
+    assert kept(found.masks) == 1000 and stage.requires().draws
     assert any(not torch.equal(mask, ticket.masks[name]) for name, mask in found.masks.items())
 
 
@@ -77,7 +78,7 @@ def test_a_ticket_of_another_model_is_refused(place):
     file = str(place / "tickets" / "seed-1" / "round-01.safetensors")
     with pytest.raises(InputError, match="of another model"):
         ApplyTicket(ticket=file).run(bundle(seed=1), Context())
-    assert "of type 'bert'" in ApplyTicket(ticket=file).refuses(tiny_bundle("roberta").sketch())
+    assert "of type 'bert'" in refused(ApplyTicket(ticket=file), tiny_bundle("roberta").sketch())
 
 
 def test_a_ticket_of_another_shape_is_found_before_any_work(place):
@@ -85,11 +86,11 @@ def test_a_ticket_of_another_shape_is_found_before_any_work(place):
     for other in (tiny_bundle("bert"), tiny_bundle("bert", hidden_size=16, num_hidden_layers=2)):
         other.model.to("meta")
         with pytest.raises(InputError, match="of another model"):
-            stage.check_task(other, None)
+            stage.check(other, None)
 
 
 def test_a_file_that_is_not_there_is_found_before_any_work(tmp_path):
-    assert "no such ticket" in ApplyTicket(ticket=str(tmp_path / "none.safetensors")).refuses(bundle().sketch())
+    assert "no such ticket" in refused(ApplyTicket(ticket=str(tmp_path / "none.safetensors")), bundle().sketch())
 
 
 @pytest.mark.parametrize(

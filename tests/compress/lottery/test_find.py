@@ -16,6 +16,7 @@ from compress.lottery.search import state_of
 from compress.lottery.ticket import read_ticket
 from tests.compress.lottery.bench import PLAN, context, tiny_task
 from tests.tiny import tiny_bundle
+from tests.tiny.stages import predicted, refused
 
 pytestmark = pytest.mark.xdist_group("lottery")  # what they share is dear, and made once
 
@@ -71,7 +72,7 @@ def test_the_result_is_the_last_ticket_trained(whole):
     assert result.states == {"head_trained", "masked"} and not result.fresh
     for name, mask in result.masks.items():
         assert not result.model.get_parameter(name)[~mask].any()
-    assert result.changes[-1].summary()["weights"]["kept"] == total // 4
+    assert result.changes[-1].summary(result.sketch())["weights"]["kept"] == total // 4
 
 
 def test_a_round_is_trained_as_if_no_other_had_been(whole, task, tmp_path):
@@ -195,23 +196,23 @@ def test_bad_settings_are_found_when_the_stage_is_read(settings, message):
 def test_a_step_beyond_the_training_on_these_rows_is_found_before_any_work(task):
     stage = FindTicket.model_validate({**STAGE, "rewind": {"step": 7}})
     with pytest.raises(InputError, match="the training has 6 steps"):
-        stage.check_task(bundle(), task)
-    FindTicket.model_validate({**STAGE, "rewind": {"step": 6}}).check_task(bundle(), task)
+        stage.check(bundle(), task)
+    FindTicket.model_validate({**STAGE, "rewind": {"step": 6}}).check(bundle(), task)
 
 
 @pytest.mark.parametrize("state", ["quantized", "adapted", "masked", "shared"])
 def test_a_model_that_cannot_be_pruned_is_refused(state):
     given = bundle()
     given.states = frozenset({state})
-    assert "find_ticket cannot prune this model" in FindTicket().refuses(given.sketch())
-    assert FindTicket().refuses(bundle().sketch()) is None
+    assert "find_ticket cannot work on" in refused(FindTicket(), given.sketch())
+    assert refused(FindTicket(), bundle().sketch()) is None
 
 
 def test_factors_in_place_of_linears_are_refused():
     given = bundle()
     stage = Factorize.model_validate({"what": "linears", "rank": 6, "recover": "none"})
-    factors = stage.apply(given, stage.guess(given.sketch()))
-    assert "put 'merge_factors' before this stage" in FindTicket().refuses(factors.sketch())
+    factors = predicted(stage, given)
+    assert "put `merge_factors` before this stage" in refused(FindTicket(), factors.sketch())
 
 
 def test_the_guess_has_the_size_of_the_result(whole):
@@ -219,6 +220,6 @@ def test_the_guess_has_the_size_of_the_result(whole):
     given = bundle()
     given.model.to("meta")
     stage = FindTicket.model_validate(STAGE)
-    guessed = stage.apply(given, stage.guess(given.sketch()))
+    guessed = predicted(stage, given)
     kept = [sum(int(mask.sum()) for mask in each.masks.values()) for each in (guessed, result)]
     assert kept[0] == kept[1] and guessed.states == result.states

@@ -8,6 +8,7 @@ from compress.lottery.ticket import read_ticket
 from compress.lottery.units import units_left
 from tests.compress.lottery.bench import PLAN, context, tiny_task
 from tests.compress.lottery.test_find import Watched, bundle
+from tests.tiny.stages import refused
 
 pytestmark = pytest.mark.xdist_group("subnetworks")  # what they share is dear, and made once
 
@@ -71,4 +72,4 @@ def test_an_interrupted_study_ends_as_one_that_was_not(task, whole, tmp_path):
 def test_a_model_that_holds_masks_is_refused():
     given = bundle()
     given.states = frozenset({"masked"})
-    assert "compare_subnetworks cannot prune" in CompareSubnetworks().refuses(given.sketch())
+    assert "compare_subnetworks cannot work on" in refused(CompareSubnetworks(), given.sketch())

@@ -8,6 +8,7 @@ from compress.core.errors import InputError, Refusal
 from compress.core.families.family import family_of
 from compress.core.model.change import change_from_data
 from compress.core.stage.context import Context
+from compress.core.stage.requires import Requires
 from compress.core.training.plan import TrainPlan
 from compress.distill.recover import Recover
 from compress.prune.criteria.magnitude import Magnitude
@@ -22,6 +23,7 @@ from compress.prune.units.neurons import Neurons
 from compress.prune.units.width import Width
 from tests.compress.distill.stub import stub_context, trained
 from tests.tiny import FAMILIES, tiny_logits
+from tests.tiny.stages import declared, predicted, refused
 
 CASES = [
     (name, pattern)
@@ -65,7 +67,7 @@ def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
             with masked(bundle, pattern, kept):
                 assert torch.equal(tiny_logits(bundle), expected)
     whole = tiny_logits(bundle)
-    pruned = stage.apply(bundle, change)
+    pruned = bundle.changed_by(change)
     torch.testing.assert_close(tiny_logits(pruned), expected, atol=1e-5, rtol=0)
     assert (whole - expected).abs().max() > 1e-3
     assert units(pruned, pattern) == tuple(map(len, kept)) and sum(units(pruned, pattern)) * 2 == sum(before)
@@ -76,12 +78,12 @@ def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
 def test_the_guess_has_the_size_of_the_result(name, pattern, allocation):
     bundle, stage = trained(name), prune(pattern, allocation=allocation, sparsity=0.25)
     sketch = bundle.sketch()
-    assert stage.refuses(sketch) is None
-    guessed = stage.guess(sketch).apply(bundle.copy()).sketch()
+    assert refused(stage, sketch) is None
+    guessed = predicted(stage, bundle.copy()).sketch()
     assert stage.run(bundle, stub_context()).sketch().parameters == guessed.parameters < sketch.parameters
     ties = pattern.ties(sketch)
     competing = allocation != "uniform" and 1 < len(ties) == len(set(ties))
-    assert (stage.uncertainty(sketch) is not None) == competing
+    assert (declared(stage, sketch).uncertain is not None) == competing
 
 
 def test_one_set_of_heads_goes_by_the_sum_of_the_scores():
@@ -97,8 +99,8 @@ def test_blocks_of_one_kind_compete_among_themselves(name):
     change = stage.decide(bundle, stub_context())
     sizes = list(map(len, change.kept))
     assert sum(sizes[:4]) == 4 * 36 and sum(sizes[4:]) == 2 * 36 and len(set(sizes)) > 1
-    assert stage.cut(bundle.sketch(), change)["neurons"]["kinds"] == ["encoder"] * 4 + ["decoder"] * 2
-    assert "in the decoder, between 1 and" in stage.uncertainty(bundle.sketch())
+    assert change.summary(bundle.sketch())["neurons"]["kinds"] == ["encoder"] * 4 + ["decoder"] * 2
+    assert "in the decoder, between 1 and" in declared(stage, bundle.sketch()).uncertain
 
 
 def test_the_first_layer_stays_where_it_must():
@@ -113,7 +115,7 @@ def test_a_narrower_model_recovers_on_the_logits_alone(tmp_path):
     pruned = prune(Width(), recover=Recover()).run(trained(), ctx)
     assert pruned.sketch().hidden == 16 and set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
     asked = prune(Width(), recover=Recover(losses=["soft_targets", "hidden_states"]))
-    assert "hidden states of two widths" in asked.refuses(trained().sketch())
+    assert "hidden states of two widths" in refused(asked, trained().sketch())
 
 
 def test_after_the_width_the_teacher_may_be_wider(tmp_path):
@@ -130,13 +132,13 @@ def test_after_the_width_the_teacher_may_be_wider(tmp_path):
 @pytest.mark.parametrize("pattern", ["elements", "neurons"])
 def test_recovery_that_a_family_cannot_have_is_refused(pattern):
     form = {"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": {"by": "mlm"}}
-    assert "recover by mlm" in Prune.model_validate(form).refuses(trained("gpt2").sketch())
+    assert "recover by mlm" in refused(Prune.model_validate(form), trained("gpt2").sketch())
 
 
 @pytest.mark.parametrize("pattern", ["layers", "elements", "heads"])
 def test_what_leaves_the_decoder_whole_says_so(pattern):
     stage = Prune.model_validate({"pattern": pattern, "sparsity": 0.5, "criterion": "magnitude", "recover": "none"})
-    said = {name: stage.remarks(trained(name).sketch()) for name in ("bert", "t5", "bart")}
+    said = {name: declared(stage, trained(name).sketch()).remarks for name in ("bert", "t5", "bart")}
     words = ("works on the encoder's layers alone; left as they are: decoder, cross-attention",)
     words = words if pattern == "layers" else ()
     assert said == {"bert": (), "t5": words, "bart": words}
@@ -146,7 +148,7 @@ def test_similarity_needs_no_trained_head():
     bundle = trained()
     bundle.states = frozenset()
     stage = Prune.model_validate({"pattern": "layers", "sparsity": 0.5, "criterion": "similarity", "recover": "none"})
-    assert stage.refuses(bundle.sketch()) is None and stage.needs_data and stage.draws_random_numbers
+    assert refused(stage, bundle.sketch()) is None and stage.requires().data and stage.requires().draws
     assert stage.run(bundle, stub_context()).sketch().layers == 2
 
 
@@ -198,14 +200,14 @@ def test_without_data_recovery_says_so():
 @pytest.mark.parametrize(
     ("settings", "states", "message"),
     [
-        ({"criterion": "taylor"}, [], "taylor' needs a head"),
-        ({"recover": {"epochs": 1}}, [], "recover needs a head"),
+        ({"criterion": "taylor"}, [], "its head is not trained"),
+        ({"recover": {"epochs": 1}}, [], "its head is not trained"),
         ({}, ["quantized"], "quantized"),
-        ({"pattern": "width"}, ["factorized"], "prune before 'factorize'"),
+        ({"pattern": "width"}, ["factorized"], "put `merge_factors` before this stage"),
         ({"sparsity": 0.9}, [], "leaves none of the 4 heads of a layer"),
         ({"sparsity": 0.9, "pattern": "layers"}, [], "leaves none of the 4 layers of the model"),
         ({"sparsity": 0.99, "pattern": "width"}, [], "leaves none of the 32 entries of the hidden dimension"),
-        ({"criterion": "fisher"}, [], "fisher' needs a head"),
+        ({"criterion": "fisher"}, [], "prune by magnitude"),
         ({"sparsity": 0.9, "allocation": "global"}, [], "leaves 2 heads for 4 layers"),
     ],
 )
@@ -215,18 +217,20 @@ def test_refusals_say_why(settings, states, message):
     stage = Prune.model_validate(
         {"pattern": "heads", "sparsity": 0.5, "criterion": "magnitude", "recover": "none", **settings}
     )
-    assert message in stage.refuses(bundle.sketch())
+    assert message in refused(stage, bundle.sketch())
 
 
 def test_what_draws_random_numbers_and_reads_data():
     quiet = prune(Heads())
-    assert not quiet.draws_random_numbers and not quiet.needs_data and quiet.plan() is None
-    assert prune(Heads(), criterion=Random()).draws_random_numbers
-    assert not prune(Heads(), criterion=Random()).needs_data
-    assert prune(Heads(), criterion=Taylor()).needs_data
+    assert quiet.requires() == Requires()
+    assert declared(quiet, trained().sketch()).training is None
+    assert prune(Heads(), criterion=Random()).requires().draws
+    assert not prune(Heads(), criterion=Random()).requires().data
+    assert prune(Heads(), criterion=Taylor()).requires().data
     healing = prune(Heads(), recover=Recover(train=TrainPlan(learning_rate=1e-3)))
-    assert healing.draws_random_numbers and healing.needs_data
-    assert healing.plan().learning_rate == 1e-3 and healing.plan().epochs == 1 and healing.plan().batch_size == 32
+    assert healing.requires().draws and healing.requires().data
+    plan = declared(healing, trained().sketch()).training.plan
+    assert plan.learning_rate == 1e-3 and plan.epochs == 1 and plan.batch_size == 32
 
 
 @pytest.mark.parametrize("sparsity", [0, 1, -0.1, 1.5])
@@ -256,5 +260,5 @@ def test_changes_are_plain_data():
     for kind, part in ((KeepHeads, "heads"), (KeepNeurons, "neurons")):
         change = kind(kept=((0, 2), (1,)), of=(4, 4))
         assert change_from_data(change.data()) == change
-        assert change.summary() == {part: {"kept": [[0, 2], [1]], "of": 4}}
-    assert KeepHeads(kept=((0,), (1,)), of=(2, 3)).summary()["heads"]["of"] == [2, 3]
+        assert change.summary(trained().sketch()) == {part: {"kept": [[0, 2], [1]], "of": 4}}
+    assert KeepHeads(kept=((0,), (1,)), of=(2, 3)).summary(trained().sketch())["heads"]["of"] == [2, 3]

@@ -26,6 +26,7 @@ from compress.share.stage import Convert, Share
 from tests.compress.distill.stub import stub_context
 from tests.compress.share.given import LARGE, ROBERTA, model_on_meta, shared_copies, trained
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
+from tests.tiny.stages import declared, predicted, refused
 
 SOURCES = tuple(sorted(family_of("albert").made_from))
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
@@ -144,8 +145,8 @@ def test_exact_counts(case):
     name, config, expected = case
     bundle = model_on_meta(name, **config)
     stage = Convert(to="albert", recover=None)
-    assert stage.refuses(bundle.sketch()) is None
-    found = stage.apply(bundle, stage.guess(bundle.sketch()))
+    assert refused(stage, bundle.sketch()) is None
+    found = predicted(stage, bundle)
     assert type(found.model) is transformers.AlbertModel and found.device.type == "meta"
     assert found.sketch().parameters == expected and found.sketch().layers == bundle.sketch().layers
 
@@ -155,7 +156,7 @@ def test_the_guess_has_the_size_of_the_result(name):
     stage, bundle = Convert(to="albert", width=8, groups=3, recover=None), trained(name)
     with torch.device("meta"):
         meta = Bundle(type(bundle.model)(tiny_bundle(name).config), bundle.processor, states=bundle.states)
-    guessed = stage.apply(meta, stage.guess(meta.sketch()))
+    guessed = predicted(stage, meta)
     assert guessed.sketch() == stage.run(bundle, Context()).sketch()
 
 
@@ -183,7 +184,7 @@ def test_a_model_whose_blocks_share_already_keeps_them():
         ({"width": 33}, "bert", ["head_trained"], "not between 2 and 32"),
         ({"width": 1}, "bert", ["head_trained"], "not between 2 and 32"),
         ({"width": 8, "groups": 5}, "bert", ["head_trained"], "more than the model's 4 layers"),
-        ({"width": 8}, "bert", [], "recover needs a head"),
+        ({"width": 8}, "bert", [], "its head is not trained"),
         ({"width": 8}, "bert", ["head_trained", "factorized"], "leave `factorize` out"),
         ({"width": 8}, "bert", ["head_trained", "masked"], "permanent"),
         *(({"width": 8}, name, ["head_trained"], "only of") for name in FAMILIES if name not in SOURCES),
@@ -192,7 +193,7 @@ def test_a_model_whose_blocks_share_already_keeps_them():
 def test_refusals_say_why(settings, name, states, message):
     bundle = trained(name)
     bundle.states = frozenset(states)
-    assert message in Convert(to="albert", **settings).refuses(bundle.sketch())
+    assert message in refused(Convert(to="albert", **settings), bundle.sketch())
 
 
 def test_cut_models_are_refused_where_albert_has_no_word_for_them():
@@ -201,19 +202,19 @@ def test_cut_models_are_refused_where_albert_has_no_word_for_them():
     found = stage.run(bundle.copy(), Context())
     assert found.sketch().neurons == (3,) and is_stock(found.model, found.family)
     keep_heads(bundle.model, bundle.family, ((0, 1),) * 4)
-    assert "its heads are cut" in stage.refuses(bundle.sketch())
+    assert "its heads are cut" in refused(stage, bundle.sketch())
     bundle = trained()
     keep_neurons(bundle.model, bundle.family, ((0,), (1,), (1, 2), (0,)))
-    assert "1, 1, 2, 1 neurons" in stage.refuses(bundle.sketch())
+    assert "1, 1, 2, 1 neurons" in refused(stage, bundle.sketch())
 
 
 def test_heads_and_width_that_were_cut_alike_make_a_narrow_albert(tmp_path):
     stage, bundle = Convert(to="albert", width=16, groups=4, recover=None), trained()
     keep_width(bundle.model, bundle.family, tuple(range(0, 32, 2)))
-    assert "its width is cut to 16, and its heads are not: 4 of 8 are 32" in stage.refuses(bundle.sketch())
+    assert "its width is cut to 16, and its heads are not: 4 of 8 are 32" in refused(stage, bundle.sketch())
     keep_heads(bundle.model, bundle.family, ((0, 2), (1, 3), (0, 1), (2, 3)))
-    assert stage.refuses(bundle.sketch()) is None
-    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+    assert refused(stage, bundle.sketch()) is None
+    guessed = predicted(stage, bundle.copy())
     found = stage.run(bundle.copy(), Context())
     torch.testing.assert_close(tiny_logits(found), tiny_logits(bundle), atol=1e-5, rtol=0)
     assert found.config.num_attention_heads == 2 and found.sketch() == guessed.sketch()
@@ -225,7 +226,7 @@ def test_a_width_that_is_no_multiple_of_the_heads_is_refused():
     stage, bundle = Convert(to="albert", width=8, recover=None), trained()
     keep_width(bundle.model, bundle.family, tuple(range(20)))
     keep_heads(bundle.model, bundle.family, ((0, 1),) * 4)
-    assert "its heads are cut" in stage.refuses(bundle.sketch())
+    assert "its heads are cut" in refused(stage, bundle.sketch())
 
 
 def test_weights_stay_in_the_type_that_they_have(tmp_path):
@@ -235,15 +236,15 @@ def test_weights_stay_in_the_type_that_they_have(tmp_path):
     assert {parameter.dtype for parameter in found.model.parameters()} == {torch.bfloat16}
     torch.testing.assert_close(tiny_logits(found), tiny_logits(bundle), atol=0.1, rtol=0.1)
     stage = Convert(to="albert", width=8, recover=None)
-    assert stage.run(bundle.copy(), Context()).sketch() == stage.apply(bundle, stage.guess(bundle.sketch())).sketch()
+    assert stage.run(bundle.copy(), Context()).sketch() == predicted(stage, bundle).sketch()
 
 
 def test_settings_and_changes_as_plain_data():
     assert Convert.model_validate({"to": "albert"}).recipe_form() == {"convert": {"to": "albert"}}
-    assert any("not faster" in remark for remark in Convert(to="albert").remarks(trained().sketch()))
-    change = Convert(to="albert", width=8, recover=None).guess(trained().sketch())
+    assert any("not faster" in remark for remark in declared(Convert(to="albert"), trained().sketch()).remarks)
+    change = declared(Convert(to="albert", width=8, recover=None), trained().sketch()).change
     assert change_from_data(change.data()) == change
-    assert change.summary()["blocks"] == "1 for 4 layers"
+    assert change.summary(trained().sketch())["blocks"] == "1 for 4 layers"
     with pytest.raises(ValidationError, match="albert"):
         Convert(to="albrt")
 

@@ -8,6 +8,7 @@ from compress.core.model.sketch import Sketch
 from compress.share.groups import even_groups
 from compress.share.stage import Share
 from tests.compress.share.given import LARGE, PARTS, ROBERTA, model_on_meta, shared, trained
+from tests.tiny.stages import predicted
 
 # A block of BERT-base has 7,087,872 parameters, 2,363,904 of them in its attention and the norm behind it.
 COUNTS = [
@@ -26,7 +27,7 @@ def test_exact_counts(case):
             layers = bundle.sketch().layers
             assert bundle.sketch().parameters == whole
             stage = Share(what=what, groups=groups, recover=None)
-            after = stage.apply(bundle, stage.guess(bundle.sketch())).sketch()
+            after = predicted(stage, bundle).sketch()
             assert after.parameters == whole - (layers - groups) * part
             assert after.bytes == 4 * after.parameters and after.layers == layers
 
@@ -37,7 +38,7 @@ def test_published_counts_of_albert_at_the_embedding_width_of_bert():
     for what in PARTS:
         bundle = model_on_meta("Bert")
         stage = Share(what=what, recover=None)
-        found[what] = stage.apply(bundle, stage.guess(bundle.sketch())).sketch().parameters
+        found[what] = predicted(stage, bundle).sketch().parameters
     assert found == {"all": 31_515_648, "attention": 83_479_296, "ffn": 57_518_592}
 
 

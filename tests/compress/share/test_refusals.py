@@ -12,24 +12,25 @@ from compress.prune.stage import Prune
 from compress.share.stage import Share, Untie
 from tests.compress.share.given import NAMES, shared, trained
 from tests.tiny import FAMILIES, tiny_bundle
+from tests.tiny.stages import refused
 
 
 def test_every_family_but_albert_has_blocks_to_share():
     assert set(FAMILIES) - set(NAMES) == {"albert"}
     with pytest.raises(Refusal, match="one block runs for all layers already"):
         share_blocks(tiny_bundle("albert").model, family_of("albert"), what="all", groups=((0,),), sources=((0,),))
-    assert "one block runs" in Share(recover=None).refuses(tiny_bundle("albert").sketch())
+    assert "one block runs" in refused(Share(recover=None), tiny_bundle("albert").sketch())
 
 
 def test_blocks_of_different_shapes_are_refused():
     bundle = trained()
     keep_neurons(bundle.model, bundle.family, tuple(tuple(range(n)) for n in (8, 8, 8, 9)))
     sketch = bundle.sketch()
-    assert "8, 9 neurons" in Share(groups=2).refuses(sketch)
-    assert Share(groups=3).refuses(sketch) is None
-    assert Share(groups=2, what="attention").refuses(sketch) is None
+    assert "8, 9 neurons" in refused(Share(groups=2), sketch)
+    assert refused(Share(groups=3), sketch) is None
+    assert refused(Share(groups=2, what="attention"), sketch) is None
     keep_heads(bundle.model, bundle.family, ((0, 1), (0,), (0, 1), (0, 1)))
-    assert "2, 1 heads" in Share(groups=2, what="attention").refuses(bundle.sketch())
+    assert "2, 1 heads" in refused(Share(groups=2, what="attention"), bundle.sketch())
     with pytest.raises(Refusal, match=r"different shapes cannot share.*intermediate.dense.weight.* in block 2"):
         share_blocks(bundle.model, bundle.family, what="ffn", groups=((2, 3),), sources=((2,),))
 
@@ -48,7 +49,7 @@ def test_impossible_groups_are_named(groups, sources):
     ("settings", "states", "message"),
     [
         ({"groups": 4}, ["head_trained"], "4 groups of 4 layers share nothing"),
-        ({}, [], "recover needs a head"),
+        ({}, [], "its head is not trained"),
         ({}, ["head_trained", "shared"], "`untie`"),
         ({}, ["head_trained", "masked"], "permanent"),
         ({}, ["head_trained", "quantized"], "quantized"),
@@ -57,7 +58,7 @@ def test_impossible_groups_are_named(groups, sources):
 def test_refusals_say_why(settings, states, message):
     bundle = trained()
     bundle.states = frozenset(states)
-    assert message in Share(**settings).refuses(bundle.sketch())
+    assert message in refused(Share(**settings), bundle.sketch())
 
 
 def test_what_needs_blocks_of_its_own_refuses_and_says_untie():
@@ -74,7 +75,7 @@ def test_what_needs_blocks_of_its_own_refuses_and_says_untie():
         Finetune(method=Bitfit(), base="int8"),
     ]
     for stage in stages:
-        assert "untie" in stage.refuses(sketch)
-    assert Finetune(method=Bitfit()).refuses(sketch) is None
-    assert "leave the stage out" in Untie().refuses(trained().sketch())
-    assert Untie().refuses(sketch) is None and not Untie().needs_data
+        assert "untie" in refused(stage, sketch)
+    assert refused(Finetune(method=Bitfit()), sketch) is None
+    assert "leave the stage out" in refused(Untie(), trained().sketch())
+    assert refused(Untie(), sketch) is None and not Untie().requires().data

@@ -24,6 +24,7 @@ from compress.share.stage import Share, Untie
 from tests.compress.distill.stub import ROWS, encode, stub_context
 from tests.compress.share.given import NAMES, PAIRS, PARTS, shared, shared_copies, trained
 from tests.tiny import tiny_bundle, tiny_logits
+from tests.tiny.stages import declared, predicted, refused
 
 
 @pytest.mark.parametrize("what", PARTS)
@@ -62,8 +63,8 @@ def test_the_guess_has_the_size_of_the_result_without_weights(name):
     bundle = trained(name)
     with torch.device("meta"):
         meta = Bundle(type(bundle.model)(tiny_bundle(name).config), bundle.processor, states=bundle.states)
-    assert stage.refuses(meta.sketch()) is None
-    guessed = stage.apply(meta, stage.guess(meta.sketch()))
+    assert refused(stage, meta.sketch()) is None
+    guessed = predicted(stage, meta)
     assert guessed.device.type == "meta"
     assert guessed.sketch() == stage.run(bundle, Context()).sketch()
 
@@ -121,12 +122,12 @@ def test_uniformly_cut_blocks_can_be_shared(tmp_path):
 
 def test_settings_and_changes_as_plain_data():
     assert Share(recover=None).recipe_form() == {"share": {"recover": None}}
-    assert Share(by="pick", recover="none").needs_data and not Share(recover="none").needs_data
-    assert Share().draws_random_numbers and not Share(recover="none", by="first").draws_random_numbers
-    assert any("not faster" in remark for remark in Share().remarks(trained().sketch()))
-    change = Share(groups=2, recover=None).guess(trained().sketch())
+    assert Share(by="pick", recover="none").requires().data and not Share(recover="none").requires().data
+    assert Share().requires().draws and not Share(recover="none", by="first").requires().draws
+    assert any("not faster" in remark for remark in declared(Share(), trained().sketch()).remarks)
+    change = declared(Share(groups=2, recover=None), trained().sketch()).change
     assert change_from_data(change.data()) == change
-    assert change.summary() == {"shared": "all", "groups": [[0, 1], [2, 3]], "made_of": [[0], [2]]}
+    assert change.summary(trained().sketch()) == {"shared": "all", "groups": [[0, 1], [2, 3]], "made_of": [[0], [2]]}
     with pytest.raises(ValidationError):
         Share(what="embeddings")
     with pytest.raises(ValidationError):

@@ -18,6 +18,7 @@ from compress.vocabulary.change import KeepWords, ids_from_text, ids_to_text
 from compress.vocabulary.stage import First, Top, TrimVocabulary
 from compress.vocabulary.tokenizer import Vocabulary
 from tests.compress.vocabulary.given import TEXTS, context, trained
+from tests.tiny.stages import declared, predicted, refused
 
 
 def answers(bundle, texts=TEXTS):
@@ -37,7 +38,7 @@ def test_what_the_data_uses_stays():
         "of": before.config.vocab_size,
         "used": ctx.facts["vocabulary"]["used"],
     }
-    assert after.changes[-1].summary() == {"vocabulary": {"rows": rows, "of": before.config.vocab_size}}
+    assert after.changes[-1].summary(before.sketch()) == {"vocabulary": {"rows": rows, "of": before.config.vocab_size}}
     again = TrimVocabulary(also=None).run(after, context())
     assert again.config.vocab_size == rows and isinstance(again.changes[-1], Nothing)
 
@@ -53,8 +54,8 @@ def test_the_first_words_stay_too():
 def test_as_many_words_as_were_asked_for():
     bundle = trained()
     stage = TrimVocabulary(keep=Top(top=63))
-    assert stage.guess(bundle.sketch()).count == 63 and stage.uncertainty(bundle.sketch()) is None
-    guessed = stage.apply(bundle.copy().to("meta"), stage.guess(bundle.sketch()))
+    assert declared(stage, bundle.sketch()).change.count == 63 and declared(stage, bundle.sketch()).uncertain is None
+    guessed = predicted(stage, bundle.copy().to("meta"))
     after = stage.run(bundle, context())
     assert after.config.vocab_size == len(after.processor) == 63
     assert guessed.sketch().parameters == after.sketch().parameters
@@ -66,9 +67,9 @@ def test_as_many_words_as_were_asked_for():
 
 
 def test_without_data_the_stage_says_what_it_does_not_know():
-    sketch = replace(trained().sketch(), vocabulary=30_522)
-    assert TrimVocabulary().uncertainty(sketch) == "between 10,000 and 30,522 words stay; how many only the corpus says"
-    assert TrimVocabulary().guess(sketch).count == 30_522
+    said = declared(TrimVocabulary(), replace(trained().sketch(), vocabulary=30_522))
+    assert said.uncertain == "between 10,000 and 30,522 words stay; how many only the corpus says"
+    assert said.change.count == 30_522
 
 
 def test_a_file_of_texts(tmp_path):
@@ -125,31 +126,31 @@ def test_settings_that_contradict_each_other():
     assert TrimVocabulary.model_validate({"also": "none"}).also is None
 
 
-@pytest.mark.parametrize("state", ["quantized", "fake_quantized", "adapted", "masked"])
+@pytest.mark.parametrize("state", ["quantized", "adapted", "masked"])
 @pytest.mark.parametrize("stage", [TrimVocabulary(), TrimPositions(length=8)])
 def test_states_that_cannot_be_trimmed(stage, state):
     sketch = replace(trained().sketch(), states=frozenset({"head_trained", state}))
-    assert "cannot" in stage.refuses(sketch)
+    assert "cannot" in refused(stage, sketch)
 
 
 def test_models_that_cannot_be_trimmed():
-    assert "reads pictures" in TrimVocabulary().refuses(trained("vit").sketch())
-    assert "how far tokens are" in TrimPositions(length=8).refuses(trained("t5").sketch())
-    assert "keeps them all" in TrimVocabulary(keep=Top(top=82)).refuses(trained().sketch())
-    assert "cuts none" in TrimPositions(length=72).refuses(trained().sketch())
-    assert TrimVocabulary().refuses(trained().sketch()) is None
+    assert "reads pictures" in refused(TrimVocabulary(), trained("vit").sketch())
+    assert "how far tokens are" in refused(TrimPositions(length=8), trained("t5").sketch())
+    assert "keeps them all" in refused(TrimVocabulary(keep=Top(top=82)), trained().sketch())
+    assert "cuts none" in refused(TrimPositions(length=72), trained().sketch())
+    assert refused(TrimVocabulary(), trained().sketch()) is None
     untrained = replace(trained().sketch(), states=frozenset())
-    assert "head that is trained" in TrimVocabulary.model_validate({"recover": {}}).refuses(untrained)
-    assert TrimVocabulary.model_validate({"recover": {"by": "mlm"}}).refuses(untrained) is None
+    assert "its head is not trained" in refused(TrimVocabulary.model_validate({"recover": {}}), untrained)
+    assert refused(TrimVocabulary.model_validate({"recover": {"by": "mlm"}}), untrained) is None
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused():
     bundle = trained()
     bundle.processor = None
     with pytest.raises(Refusal, match="no tokenizer"):
-        TrimVocabulary().check_task(bundle, None)
+        TrimVocabulary().check(bundle, None)
     with pytest.raises(InputError, match="no row for"):
-        TrimVocabulary().check_task(trained(vocab_size=80), None)
+        TrimVocabulary().check(trained(vocab_size=80), None)
     with pytest.raises(InputError, match="no row for"):
         TrimVocabulary().run(trained(vocab_size=80), context())
 
@@ -158,13 +159,13 @@ def test_what_always_stays_is_counted_before_any_work():
     bundle = trained()
     for number, fits in ((20, False), (63, True)):
         stage = TrimVocabulary(keep=Top(top=number))
-        guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+        guessed = predicted(stage, bundle.copy())
         if fits:
-            stage.check_task(guessed, None)
-            TrimVocabulary().check_task(guessed, None)
+            stage.check(guessed, None)
+            TrimVocabulary().check(guessed, None)
         else:
             with pytest.raises(InputError, match="always stay, more than are to be kept"):
-                stage.check_task(guessed, None)
+                stage.check(guessed, None)
 
 
 def test_rows_that_the_tokenizer_does_not_know_go():
@@ -175,7 +176,7 @@ def test_rows_that_the_tokenizer_does_not_know_go():
 def test_positions_are_cut_to_the_served_length():
     bundle = trained()
     before, stage = bundle.copy(), TrimPositions(length=24)
-    assert stage.needs_data is False
+    assert not stage.requires().data
     after = stage.run(bundle, context())
     assert after.config.max_position_embeddings == after.processor.model_max_length == 24
     assert torch.equal(answers(after), answers(before))
@@ -184,7 +185,7 @@ def test_positions_are_cut_to_the_served_length():
         max_length = 32
 
     with pytest.raises(InputError, match="up to 32 tokens"):
-        stage.check_task(after, Longer())
+        stage.check(after, Longer())
 
 
 def test_ids_are_short_in_a_record():

@@ -34,6 +34,7 @@ from recipes.plan.predict import check, weight_bytes
 from tests.finetune.fits import CPU, EVERY_STEP, Interrupted, StopAfter, same_bits
 from tests.recipes.front import config_only, recipe_file
 from tests.tiny import tiny_bundle
+from tests.tiny.stages import predicted, refused
 
 TRAIN = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32"}
 HARD, SOFT = "movement", {"movement": {"soft": True}}
@@ -206,7 +207,7 @@ def test_a_check_knows_the_size_the_state_and_the_memory(tmp_path: Path) -> None
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_the_guess_is_as_large_as_the_result(family: str, ctx: Context) -> None:
     stage, bundle = finetune(HARD), tiny_bundle(family, num_hidden_layers=2)
-    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+    guessed = predicted(stage, bundle.copy())
     result = stage.run(bundle, ctx)
     assert "masked" in guessed.states and guessed.masks.keys() == result.masks.keys()
     assert weight_bytes(guessed.model, guessed.masks) == pytest.approx(
@@ -218,4 +219,4 @@ def test_what_is_shared_is_refused_before_any_work() -> None:
     bundle = tiny_bundle("bert")
     bundle.states = frozenset({"head_trained", "shared"})
     for stage in (finetune(), Distill.model_validate({"during": during()})):
-        assert "share weights" in (stage.refuses(bundle.sketch()) or "")
+        assert "put `untie` before this stage, or leave out `during`" in (refused(stage, bundle.sketch()) or "")

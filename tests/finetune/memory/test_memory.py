@@ -165,7 +165,7 @@ def test_memory_grows_by_the_same_with_every_row() -> None:
 
 def test_a_cached_base_needs_no_activations_but_its_cache() -> None:
     bundle, names = tuned("head")
-    cached = Method.parse("head").cached_bytes(bundle, rows=1000)
+    cached = Method.parse("head").cached_bytes(bundle, 1000)
     assert cached == 4 * 1000 * 32
     found = TrainingMemory(bundle.model, bundle.family, names, DEFAULT_PLAN, 16, CPU, cached=cached)
     assert found.at().activations == cached

@@ -21,6 +21,7 @@ from finetune.method import Method
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
+from tests.tiny.stages import predicted, refused
 
 SOME = ("albert", "bert", "gpt2", "modernbert", "t5")
 MERGEABLE = [("lora", name) for name in FAMILIES] + [(m, name) for m in ("ia3", "dora", "bitfit") for name in SOME]
@@ -32,7 +33,7 @@ def tuned(base: Bundle, method: str, storage: str = "fp32") -> Bundle:
     stage = Finetune(method=Method.parse(method), base=storage)
     bundle = base.copy()
     fingerprint = base_fingerprint(base.model, base.family)
-    bundle = stage.apply(bundle, stage.guess(bundle.sketch()))
+    bundle = predicted(stage, bundle)
     names = stage.method.trainable(bundle)
     few_steps(bundle, names)
     bundle.tuned = Tuned(method, names, len(base.changes), fingerprint)
@@ -96,7 +97,7 @@ def test_what_cannot_be_folded_into_weights_is_refused_with_its_reason(method: s
 
 
 def test_there_is_no_storage_to_keep_in_fp32() -> None:
-    refusal = Merge(to="quantized").refuses(tuned(tiny_bundle("bert"), "lora").sketch())
+    refusal = refused(Merge(to="quantized"), tuned(tiny_bundle("bert"), "lora").sketch())
     assert refusal is not None and "to: dense" in refusal
 
 

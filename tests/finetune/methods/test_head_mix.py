@@ -25,6 +25,7 @@ from finetune.stage import Finetune
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.methods.test_head import TEXT, tiny
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny.stages import refused
 
 PLAN = TrainPlan(epochs=2, batch_size=16, precision="fp32", learning_rate=1e-2)
 DECODERS = {"t5", "bart"}
@@ -161,7 +162,7 @@ def test_what_cannot_be_is_refused(context: Make) -> None:
     with pytest.raises(Refusal, match="already"):
         mixing("bert").changed_by(InsertLayerMix(layers=4))
     tuned = Finetune(method=MIX, train=PLAN).run(tiny("bert"), context())
-    assert "sum over all layers" in (Merge().refuses(tuned.sketch()) or refusal(tuned))
+    assert "sum over all layers" in (refused(Merge(), tuned.sketch()) or refusal(tuned))
 
 
 def refusal(tuned: Bundle) -> str:
@@ -183,7 +184,7 @@ def test_no_block_runs_on_the_cache(context: Make) -> None:
     attention.register_forward_hook(lambda *_: runs.append(1))
     objective = CachedMix(bundle, MIX.trainable(bundle), ctx)
     gathered = len(runs)
-    assert objective.bytes == len(objective) * 5 * 32 * 4 == MIX.cached_bytes(bundle, rows=len(objective))
+    assert objective.bytes == len(objective) * 5 * 32 * 4 == MIX.cached_bytes(bundle, len(objective))
     with only_trained(bundle.model, MIX.trainable(bundle)):
         ctx.fit(bundle, objective, PLAN)
     assert len(runs) - gathered <= 2, "the count of operations runs single rows"

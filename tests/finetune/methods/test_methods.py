@@ -22,6 +22,7 @@ from finetune.methods.layer_norm import LayerNorm
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_logits
+from tests.tiny.stages import refused
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 TEXT = sorted(set(FAMILIES) - IMAGE_FAMILIES)
@@ -98,7 +99,7 @@ def test_added_biases_load_again_also_on_a_cut_model(tmp_path: Path) -> None:
     ],
 )
 def test_refusals_say_why(method: Method, name: str, reason: str) -> None:
-    assert reason in str(Finetune(method=method).refuses(tiny_bundle(name).sketch()))
+    assert reason in str(refused(Finetune(method=method), tiny_bundle(name).sketch()))
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "mpnet", "bart"])

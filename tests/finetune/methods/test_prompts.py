@@ -27,6 +27,7 @@ from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.finetune.methods.test_counts import ALBERT_BASE, LARGE, ROBERTA_BASE, on_meta
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
+from tests.tiny.stages import declared, refused
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 METHODS: tuple[Method, ...] = (Prompt(length=4, init="random"), PTuning(length=4), Prefix(length=4))
@@ -175,7 +176,7 @@ def test_the_stage_trains_so_and_its_delta_loads_again(
 def test_on_a_base_in_fewer_bits_it_moves_after_an_evaluation_too(method: Method, name: str, base: Any) -> None:
     torch.manual_seed(0)
     bundle = tiny_bundle(name)
-    bundle = bundle.changed_by(Finetune(method=method, base=base).guess(bundle.sketch()))
+    bundle = bundle.changed_by(declared(Finetune(method=method, base=base), bundle.sketch()).change)
     names = method.trainable(bundle)
     assert {bundle.model.get_parameter(path).dtype for path in names} == {torch.float32}
     tiny_logits(bundle)
@@ -310,8 +311,8 @@ class Named:
 
 def test_mistakes_are_told_before_the_training(context: Make) -> None:
     for name in IMAGE_FAMILIES:
-        assert "init: random" in str(Finetune(method=Prompt()).refuses(tiny_bundle(name).sketch()))
-        assert Finetune(method=Prompt(init="random")).refuses(tiny_bundle(name).sketch()) is None
+        assert "init: random" in str(refused(Finetune(method=Prompt()), tiny_bundle(name).sketch()))
+        assert refused(Finetune(method=Prompt(init="random")), tiny_bundle(name).sketch()) is None
     ctx = context()
     ctx.task = Named(ctx.task, ("score",), regression=True)
     with pytest.raises(InputError, match="label words"):

@@ -94,7 +94,7 @@ def test_a_delta_that_moves_to_another_run_finds_its_base_there(finished) -> Non
     [
         ([FINETUNE, EXPORT, {"finetune": {"method": "lora"}}], "stands after the export"),
         ([{"finetune": {"method": "full", "base": "nf4"}}], "full moves every weight"),
-        ([LORA, {"prune": {"pattern": "neurons", "sparsity": 0.5}}], "put `merge` between"),
+        ([LORA, {"prune": {"pattern": "neurons", "sparsity": 0.5}}], "put `merge` before this stage"),
         ([{"finetune": {"method": "pfeiffer"}}, MERGE], "cannot be merged"),
         ([{"finetune": {"method": {"lora": {"rank": 4000}}}}], "rank"),
         ([{"finetune": {"method": {"lora": {"targets": ["queery"]}}}}], "queery"),

@@ -184,7 +184,7 @@ def test_what_is_no_mapping_is_refused(tmp_path, text, says):
         ("stages.2.prune.criterion.taylor.batches=8", lambda r: r.stages[2].criterion.batches == 8),
         ("stages.2.prune.criterion=magnitude", lambda r: r.stages[2].criterion.name == "magnitude"),
         ("stages.1.distill.losses.0.soft_targets.weight=2", lambda r: r.stages[1].losses[0].weight == 2),
-        ("stages.2.prune.recover.epochs=2", lambda r: r.stages[2].plan().epochs == 2),
+        ("stages.2.prune.recover.epochs=2", lambda r: r.stages[2].recover.plan().epochs == 2),
         ("stages.0.finetune.method.full={}", lambda r: r.stages[0].method.name == "full"),
         ("seeds=[3]", lambda r: r.seeds == (3,)),
         ("seeds.1=7", lambda r: r.seeds == (0, 7)),

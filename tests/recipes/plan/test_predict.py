@@ -16,6 +16,7 @@ from recipes.plan.tree import plan
 from recipes.record import Report
 from tests.recipes.front import config_only, recipe_file
 from tests.tiny import FAMILIES, tiny_bundle
+from tests.tiny.stages import predicted
 
 pytestmark = pytest.mark.xdist_group("check")  # what they share is dear, and made once
 
@@ -87,7 +88,7 @@ def test_the_predicted_bytes_are_those_of_the_saved_file(tmp_path):
 def test_the_predicted_bytes_of_a_masked_model_are_those_of_its_compact_file(tmp_path):
     stage = Prune.model_validate({"pattern": "elements", "sparsity": 0.8, "criterion": "magnitude", "recover": "none"})
     bundle = tiny_bundle("bert")
-    guessed = stage.apply(bundle.copy(), stage.guess(bundle.sketch()))
+    guessed = predicted(stage, bundle.copy())
     pruned = stage.run(bundle, Context())
     save(pruned, tmp_path)
     file = (tmp_path / "model.safetensors").stat().st_size

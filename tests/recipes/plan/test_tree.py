@@ -76,7 +76,7 @@ def test_seeds_repeat_what_draws_random_numbers_and_all_that_stands_on_it():
 def test_a_teacher_that_is_seeded_seeds_its_student():
     stages = ["finetune", {"distill": {"start": SOURCE, "teacher": "finetune"}}]
     assert planned(stages, seeds=[0, 1]).nodes[1].seeds == (0, 1)
-    assert planned(stages, seeds=[0, 1]).nodes[1].names == {"teacher": "finetune"}
+    assert planned(stages, seeds=[0, 1]).nodes[1].requires.names == {"teacher": "finetune"}
 
 
 def test_a_fresh_head_is_drawn_by_the_seed_so_everything_is_seeded():

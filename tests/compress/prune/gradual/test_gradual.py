@@ -275,4 +275,4 @@ def test_refusals_say_why():
     assert Gradual(to=0.9).refuses(bundle.sketch()) is None
     assert "blocks of 5" in Gradual(to=0.9, pattern=Blocks(rows=5, columns=4)).refuses(bundle.sketch())
     bundle.states = frozenset({"shared"})
-    assert "share weights" in Gradual(to=0.9).refuses(bundle.sketch())
+    assert "shared" in Gradual(to=0.9).forbids(bundle.sketch())

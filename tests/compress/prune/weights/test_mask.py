@@ -28,7 +28,7 @@ def test_the_change_zeroes_and_remembers():
         weight, mask = changed.model.get_parameter(name), changed.masks[name]
         assert torch.equal(weight, torch.where(mask, before[name], 0)) and int(mask.sum()) * 2 == mask.numel()
         assert weight.requires_grad
-    summary = change.summary()["weights"]
+    summary = change.summary(bundle.sketch())["weights"]
     assert summary["kept"] * 2 == summary["of"] and set(summary["sparsity"].values()) == {0.5}
 
 

@@ -31,6 +31,7 @@ from compress.quantize.stored import StoreLinears, to_dense
 from tests.compress.distill.stub import stub_context, trained
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_logits
+from tests.tiny.stages import declared, predicted, refused
 
 SIZES = {"bert": {"intermediate_size": 128}, "gpt2": {"n_inner": 128}}
 
@@ -55,8 +56,8 @@ def test_every_family_prunes_guesses_saves_and_loads(name, tmp_path):
     before, sketch = tiny_logits(bundle), bundle.sketch()
     matrices = block_matrices(bundle)
     assert {part.role for part in matrices.values()} >= {"query", "output", "up", "down"}
-    assert stage.refuses(sketch) is None
-    guessed = stage.apply(bundle.copy(), stage.guess(sketch))
+    assert refused(stage, sketch) is None
+    guessed = predicted(stage, bundle.copy())
     pruned = stage.run(bundle, Context())
     total = sum(part.weight.numel() for part in matrices.values())
     assert sum(int(mask.sum()) for mask in pruned.masks.values()) == kept_count(total, 0.6)
@@ -78,7 +79,7 @@ def test_a_decoder_and_its_attention_to_the_encoder_lose_weights_too(name):
     assert all(int(mask.sum()) == kept_count(mask.numel(), 0.75) for mask in pruned.masks.values())
     assert pruned.masks.keys() == matrices.keys() and zeros_hold(pruned)
     assert {part.stack for part in first_stack(pruned).values()} == {"encoder"}
-    assert prune().remarks(pruned.sketch()) == ()
+    assert declared(prune(), pruned.sketch()).remarks == ()
 
 
 @pytest.mark.parametrize("pattern", [Elements(), NM(), NM(n=1, m=8), Blocks(rows=4, columns=8)])
@@ -198,14 +199,14 @@ def test_the_pattern_may_say_the_sparsity():
         (Blocks(rows=5, columns=4), [], "32 outputs do not divide into blocks of 5"),
         (Blocks(rows=4, columns=5), [], "32 inputs do not divide into blocks of 5"),
         (Elements(), ["quantized"], "quantized"),
-        (Elements(), ["shared"], "share weights"),
+        (Elements(), ["shared"], "its blocks share their tensors"),
     ],
 )
 def test_refusals_say_why(pattern, states, message):
     bundle = trained()
     bundle.states = frozenset(states)
     sparsity = pattern.own_sparsity() or 0.5
-    assert message in prune(pattern, sparsity=sparsity).refuses(bundle.sketch())
+    assert message in refused(prune(pattern, sparsity=sparsity), bundle.sketch())
 
 
 def test_only_what_needs_a_trained_head_asks_for_one():
@@ -215,7 +216,7 @@ def test_only_what_needs_a_trained_head_asks_for_one():
         stage = Prune.model_validate(
             {"pattern": "elements", "sparsity": 0.5, "criterion": criterion, "recover": "none"}
         )
-        assert (stage.refuses(bundle.sketch()) is not None) == needed and stage.needs_data
+        assert (refused(stage, bundle.sketch()) is not None) == needed and stage.requires().data
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "deberta", "modernbert", "t5", "bart", "mpnet", "vit"])
@@ -238,9 +239,10 @@ def test_a_later_cut_cuts_the_masks_too(name, tmp_path):
 
 def test_a_cut_of_a_masked_model_says_that_its_bytes_are_a_guess():
     bundle, uniform, whole = trained(), prune(Neurons()), prune(Neurons(), allocation="global")
-    assert uniform.uncertainty(bundle.sketch()) is None and "bytes" not in whole.uncertainty(bundle.sketch())
+    assert declared(uniform, bundle.sketch()).uncertain is None
+    assert "bytes" not in declared(whole, bundle.sketch()).uncertain
     masked = prune(sparsity=0.7).run(bundle, Context()).sketch()
-    assert all("but of the bytes" in stage.uncertainty(masked) for stage in (uniform, whole))
+    assert all("but of the bytes" in declared(stage, masked).uncertain for stage in (uniform, whole))
 
 
 def test_fewer_layers_keep_their_masks():
@@ -251,7 +253,7 @@ def test_fewer_layers_keep_their_masks():
     assert student.masks.keys() == block_matrices(student).keys()
     for number, weight in weights.items():
         assert torch.equal(student.masks[f"bert.encoder.layer.{number}.output.dense.weight"], weight != 0)
-    assert Distill().refuses(bundle.sketch()) is None
+    assert refused(Distill(), bundle.sketch()) is None
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
@@ -268,10 +270,10 @@ def test_zeros_stay_zeros_in_fewer_bits(storage, name, tmp_path):
 def test_permanent_zeros_are_weights_like_any_other(tmp_path):
     bundle = prune(sparsity=0.7).run(trained(), Context())
     answers, stage = tiny_logits(bundle), MakePermanent()
-    assert stage.refuses(bundle.sketch()) is None and not stage.needs_data
+    assert refused(stage, bundle.sketch()) is None and not stage.requires().data
     small = bundle.sketch().bytes
     plain = stage.run(bundle, Context())
     assert plain.states == {"head_trained"} and not plain.masks and torch.equal(tiny_logits(plain), answers)
-    assert plain.sketch().bytes > small and "no masks" in stage.refuses(plain.sketch())
+    assert plain.sketch().bytes > small and "no masks" in refused(stage, plain.sketch())
     save(plain, tmp_path)
     assert not (tmp_path / "changed.py").exists() and load(tmp_path).masks == {}

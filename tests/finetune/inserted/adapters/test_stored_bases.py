@@ -19,6 +19,7 @@ from finetune.methods.pfeiffer import Pfeiffer
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import tiny_bundle, tiny_logits
+from tests.tiny.stages import declared
 
 SHORT = TrainPlan(max_steps=3, batch_size=16, precision="fp32", learning_rate=1e-2, warmup=0.0)
 CASES: list[tuple[Method, str]] = [
@@ -38,7 +39,7 @@ Make = Callable[..., Context]
 def test_what_is_trained_is_fp32_and_moves_after_an_evaluation_too(method: Method, name: str, base: str) -> None:
     bundle = tiny_bundle(name)
     torch.manual_seed(0)
-    bundle = bundle.changed_by(Finetune(method=method, base=base).guess(bundle.sketch()))
+    bundle = bundle.changed_by(declared(Finetune(method=method, base=base), bundle.sketch()).change)
     names = method.trainable(bundle)
     assert {bundle.model.get_parameter(path).dtype for path in names} == {torch.float32}
     tiny_logits(bundle)

@@ -222,7 +222,7 @@ def test_the_change_is_made_on_the_meta_device() -> None:
     bundle = bundle.changed_by(CHANGE)
     assert all(prefix.key.is_meta for prefix in prefixes(bundle))
     assert CHANGE.cannot_merge and "no weight of the base" in CHANGE.cannot_merge
-    assert CHANGE.summary() == {"prefix_length": LENGTH}
+    assert CHANGE.summary(tiny_bundle("bert").sketch()) == {"prefix_length": LENGTH}
 
 
 def test_what_cannot_be_is_refused() -> None:

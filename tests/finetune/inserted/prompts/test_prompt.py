@@ -208,7 +208,7 @@ def test_the_change_is_made_on_the_meta_device() -> None:
     bundle = bundle.changed_by(CHANGE)
     assert prompt_of(bundle).table.is_meta
     assert CHANGE.cannot_merge and "part of the input" in CHANGE.cannot_merge
-    assert CHANGE.summary() == {"virtual_tokens": LENGTH}
+    assert CHANGE.summary(tiny_bundle("bert").sketch()) == {"virtual_tokens": LENGTH}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""The parent of the stages whose purpose is a training: fine-tuning and distillation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from compress.core.model.change import Several
+from compress.core.model.sketch import Sketch
+from compress.core.model.state import State
+from compress.core.stage.declaration import Declaration
+from compress.core.stage.during import During
+from compress.core.stage.stage import Stage
+from compress.core.training.plan import TrainPlan
+
+__all__ = ["Trains"]
+
+
+class Trains(Stage):
+    """A stage with a plan, and with what goes on inside its training."""
+
+    last: ClassVar[tuple[str, ...]] = ("train", "during")
+
+    train: TrainPlan = Field(TrainPlan(), description="how long and how fast")
+    during: During | None = Field(None, description="what goes on inside the training: `{gradual: {to: 0.9}}`")
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        why = self.hinders(self.during) if self.during else None
+        if why:
+            raise ValueError(why)
+        return self
+
+    @abstractmethod
+    def plan(self) -> TrainPlan:
+        """The complete plan."""
+
+    def hinders(self, during: During) -> str | None:
+        """Why `during` cannot go on in a training of these settings, or None."""
+        return during.unfit(self.plan())
+
+    def with_during(self, declared: Declaration, sketch: Sketch) -> Declaration:
+        """The declaration of the stage with what goes on inside its training."""
+        during, training = self.during, declared.training
+        if during is None or training is None:
+            return declared
+        forbids = during.forbids(sketch)
+        leave_out: dict[State, str] = dict.fromkeys(forbids, "leave out `during`")
+        return replace(
+            declared,
+            refusal=declared.refusal or during.refuses(sketch),
+            forbids=declared.forbids | forbids,
+            otherwise={**declared.otherwise, **leave_out},
+            change=Several(steps=(declared.change, during.guess())),
+            remarks=(*declared.remarks, *during.remarks(sketch)),
+            training=replace(training, mask_bytes=during.bytes_per_weight()),
+        )
