@@ -1,4 +1,4 @@
-"""Metrics of logits, by scikit-learn and scipy. Higher is better."""
+"""Metrics of logits, by scikit-learn and scipy where they are more than a mean. Higher is better."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ __all__ = ["CLASSIFICATION", "METRICS", "REGRESSION"]
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """The share of rows whose largest logit is the label's."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(labels, logits.argmax(-1)))
+    return float(np.mean(np.asarray(labels) == logits.argmax(-1)))
 
 
 def f1(logits: np.ndarray, labels: np.ndarray) -> float:

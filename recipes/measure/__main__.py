@@ -1,7 +1,7 @@
-"""`python -m recipes.measure JOB.json [TETHER]`: the worker's process."""
+"""`python -m recipes.measure SOCKET`: the server of the processes that measure."""
 
 import sys
 
-from recipes.measure.worker import main
+from recipes.measure.serve import serve
 
-sys.exit(main(sys.argv[1:]))
+serve(int(sys.argv[1]))

@@ -81,9 +81,12 @@ def gpus() -> list[dict[str, Any]]:
 
 def versions() -> dict[str, str]:
     """Package -> version, of those that are installed."""
-    installed = {name.lower(): version for name, version in map(_name_and_version, metadata.distributions())}
-    return {name: installed[name] for name in PACKAGES if name in installed}
+    found = ((name, _version(name)) for name in PACKAGES)
+    return {name: version for name, version in found if version is not None}
 
 
-def _name_and_version(found: metadata.Distribution) -> tuple[str, str]:
-    return (found.metadata["Name"] or "").replace("_", "-"), found.version
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +9,14 @@ from pydantic import Field
 
 from compress.core import errors
 from compress.core.hardware import available_threads
+from recipes.measure.forkserver import Ended, run_job
 from recipes.measure.size import Counts
-from recipes.measure.tether import tether
 from recipes.record import Record, Size, Speed
 
 __all__ = ["FAILED", "Failure", "Job", "Outcome", "measure"]
 
 FAILED = 3
 """The worker's exit status where it wrote a failure.json."""
-
-LAUNCHER = (
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "ROLE_RANK",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
 
 
 class Job(Record):
@@ -99,25 +85,12 @@ def measure(job: Job, directory: Path) -> Outcome:
         (directory / stale).unlink(missing_ok=True)
     file = directory / "job.json"
     file.write_text(job.model_dump_json(indent=1), "utf-8")
-    with tether() as held:
-        done = subprocess.run(
-            [sys.executable, "-m", "recipes.measure", str(file.resolve()), str(held)], pass_fds=(held,),
-            env=_environment(job.threads), capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
+    ended = run_job(file, threads=job.threads)
     if (directory / "failure.json").is_file():
         raise _failure(directory, job)
-    if done.returncode != 0 or not (directory / "result.json").is_file():
-        raise _crash(done, job)
+    if ended.status != 0 or not (directory / "result.json").is_file():
+        raise _crash(ended, job)
     return Outcome.model_validate_json((directory / "result.json").read_text("utf-8"))
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """The caller's, less what a launcher of several processes set: the worker is a process of its own."""
-    root = Path(__file__).resolve().parents[2]
-    inherited = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
-    return {**inherited, **own, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
 
 
 def _failure(directory: Path, job: Job) -> errors.TrimformerError:
@@ -136,10 +109,10 @@ class _Shown(str):
         return str(self)
 
 
-def _crash(done: subprocess.CompletedProcess[str], job: Job) -> errors.StageFailed:
-    tail = "\n".join(done.stderr.strip().splitlines()[-15:])
-    how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended with status {done.returncode}"
-    memory = "a killed process often means that memory ran out; " if done.returncode == -9 else ""
+def _crash(ended: Ended, job: Job) -> errors.StageFailed:
+    tail = "\n".join(ended.said.strip().splitlines()[-15:])
+    how = f"was killed by signal {-ended.status}" if ended.status < 0 else f"ended with status {ended.status}"
+    memory = "a killed process often means that memory ran out; " if ended.status == -9 else ""
     return errors.StageFailed(
         f"the process that measures {job.directory} {how}\n{tail}",
         advice=f"{memory}what finished before stays, and the same command goes on from here",

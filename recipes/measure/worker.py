@@ -14,20 +14,12 @@ from recipes.measure.memory import resident_bytes
 from recipes.measure.probe import Bench, Probe
 from recipes.measure.runners import Model, open_model
 from recipes.measure.size import counts, sha256, size
-from recipes.measure.tether import end_with
 
 __all__ = ["main", "work"]
 
 
-def main(arguments: list[str]) -> int:
-    """Do the job of a file, and leave `result.json` or `failure.json` beside it. Returns the exit status.
-
-    Args:
-        arguments: the file, and the descriptor of a tether to end with, if any.
-    """
-    file = Path(arguments[0])
-    if len(arguments) > 1:
-        end_with(int(arguments[1]))
+def main(file: Path) -> int:
+    """Do the job of a file, and leave `result.json` or `failure.json` beside it. Returns the exit status."""
     job = Job.model_validate_json(file.read_text("utf-8"))
     try:
         outcome = work(job, file.parent)

@@ -95,7 +95,6 @@ def test_the_quickstart_measures_a_branch_that_shares_its_trunk(model):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("name", NAMES)
 def test_its_tiny_twin_runs_from_end_to_end(name, model, tmp_path):
     from recipes.engine.run import run

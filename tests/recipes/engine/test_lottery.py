@@ -15,7 +15,7 @@ from recipes.file.recipe import Recipe
 from recipes.plan.predict import check
 from tests.recipes.engine.tiny_run import recipe_data, write_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tickets"), pytest.mark.usefixtures("quick_workers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tickets")]
 
 TRAIN = {"max_steps": 6, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
 SEARCH = {"find_ticket": {"start": "source", "rounds": 2, "rate": 0.5, "seeds": [0], "train": TRAIN}}

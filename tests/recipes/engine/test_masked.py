@@ -14,7 +14,7 @@ from recipes.file.recipe import Recipe
 from recipes.plan.predict import check
 from tests.recipes.engine.tiny_run import FINETUNE, PRUNE, recipe_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("masked"), pytest.mark.usefixtures("quick_workers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("masked")]
 WANDA = {"prune": {"id": "masked", "pattern": "elements", "sparsity": 0.6, "criterion": "wanda", "recover": "none"}}
 NEURONS = {"prune": {**PRUNE["prune"], "id": "neurons"}}
 PERMANENT = {"make_permanent": {"id": "permanent"}}

@@ -14,7 +14,7 @@ from recipes.file.recipe import Recipe
 from recipes.record import Report
 from tests.recipes.engine.tiny_run import DISTILL, FINETUNE, HEADS, LATENCY, PRUNE, recipe_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run"), pytest.mark.usefixtures("quick_workers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]
 
 
 def parsed(root: Path, stages, **settings) -> Recipe:

@@ -15,7 +15,7 @@ from recipes.file.recipe import Recipe
 from recipes.plan.tree import plan
 from tests.recipes.engine.tiny_run import FINETUNE, LATENCY, recipe_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tuned"), pytest.mark.usefixtures("quick_workers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tuned")]
 SHORT = {"max_steps": 12, "learning_rate": 1e-2}
 BITFIT = {"finetune": {"id": "bitfit", "start": "source", "method": "bitfit", "train": SHORT}}
 LORA = {"finetune": {"id": "lora", "start": "source", "method": "lora", "base": "nf4", "train": SHORT}}

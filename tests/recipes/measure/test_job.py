@@ -1,10 +1,7 @@
 """A saved model, measured in a process of its own."""
 
 import json
-import os
 import signal
-import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +14,7 @@ from compress.core.errors import InputError, MissingPackage, ParityError, StageF
 from finetune.tasks.text_classification import TextClassification
 from recipes.measure import Job, measure, measure_directory, reference_logits
 from recipes.measure import job as job_module
+from recipes.measure.forkserver import Ended
 from recipes.measure.inputs import random_batch
 from recipes.measure.logits import compare, model_logits, read_logits, write_logits
 from recipes.measure.quality import quality
@@ -94,7 +92,7 @@ def test_a_reload_with_other_weights_is_told_in_the_caller_s_words(task, saved, 
     job = Job(directory=other, reference=reference, task=task.recipe_form(), threads=1)
     file = tmp_path / "job.json"
     file.write_text(job.model_dump_json())
-    assert main([str(file)]) == job_module.FAILED
+    assert main(file) == job_module.FAILED
     with pytest.raises(ParityError, match="differ by") as caught:
         raise job_module._failure(tmp_path, job)
     assert str(other) in str(caught.value)
@@ -158,7 +156,7 @@ def test_the_worker_writes_what_went_wrong(tmp_path):
     file = tmp_path / "job.json"
     (tmp_path / "empty").mkdir()
     file.write_text(Job(directory=tmp_path / "empty", threads=1).model_dump_json())
-    assert main([str(file)]) == job_module.FAILED
+    assert main(file) == job_module.FAILED
     with pytest.raises(InputError, match="no model in this directory"):
         raise job_module._failure(tmp_path, Job(directory=tmp_path / "empty"))
 
@@ -173,25 +171,15 @@ def test_an_error_with_its_own_message_keeps_it(tmp_path):
 
 
 def test_a_process_that_is_killed_says_so(monkeypatch, tmp_path):
-    def killed(command, **options):
-        return subprocess.CompletedProcess(command, -signal.SIGKILL, "", "line\n" * 50 + "last words")
+    def killed(file, *, threads):
+        return Ended(-signal.SIGKILL, "line\n" * 50 + "last words")
 
-    monkeypatch.setattr(subprocess, "run", killed)
+    monkeypatch.setattr(job_module, "run_job", killed)
     with pytest.raises(StageFailed) as caught:
         measure(Job(directory=tmp_path), tmp_path / "out")
     message = str(caught.value)
     assert "signal 9" in message and "last words" in message and "memory" in message
     assert message.count("line\n") < 20
-
-
-def test_the_worker_does_not_inherit_a_launcher_s_variables(monkeypatch):
-    monkeypatch.setenv("RANK", "3")
-    monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    found = job_module._environment(2)
-    assert "RANK" not in found
-    assert found["OMP_NUM_THREADS"] == "2"
-    root, rest = found["PYTHONPATH"].split(os.pathsep)
-    assert rest == "/somewhere" and (Path(root) / "recipes").is_dir()
 
 
 @pytest.fixture

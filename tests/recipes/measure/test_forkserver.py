@@ -1,0 +1,141 @@
+"""The processes that measure are forked from one server, each fresh, and end with their caller."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from recipes.measure import forkserver
+from recipes.measure.forkserver import ForkServer, environment, run_job
+from recipes.measure.job import FAILED, Job
+
+pytestmark = pytest.mark.xdist_group("forkserver")
+
+CALLER = """
+import sys
+from pathlib import Path
+from recipes.measure.forkserver import run_job
+
+run_job(Path(sys.argv[1]), threads=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ForkServer(1)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def endless(tmp_path) -> Path:
+    """The file of a job that waits for ever: nobody writes into it."""
+    os.mkfifo(tmp_path / "job.json")
+    return tmp_path / "job.json"
+
+
+def empty_job(directory: Path) -> Path:
+    """A job that fails in the worker's own words: there is no model."""
+    file = directory / "job.json"
+    file.write_text(Job(directory=directory, threads=1).model_dump_json())
+    return file
+
+
+def only_child(process: psutil.Process) -> psutil.Process:
+    until = time.monotonic() + 120
+    while not process.children():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return process.children()[0]
+
+
+def gone(process: psutil.Process) -> bool:
+    until = time.monotonic() + 60
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_jobs_come_from_one_process(server, tmp_path):
+    assert server.run(empty_job(tmp_path)).status == FAILED
+    (tmp_path / "failure.json").unlink()
+    assert server.run(empty_job(tmp_path)).status == FAILED and (tmp_path / "failure.json").exists()
+    assert not server.closed
+
+
+def test_the_server_computes_nothing(server):
+    """Threads of OpenMP or of a runtime would not be there in a fork; one is the allocator's of pyarrow, which may."""
+    process = psutil.Process(server.process.pid)
+    libraries = {Path(mapped.path).name for mapped in process.memory_maps()}
+    assert process.num_threads() <= 2
+    assert not [name for name in libraries if "onnxruntime" in name or "openvino" in name or "bitsandbytes" in name]
+
+
+def test_what_a_job_says_is_its_own(server, tmp_path):
+    ended = server.run(tmp_path / "none.json")
+    assert ended.status == 1 and "FileNotFoundError" in ended.said
+
+
+def test_a_job_that_is_killed_says_so(server, endless):
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.run, endless)
+        only_child(psutil.Process(server.process.pid)).kill()
+        assert waiting.result().status == -signal.SIGKILL
+    assert not server.closed
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_takes_its_job_along(endless):
+    server = ForkServer(1)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.run, endless)
+        job = only_child(psutil.Process(server.process.pid))
+        server.process.kill()
+        assert waiting.result().status == -signal.SIGKILL
+    assert server.closed and gone(job)
+
+
+@pytest.mark.slow
+def test_server_and_job_end_with_a_caller_that_is_killed(endless):
+    caller = psutil.Process(subprocess.Popen([sys.executable, "-c", CALLER, str(endless)]).pid)
+    server = only_child(caller)
+    job = only_child(server)
+    caller.kill()
+    assert gone(job) and gone(server)
+
+
+def test_an_interrupted_call_leaves_nothing_behind(endless, monkeypatch):
+    def interrupted(signum, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(forkserver, "_servers", {})
+    before = signal.signal(signal.SIGALRM, interrupted)
+    signal.alarm(1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(endless, threads=1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    server = forkserver._servers[1]
+    assert server.closed and server.process.returncode is not None
+    forkserver._close()
+
+
+def test_the_server_does_not_inherit_a_launcher_s_variables(monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    found = environment(2)
+    assert "RANK" not in found
+    assert found["OMP_NUM_THREADS"] == "2"
+    root, rest = found["PYTHONPATH"].split(os.pathsep)
+    assert rest == "/somewhere" and (Path(root) / "recipes").is_dir()
