@@ -1,4 +1,4 @@
-"""Scores of weights that are learned in training: how far each moves away from zero."""
+"""Movement pruning: importance scores that are learned in training."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import Masks, pack, unpack
 from compress.core.model.matrix import matrix
+from compress.prune.gradual.adam import ScoreAdam
 from compress.prune.gradual.hook import GradualMasks
 from compress.prune.gradual.ramp import Ramp
 from compress.prune.weights.mask import starting
 
-__all__ = ["LearnedScores", "Soft", "adam_step", "penalty_gradient", "score_gradient"]
-
-BETAS, EPSILON = (0.9, 0.999), 1e-8
+__all__ = ["LearnedScores", "Soft", "penalty_gradient", "score_gradient"]
 
 
 @dataclass(frozen=True)
 class Soft:
-    """How scores are learned where a threshold cuts them.
+    """Soft movement pruning: scores below a threshold are cut.
 
     Attributes:
-        threshold: of sigmoid(score), at the end of the way.
+        threshold: of sigmoid(score), at the end of the sparsity schedule.
         penalty: lambda of the regulariser.
         learning_rate: of the scores.
     """
@@ -62,44 +61,31 @@ def penalty_gradient(scores: Float[Tensor, "..."], penalty: float, count: int) -
     return share * (1 - share) * (penalty / count)
 
 
-def adam_step(
-    value: Float[Tensor, "..."],
-    gradient: Float[Tensor, "..."],
-    mean: Float[Tensor, "..."],
-    square: Float[Tensor, "..."],
-    *,
-    learning_rate: float,
-    step: int,
-) -> None:
-    """One step of Adam, in place, on a value and its two moments.
+class LearnedScores(GradualMasks):
+    """Movement pruning: the forward pass has W M(S), with a score S for each weight W that is learned beside it.
+
+    W keeps its values, and what is cut may come back until the sparsity schedule ends. Then the masks are the bundle's,
+    and the weights under them zero.
+
+    hard: S <- S - dL/dS, and the highest scores stay. The learning rate is 1: another one makes no other order.
+    soft: S learns by Adam, with the penalty; what lies under a threshold on sigmoid(S) is cut too, as long as no more
+    is cut than at the schedule's end. Threshold and penalty rise from 0 by the same schedule; the learning rate of S
+    warms up until the schedule starts, and falls to 0 at the end of the training, as the authors' code has it.
 
     Args:
-        step: which one it is, from 1.
+        bundle: is trained; its masks are replaced at the end.
+        ramp: how much is masked, when.
+        soft: threshold, penalty and learning rate; hard movement where None.
 
     References:
-        Kingma and Ba 2015, arXiv 1412.6980, algorithm 1.
-    """
-    mean.lerp_(gradient, 1 - BETAS[0])
-    square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-    scale = (square / (1 - BETAS[1] ** step)).sqrt_().add_(EPSILON)
-    value.addcdiv_(mean, scale, value=-learning_rate / (1 - BETAS[0] ** step))
-
-
-class LearnedScores(GradualMasks):
-    """Movement pruning. The model computes with W M(S); W keeps its values, and what is cut may come back until the
-    way ends. Then the masks are the bundle's, and the weights under them zero.
-
-    hard: S <- S - dL/dS, and the highest scores stay. The rate is 1: another one makes no other order.
-    soft: S learns by Adam, with the penalty; what lies under a threshold on sigmoid(S) is cut too, as long as no more
-    is cut than at the end of the way. Threshold and penalty rise from 0 by the same schedule; the rate of S rises until
-    the way begins, and falls to 0 at the end of the training, as the authors' code has it.
+        Sanh, Wolf and Rush 2020, arXiv 2005.07683, sections 4 and 5.
     """
 
     def __init__(self, bundle: Bundle, ramp: Ramp, *, soft: Soft | None = None):
         super().__init__(bundle, ramp)
         self.soft, self.learned, self.time = soft, 0, 0.0
         self.score: dict[str, Tensor] = {}
-        self.moments: dict[str, tuple[Tensor, Tensor]] = {}
+        self.adam = ScoreAdam()
         self.now: dict[str, Tensor] = {}
         """The masks of the forward pass, which are not the bundle's yet, as ones and zeros."""
         self.whole: dict[str, Tensor] = {}
@@ -128,7 +114,7 @@ class LearnedScores(GradualMasks):
                     weight.grad.mul_(self.now[name])
 
     def rate(self, progress: float) -> float:
-        """How fast the scores learn when the share `progress` of all steps is done."""
+        """The learning rate of the scores when the share `progress` of all steps is done."""
         if self.soft is None:
             return 1.0
         start = self.ramp.start
@@ -144,7 +130,8 @@ class LearnedScores(GradualMasks):
 
     def settle(self) -> None:
         super().settle()
-        self.now, self.score, self.moments = {}, {}, {}
+        self.now, self.score = {}, {}
+        self.adam.clear()
 
     def masks(self, sparsity: float, scores: Mapping[str, Tensor]) -> Masks:
         found = super().masks(sparsity, scores)
@@ -159,20 +146,21 @@ class LearnedScores(GradualMasks):
         return found
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        moments = {name: torch.stack(pair) for name, pair in self.moments.items()}
         return {
             **super().state_dict(),
             "learned": torch.tensor(self.learned, dtype=torch.int64),
             **{f"score.{name}": score for name, score in self.score.items()},
-            **{f"moments.{name}": pair for name, pair in moments.items()},
+            **self.adam.state_dict(),
             **{f"mask.{name}": pack(factor != 0) for name, factor in self.now.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         super().load_state_dict(state)
         self.learned, self.whole = int(state["learned"]), {}
-        self.score = starting("score.", state)
-        self.moments = {name: (pair[0], pair[1]) for name, pair in starting("moments.", state).items()}
+        self.score = {
+            name: score.to(self._weight(name).device, copy=True) for name, score in starting("score.", state).items()
+        }
+        self.adam.load_state_dict(state, self.score, steps=state["learned"])
         masks = starting("mask.", state)
         self.now = self._factors({name: unpack(bits, self._weight(name).shape) for name, bits in masks.items()})
 
@@ -189,9 +177,8 @@ class LearnedScores(GradualMasks):
 
     def _score(self, name: str) -> Tensor:
         """S of one matrix as its linear stores the weight; zeros at first."""
-        weight = self._weight(name)
-        score = self.score.get(name)
-        self.score[name] = (torch.zeros_like(weight.data) if score is None else score).to(weight.device)
+        if name not in self.score:
+            self.score[name] = torch.zeros_like(self._weight(name).data)
         return self.score[name]
 
     def _learn(self, name: str, gradient: Tensor, count: int, rate: float) -> None:
@@ -199,7 +186,5 @@ class LearnedScores(GradualMasks):
         if self.soft is None:
             score.sub_(gradient, alpha=rate)
             return
-        mean, square = self.moments.get(name) or (torch.zeros_like(score), torch.zeros_like(score))
-        self.moments[name] = mean, square = mean.to(score.device), square.to(score.device)
         gradient = gradient + penalty_gradient(score, self.soft.penalty * self.time, count)
-        adam_step(score, gradient, mean, square, learning_rate=rate, step=self.learned)
+        self.adam.step(name, score, gradient, learning_rate=rate)

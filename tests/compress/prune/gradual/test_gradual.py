@@ -12,9 +12,10 @@ from compress.core.stage.context import Context
 from compress.core.stage.during import During
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.movement import Movement
+from compress.prune.gradual.adam import ScoreAdam
 from compress.prune.gradual.during import Gradual
 from compress.prune.gradual.hook import GradualPruning
-from compress.prune.gradual.movement import adam_step, penalty_gradient, score_gradient
+from compress.prune.gradual.movement import penalty_gradient, score_gradient
 from compress.prune.gradual.ramp import Ramp
 from compress.prune.gradual.schedule import Schedule
 from compress.prune.gradual.schedules.cubic import Cubic
@@ -180,19 +181,26 @@ def test_movement_is_what_autograd_says(soft):
 
 def test_the_parts_of_movement():
     torch.manual_seed(0)
-    weight, gradient, value = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 4)
+    weight, gradient = torch.randn(3, 4), torch.randn(3, 4)
     assert torch.equal(score_gradient(gradient, weight), gradient * weight)
     scores = torch.randn(3, 4, requires_grad=True)
     (7 * torch.sigmoid(scores).abs().sum() / 24).backward()
     torch.testing.assert_close(penalty_gradient(scores.detach(), 7.0, 24), scores.grad)
+
+
+def test_the_adam_of_scores_is_torchs_and_goes_on_where_it_was():
+    torch.manual_seed(0)
+    gradient, value = torch.randn(3, 4), torch.randn(3, 4)
     theirs = torch.nn.Parameter(value.clone())
     optimizer = torch.optim.Adam([theirs], lr=0.1)
-    mean, square = torch.zeros(3, 4), torch.zeros(3, 4)
+    ours = ScoreAdam()
     for step in (1, 2, 3):
         theirs.grad = gradient * step
         optimizer.step()
-        adam_step(value, gradient * step, mean, square, learning_rate=0.1, step=step)
-    torch.testing.assert_close(value, theirs.detach())
+        ours.step("a", value, gradient * step, learning_rate=0.1)
+        state, ours = ours.state_dict(), ScoreAdam()
+        ours.load_state_dict(state, {"a": value}, steps=torch.tensor(9))
+    assert torch.equal(value, theirs.detach()) and value.grad is None
 
 
 def test_the_rate_of_scores_rises_until_the_schedule_begins_and_falls_to_nothing():
