@@ -18,7 +18,7 @@ from compress.core.training.calibration import mean_over_rows
 from compress.core.training.fit import Objective
 from compress.core.training.recording import recorded_inputs
 from compress.lottery.search import Choose, all_ones, kept_after
-from compress.prune.units.gating import slopes_at
+from compress.prune.units.gating import gradients_at
 
 __all__ = ["Importance", "Units", "all_units", "best", "importance", "lowest_units", "unit_masks", "units_left"]
 
@@ -133,7 +133,7 @@ def _of_batch(bundle: Bundle, batch: Batch, objective: Objective) -> list[Float[
     sketch, family, model = bundle.sketch(), bundle.family, bundle.model
     linears = [*family.block_parts(model, "output"), *family.block_parts(model, "down")]
     counts = (*sketch.block_heads, *(1 for _ in sketch.block_neurons))
-    return [each.abs().sum(0) for each in slopes_at(bundle, recorded_inputs(linears), counts, batch, objective)]
+    return [each.abs().sum(0) for each in gradients_at(bundle, recorded_inputs(linears), counts, batch, objective)]
 
 
 def _places(bundle: Bundle) -> dict[str, tuple[nn.Module, str, int]]:

@@ -1,4 +1,4 @@
-"""The zeros become weights like any other."""
+"""Dropping the masks of a pruned model."""
 
 from __future__ import annotations
 

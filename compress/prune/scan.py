@@ -1,4 +1,4 @@
-"""How much a model minds: what it computes with some of its units or weights masked, place by place and all at once."""
+"""Sensitivity analysis: the metric with some units or weights masked, layer by layer and all at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from compress.core.stage.context import Context
 from compress.prune.criterion import Criterion
 from compress.prune.pattern import Pattern
 from compress.prune.units.criterion import UnitCriterion
-from compress.prune.units.gating import masked
 from compress.prune.units.pattern import UnitPattern
 from compress.prune.units.selection import best_of_each
 from compress.prune.weights.criterion import WeightCriterion, WeightScoreCriterion
@@ -55,8 +54,7 @@ class Probe:
 
 @dataclass
 class Scoring:
-    """What a criterion finds the parts of one bundle worth; it is asked once for each pattern of units, and once for
-    all patterns of weights.
+    """A criterion's scores of one bundle, taken once for each pattern of units, and once for all patterns of weights.
 
     Wanda and SparseGPT have no scores apart from a choice: each matrix is looked at with the inputs that those cut
     before it give. So they choose anew for each place and sparsity, as `prune` does where it cuts that place alone. By
@@ -117,7 +115,7 @@ def probes(pattern: Pattern, scoring: Scoring, sparsities: Sequence[float]) -> I
 
     Args:
         pattern: what a unit is, or which weights go together.
-        scoring: what each is worth; the worst are masked, in each group or matrix the same share.
+        scoring: importance; the least important are masked, in each group or matrix the same share.
         sparsities: between 0 and 1.
     """
     match pattern:
@@ -143,7 +141,7 @@ def _of_units(pattern: UnitPattern, scoring: Scoring, sparsities: Sequence[float
     common = {sparsity: best_of_each(comparable, sparsity) for sparsity in sparsities}
 
     def probe(where: str, sparsity: float, kept: Kept) -> Probe:
-        return Probe(where, sparsity, partial(masked, scoring.bundle, pattern, kept))
+        return Probe(where, sparsity, partial(pattern.masked, scoring.bundle, kept))
 
     if len(counts) > 1:
         for group in range(len(counts)):

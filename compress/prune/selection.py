@@ -16,6 +16,10 @@ __all__ = ["kept_count", "kept_mask", "kept_together"]
 def kept_count(units: int, sparsity: float) -> int:
     """How many of `units` stay: units x (1 - sparsity) to the nearest integer, halves stay.
 
+    Args:
+        units: how many there are.
+        sparsity: share that is removed, from 0 to 1.
+
     Reckoned in exact decimals, so that a tenth is a tenth.
 
     Example:
@@ -26,7 +30,12 @@ def kept_count(units: int, sparsity: float) -> int:
 
 
 def kept_mask(scores: Float[Tensor, " n"], count: int) -> Bool[Tensor, " n"]:
-    """True for the `count` highest scores, exactly; of equals the first."""
+    """True for the `count` highest scores, exactly; of equals the first.
+
+    Args:
+        scores: (n,).
+        count: how many are True; none where it is not positive.
+    """
     if count <= 0:
         return torch.zeros_like(scores, dtype=torch.bool)
     threshold = scores.kthvalue(len(scores) - count + 1).values

@@ -1,4 +1,4 @@
-"""Heads, neurons, layers or width are removed for good, or weights are masked, and the model recovers."""
+"""Pruning: units are removed for good, or weights are masked; then the model recovers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["MakePermanent", "Prune"]
 
 
 class Prune(Recovering):
-    """A share of the units of a pattern, or of the weights, is removed. Then the model recovers.
+    """Prune a share of the heads, neurons, layers or hidden size, or of the weights; then recover.
 
     Without the heads, neurons, layers or entries of the hidden dimension the tensors are smaller. Weights become zero
     where they lie, and a mask keeps them so in all later training: the files become smaller, a forward pass no faster.
@@ -36,9 +36,9 @@ class Prune(Recovering):
     has one set of heads for a whole stack, the scores are summed over its blocks, and none compete.
     """
 
-    pattern: Pattern = Field(description="what is removed as a whole")
-    sparsity: Share = Field(description="share of the units that is removed")
-    criterion: Criterion = Field(Taylor(), description="what a unit is worth")
+    pattern: Pattern = Field(description="what stays or goes as a whole")
+    sparsity: Share = Field(description="share of the units or weights that is removed")
+    criterion: Criterion = Field(Taylor(), description="importance of a unit or a weight")
     allocation: Allocation = Field(
         "uniform", description="the same share in each block or matrix, or the worst of each type of these, or of all"
     )

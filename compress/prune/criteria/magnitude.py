@@ -1,4 +1,4 @@
-"""The size of a unit's weights."""
+"""Magnitude: the norm of weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ __all__ = ["Magnitude", "unit_norms"]
 
 
 class Magnitude(UnitCriterion, WeightScoreCriterion):
-    """L2 norm of all weights that go with a unit, without biases, or the size of a weight; no data."""
+    """Magnitude: |w| of a weight, or the L2 norm of all weights of a unit, without biases; no data.
+
+    References:
+        Han et al. 2015, arXiv 1506.02626; of filters Li et al. 2017, arXiv 1608.08710, with the L1 norm.
+    """
 
     def score(self, bundle: Bundle, pattern: UnitPattern, ctx: Context) -> list[Tensor]:
         return [unit_norms(weights) for weights in pattern.weights(bundle)]

@@ -1,4 +1,4 @@
-"""How far a weight moves away from zero while the model is trained."""
+"""Movement pruning: whether a weight moves away from zero while the model is trained."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Movement"]
 
 
 class Movement(LearnedCriterion):
-    """Scores that are learned in training: what moves away from zero stays, however small it is.
+    """Movement pruning: scores learned in training; a weight that moves away from zero stays, however small it is.
 
     hard: the highest sums of -dL/dW' W stay. soft: the scores have a learning rate and a penalty, and what lies under
-    a threshold is cut sooner than the schedule asks. Either way the last sparsity is exact. It works inside a training
+    a threshold is cut before the schedule asks for it. Either way the last sparsity is exact. It works in a training
     alone, under `during: gradual`. Begin with a model whose head is trained, where the training is short: before that,
     the gradients say little of the encoder, and the scores are noise when the cuts begin.
 
@@ -26,7 +26,7 @@ class Movement(LearnedCriterion):
     """
 
     soft: bool = Field(False, description="whether a threshold and a penalty choose, not the order of the scores alone")
-    threshold: Share = Field(0.1, description="of sigmoid(score), at the end of the way; soft")
+    threshold: Share = Field(0.1, description="of sigmoid(score), at the end of the schedule; soft")
     penalty: Positive = Field(400.0, description="lambda, of the mean of sigmoid(score); soft")
     learning_rate: Positive = Field(1e-2, description="of the scores; soft")
 

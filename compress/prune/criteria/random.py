@@ -1,4 +1,4 @@
-"""The control: chance."""
+"""Random pruning: the baseline of every criterion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Random"]
 
 
 class Random(UnitCriterion, WeightScoreCriterion):
-    """Chance, by the seed: what any other criterion must beat."""
+    """Random scores, drawn by the seed: the baseline that any other criterion must beat."""
 
     draws_random_numbers: ClassVar[bool] = True
 

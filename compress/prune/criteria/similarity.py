@@ -1,4 +1,4 @@
-"""How much a layer changes what goes through it."""
+"""Block influence: how much a layer turns the hidden states."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Hidden = Float[Tensor, "batch length width"]
 
 
 class Similarity(UnitCriterion):
-    """Block influence: 1 - the mean cosine of a layer's input and output over real tokens; for `layers` alone.
+    """Block influence: 1 - mean cosine similarity of a layer's input and output, over real tokens; of layers.
 
     A layer that hardly turns the hidden states goes first. Rows of *train* without their labels; the head need not be
     trained. The scores are those of the whole model: they are not taken again when a layer has gone.
@@ -62,8 +62,8 @@ def block_influence(given: Hidden, made: Hidden, tokens: Bool[Tensor, "batch len
     """1 - the mean over real tokens of cos(given, made).
 
     Args:
-        given: what went into the layer.
-        made: what came out.
+        given: hidden states before the layer, (batch, length, hidden).
+        made: hidden states after it.
         tokens: True where there is a token and not padding.
     """
     cosines = F.cosine_similarity(given.float(), made.float(), dim=-1)

@@ -1,4 +1,4 @@
-"""Weights are masked little by little while a model is trained."""
+"""Gradual pruning, as a setting of a training."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = ["Gradual"]
 
 
 class Gradual(During):
-    """Sparsity grows from one share to another while the model is trained; then the masks stay, and so do their zeros.
+    """Gradual pruning: sparsity grows from one value to another while the model is trained; then the masks are held.
 
-    What is masked, the sparsity and the allocation are those of `prune`, and the last sparsity is as exact. The way
-    begins at the step at which `start` of all steps are done and ends at `end`; the rest of the training makes up for
-    the last cuts. n of m goes by whole numbers: 3 of 4, then 2 of 4.
+    What is masked, the sparsity and the allocation are those of `prune`, and the last sparsity is as exact. The
+    first cut comes when the share `start` of all steps is done, the last at `end`; the rest of the training recovers
+    from it. n of m goes by whole numbers: 3 of 4, then 2 of 4.
 
     References:
         Zhu and Gupta 2017, arXiv 1710.01878, eq. 1.
@@ -53,7 +53,7 @@ class Gradual(During):
     )
     every: Count = Field(10, description="steps from one cut to the next")
     pattern: Pattern = Field(Elements(), description="elements, blocks or n_m")
-    criterion: Criterion = Field(Magnitude(), description="what a weight is worth: magnitude, movement or random")
+    criterion: Criterion = Field(Magnitude(), description="importance of a weight: magnitude, movement or random")
     allocation: Allocation = Field("global", description="who competes: all weights, those of a type, or of a matrix")
     floor: Fraction = Field(0.0, description="least share of each matrix that stays where several compete; one does")
 

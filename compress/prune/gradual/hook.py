@@ -60,7 +60,7 @@ class GradualMasks(DuringHook):
         """Name -> a score (out, in) for each weight, as the weights are now."""
 
     def cut(self, progress: float) -> None:
-        """Make the masks as narrow as the schedule has them now."""
+        """Mask as much as the schedule has now."""
         self.put(self.masks(self.ramp.sparsity(progress), self.scores()))
 
     def settle(self) -> None:
@@ -72,7 +72,7 @@ class GradualMasks(DuringHook):
         self.bundle.masks = {**self.bundle.masks, **masks}
 
     def masks(self, sparsity: float, scores: Mapping[str, Tensor]) -> Masks:
-        """The masks at a sparsity. Those that are as narrow already, by an earlier stage, are left out."""
+        """The masks at a sparsity. Matrices that an earlier stage made as sparse already are left out."""
         plan = self.ramp.plan(sparsity)
         if plan is None:
             return {}

@@ -1,4 +1,4 @@
-"""How fast sparsity grows inside a training."""
+"""The sparsity schedule: how fast sparsity grows in a training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Schedule"]
 
 
 class Schedule(Choice):
-    """How much of the way to the final sparsity is done, when so much of its time is."""
+    """Share of the growth from initial to final sparsity that is done, by the share of the time that has passed."""
 
     home: ClassVar[str] = "compress.prune.gradual.schedules"
 
     def share(self, time: float) -> float:
-        """Of the way, from 0 to 1, at `time`, from 0 to 1; 0 and 1 lie at the ends."""
+        """Of the growth, from 0 to 1, at `time`, from 0 to 1; 0 at the start and 1 at the end."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Every unit behind a gate: a factor on what it gives to the rest of the model."""
+"""Gates: a factor on the output of each unit, to take gradients by and to switch units off."""
 
 from __future__ import annotations
 
@@ -20,61 +20,59 @@ if TYPE_CHECKING:
     from compress.prune.units.pattern import UnitPattern
 
 __all__ = [
-    "gate_slopes",
+    "gate_gradients",
+    "gradients_at",
     "inputs_gated",
-    "masked",
-    "slopes_at",
-    "unit_slopes",
+    "unit_gradients",
 ]
 
 
-@contextmanager
-def masked(bundle: Bundle, pattern: UnitPattern, kept: Sequence[Sequence[int]]) -> Iterator[None]:
-    """Within it, units that are not `kept` give nothing: what the model computes once they are cut.
-
-    Args:
-        bundle: whose model; its weights stay as they are.
-        pattern: what a unit is.
-        kept: the units that stay, of each group.
-    """
-    with pattern.masked(bundle, kept):
-        yield
-
-
-def gate_slopes(
+def gate_gradients(
     bundle: Bundle, pattern: UnitPattern, batch: Batch, objective: Objective
 ) -> list[Float[Tensor, "batch units"]]:
     """dL(row)/dgate, for each row and each unit of each group, on the CPU; the model stays as it is, without dropout.
+
+    Args:
+        bundle: whose model.
+        pattern: what a unit is.
+        batch: encoded rows.
+        objective: the mean of the rows' losses, each of its own row alone.
+
+    References:
+        Michel et al. 2019, arXiv 1905.10650, eq. 2.
 
     Raises:
         Refusal: the family's blocks do not compute (rows, tokens, width), one row per example.
     """
     units = pattern.gate_units(bundle.sketch())
-    return pattern.grouped(slopes_at(bundle, pattern.gated(bundle), units, batch, objective))
+    return pattern.grouped(gradients_at(bundle, pattern.gated(bundle), units, batch, objective))
 
 
-def slopes_at(
+def gradients_at(
     bundle: Bundle,
     gates: AbstractContextManager[list[list[Tensor]]],
     units: Sequence[int],
     batch: Batch,
     objective: Objective,
 ) -> list[Float[Tensor, "batch units"]]:
-    """dL(row)/dgate, as `gate_slopes` gives it, for gates that are nobody's pattern.
+    """dL(row)/dgate, as `gate_gradients` gives it, for gates that no pattern has.
 
     Args:
+        bundle: whose model; without dropout meanwhile.
         gates: collects what passes each of them, as `recorded_inputs` does.
         units: how many units share the last dimension of what passes each.
+        batch: encoded rows.
+        objective: the mean of the rows' losses, each of its own row alone.
     """
     with gates as seen:
         gradients = example_gradients(bundle, batch, objective, seen)
     check_rows(seen, batch, bundle=bundle, who="gates need", advice="choose the criterion 'magnitude'")
-    found = [unit_slopes(calls, slopes, units=n) for calls, slopes, n in zip(seen, gradients, units)]
+    found = [unit_gradients(calls, slopes, units=n) for calls, slopes, n in zip(seen, gradients, units)]
     unused, rows = torch.zeros(1, 1), len(batch["labels"])
     return [slope.cpu() if calls else unused.expand(rows, n) for slope, calls, n in zip(found, seen, units)]
 
 
-def unit_slopes(
+def unit_gradients(
     passed: Sequence[Float[Tensor, "batch length width"]],
     gradients: Sequence[Float[Tensor, "batch length width"]],
     *,
@@ -83,8 +81,8 @@ def unit_slopes(
     """dL/dgate of each row = sum of what passed times its gradient over a unit's entries, the tokens and the calls.
 
     Args:
-        passed: what went through the gates, at each call.
-        gradients: of the sum of the rows' losses, by what passed.
+        passed: activations at the gates, (batch, length, width) at each call.
+        gradients: of the sum of the rows' losses by these activations, of the same shapes.
         units: how many units share the width.
     """
     products = [(x.detach() * g).float().sum(1).unflatten(-1, (units, -1)).sum(-1) for x, g in zip(passed, gradients)]

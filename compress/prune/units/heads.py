@@ -1,4 +1,4 @@
-"""Attention heads."""
+"""Head pruning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole layers."""
+"""Layer dropping."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ __all__ = ["Layers"]
 
 
 class Layers(UnitPattern):
-    """Layers: what stands before one goes straight to what stands behind it. Of two stacks, the encoder's layers.
+    """Whole layers: the output of the layer before a dropped one is the input of the one after. Of two stacks, the
+    encoder's.
 
     The gate of a layer is a factor on what it adds to its input.
     """

@@ -1,4 +1,4 @@
-"""Neurons of the feed-forward network."""
+"""Pruning of the feed-forward networks' intermediate size."""
 
 from __future__ import annotations
 

@@ -17,12 +17,22 @@ Kept = tuple[tuple[int, ...], ...]
 
 
 def best_of_each(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
-    """In each block the same share of its units stays, those with the highest scores; of equals the first."""
+    """In each block the same share of its units stays, those with the highest scores; of equals the first.
+
+    Args:
+        scores: of each block's units.
+        sparsity: share that is removed, from 0 to 1.
+    """
     return tuple(_places(kept_mask(score, kept_count(len(score), sparsity))) for score in scores)
 
 
 def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
-    """Of all blocks' units together the best stay, and the best one of each block whatever its score."""
+    """Of all blocks' units together the best stay, and the best one of each block whatever its score.
+
+    Args:
+        scores: of each block's units, comparable between blocks.
+        sparsity: share of all units that is removed, from 0 to 1.
+    """
     own = [score.double().masked_fill(kept_mask(score, 1), torch.inf) for score in scores]
     return tuple(map(_places, kept_together(own, kept_count(sum(map(len, scores)), sparsity))))
 

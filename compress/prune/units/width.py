@@ -1,4 +1,4 @@
-"""The hidden dimension."""
+"""Pruning of the hidden size."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["Width"]
 
 
 class Width(UnitPattern):
-    """Entries of the hidden dimension, cut out of every matrix, norm and table that has it; heads keep their size.
+    """The hidden size: its entries are cut out of every matrix, norm and embedding; heads keep their size.
 
-    The gate of an entry is a factor on it in the hidden states before the first layer and after each layer. A norm of
-    fewer entries is another function than the norm of all with some at nothing, since its mean and variance are over
-    those that stay; so a masked model is here one whose norms leave the others out, which is the cut one.
+    The gate of an entry is a factor on it in the hidden states before the first layer and after each layer. A norm
+    over fewer entries is not the norm over all with some at zero, since mean and variance are of those that stay; so
+    the masked model is here the cut one, whose norms leave the others out.
     """
 
     part: ClassVar[Part] = "width"

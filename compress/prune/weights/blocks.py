@@ -1,4 +1,4 @@
-"""Rectangles of weights."""
+"""Block sparsity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Blocks", "block_means", "spread_out"]
 
 
 class Blocks(WeightPattern):
-    """Blocks of so many outputs by so many inputs; a block's score is the mean of its weights'.
+    """Block sparsity: rectangles of `rows` outputs by `columns` inputs; a block's score is the mean of its weights'.
 
     References:
         Lagunas et al. 2021, arXiv 2109.04838, section 3.
@@ -67,6 +67,11 @@ class Blocks(WeightPattern):
 
 def block_means(scores: Float[Tensor, "out in"], rows: int, columns: int) -> Float[Tensor, "down across"]:
     """The mean score of each block.
+
+    Args:
+        scores: of one matrix, (out, in).
+        rows: outputs of a block.
+        columns: inputs of a block.
 
     Raises:
         InputError: the matrix does not divide into such blocks.

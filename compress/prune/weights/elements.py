@@ -1,4 +1,4 @@
-"""Single weights."""
+"""Unstructured pruning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Elements"]
 
 
 class Elements(WeightPattern):
-    """Single weights of the blocks' matrices, without biases; stored as bits and values, and no faster for it."""
+    """Unstructured sparsity: single weights of the blocks' matrices, without biases; fewer bytes on disk, no faster."""
 
     single: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""Which weights stay, as a change that carries tensors."""
+"""A pruning mask as a change, which carries its bits as tensors."""
 
 from __future__ import annotations
 

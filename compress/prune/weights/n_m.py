@@ -1,4 +1,4 @@
-"""n of every m neighbouring weights."""
+"""Semi-structured n:m sparsity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["NM", "best_n_of_m"]
 
 
 class NM(WeightPattern):
-    """n of every m neighbouring inputs of an output stay; 2 of 4 is what the sparse kernels of NVIDIA's GPUs take.
+    """n:m sparsity: n of every m neighbouring inputs of an output stay; 2:4 is what NVIDIA's sparse kernels take.
 
     References:
         Mishra et al. 2021, arXiv 2104.08378; Zhou et al. 2021, arXiv 2102.04010.
@@ -64,6 +64,11 @@ class NM(WeightPattern):
 
 def best_n_of_m(scores: Float[Tensor, "out in"], n: int, m: int) -> Bool[Tensor, "out in"]:
     """True for the n highest of every m neighbours in a row; of equals the first.
+
+    Args:
+        scores: of one matrix, (out, in).
+        n: how many stay.
+        m: of so many neighbours in a row.
 
     Raises:
         InputError: the rows do not divide into groups of m.

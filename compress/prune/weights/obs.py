@@ -1,4 +1,4 @@
-"""SparseGPT's solution of one matrix."""
+"""Optimal brain surgery on one matrix, as SparseGPT does it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class WeightPattern(Pattern):
         return 1
 
     def towards(self, sparsity: float) -> WeightPattern | None:
-        """The pattern that cuts so much on the way to this one; None where that is nothing."""
+        """The pattern for a smaller sparsity, before this one is reached; None where nothing is cut."""
         return self if sparsity > 0 else None
 
     def left(self, mask: Bool[Tensor, "out in"]) -> int:
@@ -87,10 +87,10 @@ class WeightPattern(Pattern):
 
 
 def input_sizes(sketch: Sketch) -> set[int]:
-    """Widths of what enters the linears of the blocks."""
+    """Input features of the blocks' linears."""
     return {sketch.hidden, *(heads * sketch.head_size for heads in sketch.heads), *sketch.neurons} - {0}
 
 
 def output_sizes(sketch: Sketch) -> set[int]:
-    """Widths of what leaves them; fused ones are multiples of these."""
+    """Output features of the blocks' linears; fused ones are multiples of these."""
     return input_sizes(sketch)

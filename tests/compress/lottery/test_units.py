@@ -7,7 +7,6 @@ from compress.core.families.family import families
 from compress.core.model.masks import apply_masks
 from compress.lottery.seed_subnetworks import bad_units, random_units
 from compress.lottery.units import Importance, Units, all_units, best, importance, unit_masks, units_left
-from compress.prune.units.gating import masked
 from compress.prune.units.heads import Heads
 from compress.prune.units.neurons import Neurons
 from tests.compress.lottery.bench import context, tiny_task
@@ -26,7 +25,7 @@ def test_masked_units_give_nothing_in_every_family(model_type):
     counts, blocks = sketch.neurons, len(sketch.block_heads)
     heads = [[0, 2, 3] if number < blocks else list(range(count)) for number, count in enumerate(sketch.heads)]
     neurons = [[] if block == 0 else list(range(count)) for block, count in enumerate(counts)]
-    with torch.no_grad(), masked(bundle, Heads(), heads), masked(bundle, Neurons(), neurons):
+    with torch.no_grad(), Heads().masked(bundle, heads), Neurons().masked(bundle, neurons):
         expected = bundle.model(**inputs).logits
     masks = unit_masks(bundle, left)
     apply_masks(bundle.model, masks)

@@ -16,7 +16,6 @@ from compress.prune.criteria.random import Random
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.stage import Prune
 from compress.prune.units.changes import KeepHeads, KeepNeurons
-from compress.prune.units.gating import masked
 from compress.prune.units.heads import Heads
 from compress.prune.units.layers import Layers
 from compress.prune.units.neurons import Neurons
@@ -60,11 +59,11 @@ def test_the_cut_model_is_the_masked_model(name, pattern, allocation):
     before = units(bundle, pattern)
     change = stage.decide(bundle, stub_context())
     kept = groups(change)
-    with masked(bundle, pattern, kept):
+    with pattern.masked(bundle, kept):
         expected = tiny_logits(bundle)
         # A model masked in its width is a narrower one, which has no such entries to mask again.
         if pattern.part != "width":
-            with masked(bundle, pattern, kept):
+            with pattern.masked(bundle, kept):
                 assert torch.equal(tiny_logits(bundle), expected)
     whole = tiny_logits(bundle)
     pruned = bundle.changed_by(change)

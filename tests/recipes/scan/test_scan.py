@@ -14,7 +14,6 @@ from compress.prune.criteria.taylor import Taylor
 from compress.prune.criteria.wanda import Wanda
 from compress.prune.scan import Scoring, probes, value_at
 from compress.prune.stage import Prune
-from compress.prune.units.gating import masked
 from compress.prune.units.heads import Heads
 from compress.prune.units.layers import Layers
 from compress.prune.weights.blocks import Blocks
@@ -63,7 +62,7 @@ def answers(of):
 def test_a_value_is_that_of_the_masked_model():
     bundle = trained("bert")
     probe = probed(bundle, Heads(), (0.5,))[-1]
-    with masked(bundle, Heads(), kept(probe)):
+    with Heads().masked(bundle, kept(probe)):
         expected = answers(bundle)
     assert value_at(bundle, probe, answers) == expected != answers(bundle)
 

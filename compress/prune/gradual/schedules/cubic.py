@@ -1,4 +1,4 @@
-"""Fast at first, slower and slower."""
+"""The cubic sparsity schedule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Cubic"]
 
 
 class Cubic(Schedule):
-    """1 - (1 - t)^3: most goes while there is much to choose from.
+    """Cubic: 1 - (1 - t)^3; most weights go early, while there are many to choose from.
 
     References:
         Zhu and Gupta 2017, arXiv 1710.01878, eq. 1.

@@ -1,4 +1,4 @@
-"""The same share in every step."""
+"""The linear sparsity schedule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Linear"]
 
 
 class Linear(Schedule):
-    """t: as much at the end as at the beginning."""
+    """Linear: t; as many weights go late as early."""
 
     def share(self, time: float) -> float:
         return time
