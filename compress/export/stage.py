@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from compress.core.checkpoint.architecture import stock_config
 from compress.core.errors import InputError, ParityError
 from compress.core.model.bundle import Bundle
+from compress.core.model.config import stock_config
 from compress.core.model.evaluation import Batch
 from compress.core.model.sketch import Sketch
 from compress.core.stage.artifact import Artifact

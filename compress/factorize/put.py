@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.checkpoint.architecture import built_config, stock_class
 from compress.core.families.family import base_model
 from compress.core.layers.low_rank import (
     FactorizedEmbedding,
@@ -17,6 +16,7 @@ from compress.core.layers.low_rank import (
     factorize_table,
     forget_projections,
 )
+from compress.core.model.config import built_config, stock_class
 from compress.core.model.wrapping import put
 
 __all__ = ["put_linear", "put_table", "set_factors", "to_one_matrix", "twins"]

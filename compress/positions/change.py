@@ -7,8 +7,8 @@ from typing import Any
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
-from compress.core.model.embeddings import keep_positions
 from compress.core.model.sketch import Sketch
+from compress.core.surgery.embeddings import keep_positions
 from compress.core.values import Count
 
 __all__ = ["KeepPositions"]

@@ -13,9 +13,9 @@ from compress.core.model.change import Change
 from compress.core.model.matrix import is_transposed
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State, obstacles
+from compress.core.model.stored import plain, storage_of, store, stored_linears
 from compress.core.model.wrapping import put
 from compress.core.storage.linear import Storage
-from compress.core.storage.model import plain, storage_of, store, stored_linears
 
 __all__ = ["StoreLinears", "stored_as", "to_dense"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.checkpoint.architecture import stock_class, stock_config
 from compress.core.errors import Refusal
 from compress.core.families.conversion import Conversion
 from compress.core.families.family import Family, base_model, has
+from compress.core.model.config import stock_class, stock_config
 from compress.core.model.sharing import mean_of
 from compress.share.groups import Groups
 from compress.share.narrow import narrow_tables

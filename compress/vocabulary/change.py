@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
-from compress.core.model.embeddings import keep_words, named_words
+from compress.core.model.embeddings import named_words
 from compress.core.model.sketch import Sketch
+from compress.core.surgery.embeddings import keep_words
 from compress.core.values import Count
 from compress.vocabulary.tokenizer import new_ids, trimmed_tokenizer
 

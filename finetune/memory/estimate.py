@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.families.family import Family, base_model
-from compress.core.storage.model import stored_bytes
+from compress.core.model.stored import stored_bytes
 from compress.core.training.plan import TrainPlan
 from finetune.fit.arguments import uses_bf16
 from finetune.memory.formula import CountedMoment, formula_peak

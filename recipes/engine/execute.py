@@ -202,7 +202,7 @@ def bundle_facts(
         base, at: where a delta's base lies, and where `result` will lie.
     """
     from compress.core.checkpoint.save import save
-    from compress.core.storage.model import storage_of
+    from compress.core.model.stored import storage_of
     from finetune.delta.saving import save_delta
 
     trained = "head_trained" in bundle.states

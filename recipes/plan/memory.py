@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.stored import stored_bytes
 from compress.core.stage.declaration import Training
-from compress.core.storage.model import stored_bytes
 from compress.core.training.plan import DEFAULT_PLAN
 from compress.distill.objective import read_once
 from finetune.memory.estimate import TrainingMemory

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.checkpoint.compact import BITS, VALUES, compactable
+from compress.core.checkpoint.compact import BITS, VALUES
 from compress.core.checkpoint.save import description_bytes
 from compress.core.errors import InputError
 from compress.core.families.family import Family
 from compress.core.hardware import default_device
 from compress.core.model.bundle import Bundle
+from compress.core.model.masks import compactable
 from compress.core.model.sketch import NO_MASKS
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.delta.record import delta_bytes

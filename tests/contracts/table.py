@@ -15,8 +15,9 @@ import torch
 from compress.core.checkpoint.architecture import is_stock
 from compress.core.families.family import Family, family_of
 from compress.core.model.bundle import Bundle
-from compress.core.model.embeddings import keep_positions, keep_words, named_words, word_count
+from compress.core.model.embeddings import named_words, word_count
 from compress.core.model.sharing import share_blocks
+from compress.core.surgery.embeddings import keep_positions, keep_words
 from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width

@@ -9,8 +9,9 @@ from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model, family_of
 from compress.core.model.bundle import Bundle
-from compress.core.model.embeddings import keep_positions, keep_words, named_words
+from compress.core.model.embeddings import named_words
 from compress.core.model.sketch import Sketch
+from compress.core.surgery.embeddings import keep_positions, keep_words
 from compress.positions.change import KeepPositions
 from compress.vocabulary.change import KeepWordCount, KeepWords
 from compress.vocabulary.tokenizer import Vocabulary, new_ids

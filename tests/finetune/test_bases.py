@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from compress.core.model.bundle import Bundle
+from compress.core.model.stored import dense_weight, storage_of, stored_linears
 from compress.core.stage.context import Context
-from compress.core.storage.model import dense_weight, storage_of, stored_linears
 from compress.core.training.plan import TrainPlan
 from compress.quantize.stored import StoreLinears, to_dense
 from finetune.context import make_context

@@ -16,16 +16,14 @@ from compress.core.checkpoint.quantized import quantization_config
 from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
 from compress.core.layers.low_rank import factor_ranks, install
+from compress.core.model.config import OURS, built_config, built_fields, stock_class, stock_config
 from compress.core.model.sharing import shared_parts
-from compress.core.storage.model import stored_linears
+from compress.core.model.stored import stored_linears
 
 __all__ = [
     "Difference",
-    "built_config",
     "difference_to_stock",
     "is_stock",
-    "stock_class",
-    "stock_config",
     "write_config",
 ]
 
@@ -39,34 +37,6 @@ with, and `head`: parameter of the task's head -> shape, None where a dimension 
 LAYERS = Path(__file__).parents[1] / "layers"
 CODE = ("changed.py", "low_rank.py", "bits.py")
 """What opens a directory that stock code cannot, and what it imports beside it."""
-OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
-
-
-def stock_class(value: object) -> Any:
-    """transformers' own class behind a model or a configuration."""
-    return next(cls for cls in type(value).__mro__ if cls.__module__.startswith("transformers."))
-
-
-def stock_config(model: nn.Module) -> Any:
-    """The model's configuration as transformers' own class holds it."""
-    config: Any = model.config
-    found = stock_class(config).from_dict({k: v for k, v in config.to_dict().items() if k not in OURS})
-    found.architectures = [stock_class(model).__name__]
-    found._attn_implementation_internal = config._attn_implementation
-    return found
-
-
-def built_config(model: nn.Module) -> Any:
-    """The configuration of the stock model that this one was cut from: of a width that its heads divide."""
-    config = stock_config(model)
-    for field, value in _built(model).items():
-        setattr(config, field, value)
-    return config
-
-
-def _built(model: nn.Module) -> dict[str, Any]:
-    record: Any = getattr(model.config, "trimformer", None) or {}
-    return dict(record.get("config", {}))
 
 
 def is_stock(model: nn.Module, family: Family) -> bool:
@@ -111,7 +81,7 @@ def difference_to_stock(
         "shapes": {path: list(shape) for path, shape in ours.items() if shape != theirs.get(path)},
         "attributes": {path: value for path, value in values.items() if value != attrgetter(path)(plain)},
         "shared": shared_parts(model, family),
-        **({"config": _built(model), "head": _head_shapes(model, whole)} if _built(model) else {}),
+        **({"config": built_fields(model), "head": _head_shapes(model, whole)} if built_fields(model) else {}),
         **({"compact": {name: list(shape) for name, shape in compact.items()}} if compact else {}),
     }
 

@@ -10,26 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from compress.core.errors import StageFailed
 from compress.core.layers.bits import BITS, VALUES
-from compress.core.model.masks import masked_parameters, pack
+from compress.core.model.masks import pack
 
-__all__ = ["BITS", "VALUES", "WEIGHTS", "compact_bytes", "compactable", "saved_bytes", "write_compact"]
+__all__ = ["BITS", "VALUES", "WEIGHTS", "write_compact"]
 
 WEIGHTS = "model.safetensors"
-
-
-def compactable(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Name -> shape, of the masked weights that a file holds as bits and values: those that the model owns under the
-    name, in floating point. Others lie there densely."""
-    own = dict(model.named_parameters())
-    return {
-        name: tuple(parameter.shape)
-        for name, parameter in masked_parameters(model, masks)
-        if own.get(name) is parameter and parameter.dtype.is_floating_point
-    }
 
 
 def write_compact(directory: Path, masks: Mapping[str, Tensor]) -> None:
@@ -54,26 +43,6 @@ def write_compact(directory: Path, masks: Mapping[str, Tensor]) -> None:
             tensor = file.get_tensor(name)
             tensors |= _packed(name, tensor, masks[name].cpu()) if name in masks else {name: tensor.clone()}
     save_file(tensors, path, metadata={"format": "pt"})
-
-
-def compact_bytes(kept: int, weights: int, element: int) -> int:
-    """Bytes of one masked weight in a file.
-
-    Args:
-        kept: how many values stay.
-        weights: how many there are.
-        element: bytes of one value.
-    """
-    return -(-weights // 8) + kept * element
-
-
-def saved_bytes(model: nn.Module, masks: Mapping[str, Tensor]) -> int:
-    """How much smaller than dense the file is."""
-    own, total = dict(model.named_parameters()), 0
-    for name in compactable(model, masks):
-        size, element = own[name].numel(), own[name].element_size()
-        total += size * element - compact_bytes(int(masks[name].sum()), size, element)
-    return total
 
 
 def _packed(name: str, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:

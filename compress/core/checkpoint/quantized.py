@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
 from compress.core.model.matrix import is_transposed
+from compress.core.model.stored import storage_of, store, stored_linears
 from compress.core.model.wrapping import put
 from compress.core.storage.eight_bit import THRESHOLD, eight_bit_of
 from compress.core.storage.four_bit import FourBit, four_bit_of
 from compress.core.storage.linear import HalfLinear, StoredLinear
-from compress.core.storage.model import storage_of, store, stored_linears
 from compress.core.storage.package import bitsandbytes
 
 __all__ = ["adopt", "file_state", "foreign", "half_paths", "misread", "put_on_meta", "quantization_config"]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from compress.core.checkpoint.architecture import Difference, difference_to_stock, write_config
-from compress.core.checkpoint.compact import compactable, write_compact
+from compress.core.checkpoint.compact import write_compact
 from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.masks import read_masks, write_masks
 from compress.core.checkpoint.open import open_model, open_processor, quiet
@@ -23,6 +23,7 @@ from compress.core.checkpoint.quantized import file_state, half_paths
 from compress.core.checkpoint.record import HALF, RECORD, history, read_record
 from compress.core.checkpoint.resolve import fingerprint, resolve
 from compress.core.model.bundle import Bundle
+from compress.core.model.masks import compactable
 from compress.core.model.sharing import shared_twice
 from compress.core.model.state import known_states
 

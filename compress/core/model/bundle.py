@@ -72,6 +72,11 @@ class Bundle:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @property
+    def mask_device(self) -> torch.device:
+        """Where masks are: on the CPU where the model has no weights."""
+        return torch.device("cpu") if self.device.type == "meta" else self.device
+
     def sketch(self) -> Sketch:
         return Sketch.of(self.model, self.family, self.states, self.masks)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +14,18 @@ from compress.core.errors import StageFailed
 from compress.core.model.wrapping import unwrapped
 from compress.core.storage.linear import StoredLinear
 
-if TYPE_CHECKING:
-    from compress.core.model.bundle import Bundle
+__all__ = [
+    "Masks",
+    "apply_masks",
+    "compact_bytes",
+    "compactable",
+    "evenly",
+    "masked_parameters",
+    "pack",
+    "saved_bytes",
+    "unpack",
+]
 
-__all__ = ["Masks", "apply_masks", "cut_with_masks", "evenly", "masked_parameters", "pack", "place_of_masks", "unpack"]
-
-NONE = 2.0
-"""Stands for a weight that no mask covers."""
 Masks = dict[str, Tensor]
 """Name of a parameter -> boolean tensor of its shape, True where kept."""
 
@@ -58,36 +61,6 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
             parameter.masked_fill_(~masks[name].to(parameter.device), 0)
 
 
-@torch.no_grad()
-def cut_with_masks(bundle: Bundle, cut: Callable[[nn.Module], None]) -> None:
-    """Run `cut` on the bundle's model in place, and cut its masks in the same way.
-
-    The same surgery runs on a copy of the model that holds ones and zeros for weights: what it leaves are the masks,
-    under the names that the weights have afterwards.
-    """
-    twin = _marked(bundle) if bundle.masks else None
-    cut(bundle.model)
-    if twin is not None:
-        cut(twin)
-        bundle.masks = {
-            n: p.data.bool().to(place_of_masks(bundle)) for n, p in twin.named_parameters() if float(p.max()) < NONE
-        }
-
-
-def _marked(bundle: Bundle) -> nn.Module:
-    """A copy of the model with masks in place of weights, and `NONE` where there is no mask."""
-    memo = {id(t): nn.Parameter(torch.full(t.shape, NONE)) for t in bundle.model.parameters()}
-    twin = copy.deepcopy(bundle.model, memo)
-    for name, parameter in masked_parameters(twin, bundle.masks):
-        parameter.copy_(bundle.masks[name])
-    return twin
-
-
-def place_of_masks(bundle: Bundle) -> torch.device:
-    """Where masks are: on the CPU where the model has no weights."""
-    return torch.device("cpu") if bundle.device.type == "meta" else bundle.device
-
-
 def pack(mask: Bool[Tensor, "..."]) -> UInt8[Tensor, " bytes"]:
     """Eight to a byte, the first in the highest bit; the last byte is filled up with zeros."""
     return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
@@ -103,6 +76,37 @@ def evenly(shape: Sequence[int], kept: int) -> Bool[Tensor, "..."]:
     size = prod(shape)
     ends = torch.arange(1, size + 1) * kept // size
     return (ends.diff(prepend=torch.zeros(1, dtype=ends.dtype)) > 0).reshape(tuple(shape))
+
+
+def compactable(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape, of the masked weights that a file holds as bits and values: those that the model owns under the
+    name, in floating point. Others lie there densely."""
+    own = dict(model.named_parameters())
+    return {
+        name: tuple(parameter.shape)
+        for name, parameter in masked_parameters(model, masks)
+        if own.get(name) is parameter and parameter.dtype.is_floating_point
+    }
+
+
+def compact_bytes(kept: int, weights: int, element: int) -> int:
+    """Bytes of one masked weight in a file.
+
+    Args:
+        kept: how many values stay.
+        weights: how many there are.
+        element: bytes of one value.
+    """
+    return -(-weights // 8) + kept * element
+
+
+def saved_bytes(model: nn.Module, masks: Mapping[str, Tensor]) -> int:
+    """How much smaller than dense the file is."""
+    own, total = dict(model.named_parameters()), 0
+    for name in compactable(model, masks):
+        size, element = own[name].numel(), own[name].element_size()
+        total += size * element - compact_bytes(int(masks[name].sum()), size, element)
+    return total
 
 
 def _parameter(model: nn.Module, owner: str, attribute: str) -> nn.Parameter | None:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from compress.core.checkpoint.architecture import built_config, stock_class
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
+from compress.core.model.config import built_config, stock_class
 from compress.core.model.wrapping import linear_shape
 
 __all__ = ["AddBiases", "add_biases"]

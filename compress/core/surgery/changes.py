@@ -6,9 +6,9 @@ from typing import Any
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
-from compress.core.model.masks import cut_with_masks
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.layers import keep_layers
+from compress.core.surgery.masks import cut_with_masks
 from compress.core.values import Count
 
 __all__ = ["KeepLayers"]

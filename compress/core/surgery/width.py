@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from compress.core.checkpoint.architecture import built_config, stock_class
 from compress.core.errors import Refusal
 from compress.core.families.family import Family, base_model, has
+from compress.core.model.config import built_config, stock_class
 from compress.core.model.matrix import is_transposed
 from compress.core.surgery.layers import check_kept, set_parameter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,15 +15,19 @@ from compress.core.model.evaluation import Batch, forward, padding_mask
 from compress.core.model.matrices import Matrix
 from compress.core.training.recording import before, token_rows
 
-if TYPE_CHECKING:
-    from compress.core.stage.context import Context
-
 __all__ = ["drawn", "drawn_batches", "mean_over_rows", "solved_in_passing"]
 
 Solve = Callable[[str, Tensor, Tensor], Tensor]
 
 
-def drawn(bundle: Bundle, ctx: Context, rows: int, *, word: str) -> Batch:
+class HasBatches(Protocol):
+    """What gives encoded batches of a part of the data: a stage's context."""
+
+    @property
+    def batches(self) -> Callable[..., Iterator[Batch]]: ...
+
+
+def drawn(bundle: Bundle, ctx: HasBatches, rows: int, *, word: str) -> Batch:
     """So many rows of *train* in one batch, drawn by the seed.
 
     Raises:
@@ -32,7 +36,7 @@ def drawn(bundle: Bundle, ctx: Context, rows: int, *, word: str) -> Batch:
     return next(drawn_batches(bundle, ctx, batches=1, batch_size=rows, word=word))
 
 
-def drawn_batches(bundle: Bundle, ctx: Context, *, batches: int, batch_size: int, word: str) -> Iterator[Batch]:
+def drawn_batches(bundle: Bundle, ctx: HasBatches, *, batches: int, batch_size: int, word: str) -> Iterator[Batch]:
     """Batches of *train*, drawn by the seed, with a progress bar that says `word`.
 
     Raises:
@@ -51,7 +55,7 @@ def drawn_batches(bundle: Bundle, ctx: Context, *, batches: int, batch_size: int
 
 def mean_over_rows(
     bundle: Bundle,
-    ctx: Context,
+    ctx: HasBatches,
     totals: Callable[[Batch], list[Tensor]],
     *,
     batches: int,

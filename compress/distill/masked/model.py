@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.core.checkpoint.architecture import built_config
 from compress.core.checkpoint.open import open_weights, read_config
 from compress.core.checkpoint.resolve import find_weights, resolve
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of, stock_type
 from compress.core.layers.low_rank import FactorizedEmbedding
 from compress.core.model.bundle import Bundle
+from compress.core.model.config import built_config
 from compress.core.surgery.width import keep_width
 
 __all__ = ["ORDER", "check_head", "masked_class", "masked_model", "refusal"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
-from compress.core.model.masks import apply_masks, evenly, masked_parameters, place_of_masks
+from compress.core.model.masks import apply_masks, evenly, masked_parameters
 from compress.core.model.sketch import Sketch
 from compress.core.values import Settings
 
@@ -70,7 +70,7 @@ class Mask(Change):
             )
         self._put_weights(bundle)
         new = masks or {part.parameter: evenly(part.shape, part.kept) for part in self.parts}
-        bundle.masks = {**bundle.masks, **{name: mask.to(place_of_masks(bundle)) for name, mask in new.items()}}
+        bundle.masks = {**bundle.masks, **{name: mask.to(bundle.mask_device) for name, mask in new.items()}}
         apply_masks(bundle.model, bundle.masks)
         bundle.states = bundle.states | {"masked"}
         return bundle

@@ -9,7 +9,7 @@ import torch
 
 from compress.core.checkpoint.save import save
 from compress.core.model.bundle import Bundle
-from compress.core.storage.model import nonzero_count, parameter_count, storage_of, stored
+from compress.core.model.stored import nonzero_count, parameter_count, storage_of, stored
 from compress.quantize.stored import StoreLinears, to_dense
 from finetune.fit.flops import grid
 from recipes.measure.size import counts

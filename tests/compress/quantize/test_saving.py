@@ -14,7 +14,7 @@ import transformers
 from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
-from compress.core.storage.model import dense_weight, storage_of, stored_linears
+from compress.core.model.stored import dense_weight, storage_of, stored_linears
 from compress.core.surgery.heads import keep_heads, keep_neurons
 from compress.quantize.stored import StoreLinears, to_dense
 from recipes.plan.predict import weight_bytes

@@ -9,9 +9,10 @@ import sys
 import pytest
 import torch
 
-from compress.core.checkpoint.compact import BITS, VALUES, compact_bytes, write_compact
+from compress.core.checkpoint.compact import BITS, VALUES, write_compact
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import StageFailed
+from compress.core.model.masks import compact_bytes
 from compress.core.stage.context import Context
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.stage import Prune
