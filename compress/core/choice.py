@@ -43,6 +43,8 @@ class Choice(Settings):
     """The package or packages that hold the members, one file each; empty where others import them, from anywhere."""
     name: ClassVar[str] = ""
     """The member's name in a recipe; the class's name in snake_case unless given."""
+    plural: ClassVar[str] = ""
+    """Of a set, the word that `trimformer list` takes; its name in snake_case with an `s` unless given."""
     shown: ClassVar[tuple[str, ...]] = ()
     """Settings that an example needs beside those without a default, where one of several must be given."""
 

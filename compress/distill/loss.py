@@ -53,6 +53,7 @@ class Loss(Choice):
     """One term of a distillation; the terms are summed by weight."""
 
     home: ClassVar[str] = "compress.distill.losses"
+    plural: ClassVar[str] = "losses"
     needs_teacher: ClassVar[bool] = True
     on_tokens: ClassVar[bool] = False
     """Whether it compares token by token, so that both models must cut a row into equally many pieces."""

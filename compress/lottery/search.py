@@ -108,7 +108,7 @@ def kept_after(total: int, rate: float, rounds: int) -> int:
 
     Example:
         >>> kept_after(1000, 0.2, 1), kept_after(1000, 0.2, 5), kept_after(85054464, 0.2, 10)
-        (800, 328, 9132694)
+        (800, 328, 9132654)
     """
     return floor(total * (1 - Fraction(str(rate))) ** rounds + Fraction(1, 2))
 

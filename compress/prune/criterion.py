@@ -22,6 +22,7 @@ class Criterion(Choice):
     """
 
     home: ClassVar[str] = "compress.prune.criteria"
+    plural: ClassVar[str] = "criteria"
     scores: ClassVar[str] = ""
     """What it scores, in words."""
     needs_data: ClassVar[bool] = False

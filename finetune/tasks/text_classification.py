@@ -48,7 +48,7 @@ def _one_or_more(value: tuple[str, ...]) -> Any:
 
 
 Data = Annotated[
-    Any,
+    str | Source | None,
     BeforeValidator(_source),
     PlainSerializer(_plain),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),

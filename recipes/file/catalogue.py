@@ -8,17 +8,18 @@ import inspect
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from compress.core.choice import Choice, snake_case
 from compress.core.errors import UnknownName
+from recipes.file.locate import field_type, is_set, settings_inside
 from recipes.file.yaml import book
 
 __all__ = ["FAMILIES", "RECIPES", "Entry", "entries", "find_entries", "import_stages", "kinds", "sets"]
 
-_IRREGULAR = {"criterion": "criteria", "during": "during"}
 FAMILIES, RECIPES = "families", "recipes"
-PARTS = ("heads", "neurons", "layers", "width", "vocabulary", "positions")
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,21 @@ def import_stages() -> None:
 
 
 def sets() -> dict[str, type[Choice]]:
-    """Kind (`criteria`) -> set of choices, sorted by kind."""
-    import_stages()
-    for module in (
-        "compress.prune.gradual.schedule",
-        "finetune.tasks.task",
-        "finetune.tasks.source",
-        "recipes.measure.probe",
-    ):
-        importlib.import_module(module)
-    return dict(sorted((_plural(found), found) for found in Choice.__subclasses__()))
+    """Kind (`criteria`) -> set of choices, sorted by kind: all that a recipe, or what stands in one, has a key for."""
+    from recipes.file.recipe import Recipe
+
+    found: dict[str, type[Choice]] = {}
+    seen: set[type[BaseModel]] = {Recipe}
+    waiting: list[type[BaseModel]] = [Recipe]
+    while waiting:
+        fields = waiting.pop().model_fields.values()
+        for inner in {inner for field in fields for inner in settings_inside(field_type(field))} - seen:
+            seen.add(inner)
+            waiting.append(inner)
+            if is_set(inner):
+                found[inner.plural or f"{snake_case(inner.__name__)}s"] = inner
+                waiting.extend(inner.members().values())
+    return dict(sorted(found.items()))
 
 
 def kinds() -> tuple[str, ...]:
@@ -106,7 +112,10 @@ def _home(family: Any) -> str:
 
 
 def _cuts(family: Any) -> str:
-    parts = [part for part in PARTS if part not in family.refusals]
+    from compress.core.families.family import Part
+
+    # Blocks are shared, not cut; what the families say of them stands in the refusals.
+    parts = [part for part in get_args(Part) if part not in family.refusals and part != "blocks"]
     refused = [f"not {part}: {why}" for part, why in family.refusals.items()]
     return "; ".join([f"{', '.join(parts)} can be cut" if parts else "", *refused]).strip("; ")
 
@@ -119,8 +128,3 @@ def _comment(file: Any) -> str:
 
 def _summary(member: type[Choice]) -> str:
     return (inspect.getdoc(member) or "").split("\n", 1)[0]
-
-
-def _plural(found: type[Choice]) -> str:
-    name = snake_case(found.__name__)
-    return _IRREGULAR.get(name) or (f"{name}es" if name.endswith(("s", "x", "ch")) else f"{name}s")

@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from compress.core.choice import Choice, snake_case
 from compress.core.errors import InputError, UnknownName
 
-__all__ = ["Late", "Place", "find_place", "keys", "set_at"]
+__all__ = ["Late", "Place", "field_type", "find_place", "is_set", "keys", "set_at", "settings_inside"]
 
 
 class Late:
@@ -76,7 +76,7 @@ def find_place(root: type[BaseModel], data: Any, loc: Sequence[Any]) -> Place:
         if model is not None and part in known:
             words.extend([name] if name and isinstance(value, dict) else [])
             words.append(part)
-            owner, annotation = model, _type(known[part])
+            owner, annotation = model, field_type(known[part])
             value = settings.get(part) if isinstance(settings, dict) else None
         elif isinstance(settings, dict) and part in settings:
             words.extend([name] if name else [])
@@ -104,14 +104,14 @@ def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
         if part not in known:
             raise UnknownName("index", part, known)
         return [set_at(annotation, item, rest, new) if str(i) == part else item for i, item in enumerate(value)]
-    sets = [model for model in _models(annotation) if _is_set(model)]
+    sets = [model for model in settings_inside(annotation) if is_set(model)]
     if sets and (not isinstance(value, dict) or len(value) == 1):
         return _set_in_choice(sets[0], value, part, rest, new)
     if not isinstance(value, dict | None):
         raise InputError(f"{part!r} cannot be set inside a single value", given=value)
     _, model, _ = _settle(annotation, value or {})
     fields = keys(model)
-    inner = _type(fields[part]) if part in fields else None
+    inner = field_type(fields[part]) if part in fields else None
     return {**(value or {}), part: set_at(inner, (value or {}).get(part), rest, new)}
 
 
@@ -132,8 +132,8 @@ def _settle(annotation: Any, value: Any) -> tuple[str | None, type[BaseModel] | 
     """Name of the choice (or None), settings class, and its settings, for `value` where `annotation` is allowed."""
     best: tuple[str | None, type[BaseModel] | None, Any] = (None, None, value)
     matched = -1
-    for model in _models(annotation):
-        if _is_set(model):
+    for model in settings_inside(annotation):
+        if is_set(model):
             name, settings = _split(value)
             member = model.members().get(name) if name is not None else None
             if member is not None:
@@ -154,17 +154,17 @@ def _split(value: Any) -> tuple[str | None, Any]:
     return None, value
 
 
-def _is_set(model: type[BaseModel]) -> TypeGuard[type[Choice]]:
+def is_set(model: type[BaseModel]) -> TypeGuard[type[Choice]]:
     return issubclass(model, Choice) and model.is_set()
 
 
-def _type(field: FieldInfo) -> Any:
+def field_type(field: FieldInfo) -> Any:
     """The type of a field, with the late set that pydantic moves from a lone annotation to its metadata."""
     late = next((item for item in field.metadata if isinstance(item, Late)), None)
     return Annotated[field.annotation, late] if late else field.annotation
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def settings_inside(annotation: Any) -> Iterator[type[BaseModel]]:
     """Every settings class and set of choices inside a type."""
     if isinstance(annotation, type) and not get_args(annotation):
         if issubclass(annotation, BaseModel):
@@ -174,4 +174,4 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from (item.choices() for item in get_args(annotation)[1:] if isinstance(item, Late))
     for inner in get_args(annotation):
         if not isinstance(inner, Late):
-            yield from _models(inner)
+            yield from settings_inside(inner)

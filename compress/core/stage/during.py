@@ -31,6 +31,7 @@ class During(Choice):
     """What a training does to a model besides moving its weights: a stage that trains takes it as `during:`."""
 
     home: ClassVar[str] = "compress.prune.gradual"
+    plural: ClassVar[str] = "during"
 
     def forbids(self, sketch: Sketch) -> frozenset[State]:
         """States of a model in whose training it cannot go on."""

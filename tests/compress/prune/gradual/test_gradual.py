@@ -73,7 +73,7 @@ def test_masks_narrow_and_end_exactly(pattern, allocation):
     assert facts == {"sparsity": pytest.approx(last, abs=5e-3), "cuts": 9, "steps_at_final": 2}
     matrices = block_matrices(bundle)
     small = [
-        block_means(matrix(part.linear, bundle.masks[name]), 4, 8)
+        block_means(matrix(part.linear, bundle.masks[name]).float(), 4, 8)
         if isinstance(pattern, Blocks)
         else bundle.masks[name]
         for name, part in matrices.items()
@@ -221,7 +221,7 @@ def test_blocks_by_movement_stay_whole():
         bundle.model(**inputs).loss.backward()
         hook.after_backward(bundle.model, step / 4)
     hook.finish()
-    assert all(set(block_means(mask, 4, 4).unique().tolist()) <= {0.0, 1.0} for mask in bundle.masks.values())
+    assert all(set(block_means(mask.float(), 4, 4).unique().tolist()) <= {0.0, 1.0} for mask in bundle.masks.values())
 
 
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
