@@ -1,4 +1,4 @@
-"""What holds for every test: no network, one thread for each worker, shapes checked, no garbage sought in imports."""
+"""What holds for every test: no network, one thread for each worker, and no search for garbage among the imports."""
 
 import gc
 import os
@@ -6,13 +6,10 @@ import sys
 
 import pytest
 
-from tests.shapes import check_shapes
-
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-check_shapes()
 looked_at = 0
 
 
