@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recipes.cli import options as option_values
+from recipes.cli.prose import WIDEST
 
 if TYPE_CHECKING:
     from recipes.file.recipe import Recipe
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a name of the book.")]

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from compress.core.choice import Choice, snake_case
 from compress.core.values import Settings
+from recipes.cli.prose import WIDEST, reflowed
 from recipes.file.catalogue import FAMILIES, RECIPES, Entry, entries
 from recipes.file.locate import keys
 
@@ -24,15 +25,14 @@ _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 
 def list_kind(kind: str, console: Console) -> None:
-    """Print one kind as a table: name, first line of its docstring, home."""
+    """Print one kind as a table: name, first line of its docstring."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("name", "what it is", "home", title=kind, title_justify="left", box=None, pad_edge=False)
+    table = Table("name", "what it is", title=kind, title_justify="left", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
-    table.columns[2].style = "dim"
     for entry in entries(kind):
-        table.add_row(*(escape(text) for text in (entry.name, entry.summary, entry.home)))
+        table.add_row(*(escape(text) for text in (entry.name, entry.summary)))
     console.print(table)
     console.print()
 
@@ -78,7 +78,8 @@ def _show_member(entry: Entry, console: Console) -> None:
     import yaml
 
     console.print(f"{entry.name} ({entry.kind}, {entry.home})\n", markup=False, style="bold")
-    console.print(inspect.getdoc(entry.what) or "", markup=False)
+    text = reflowed(inspect.getdoc(entry.what) or "", min(console.width, WIDEST))
+    console.print(f"{text}\n", markup=False, soft_wrap=True)
     fields = keys(entry.what)
     if fields:
         _table({name: (_default(field), _words(field)) for name, field in fields.items()}, console)
