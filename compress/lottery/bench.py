@@ -1,9 +1,11 @@
-"""The bench on which subnetworks are trained and asked, one after the other; what it has done it does not do again."""
+"""Training and evaluation of many subnetworks of one model, each at most once across interruptions."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from compress.core.training.hooks import Hook
 from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "workspace"]
 
 BATCH_SIZE = 64
 
@@ -102,3 +104,13 @@ class Bench:
 
     def _file(self, name: str) -> Path:
         return self.directory / f"{name}.safetensors"
+
+
+@contextmanager
+def workspace(ctx: Context) -> Iterator[Path]:
+    """A directory for what is needed until the stage is done; it outlives an interruption where the context's does."""
+    if ctx.scratch is not None:
+        yield ctx.scratch
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            yield Path(directory)

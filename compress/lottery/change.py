@@ -1,4 +1,4 @@
-"""A ticket's size, for a model without weights."""
+"""The sparsity of a ticket that is not found yet, as a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ticket must beat."""
+"""Controls: the baselines that a ticket must beat."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ __all__ = ["Control"]
 
 
 class Control(Choice):
-    """A subnetwork of the same size as the ticket, which lacks something that the ticket has."""
+    """A subnetwork of the ticket's size without one of its properties: its mask, or its starting weights."""
 
     home: ClassVar[str] = "compress.lottery.controls"
 
     def masks(self, ticket: Masks, generator: torch.Generator) -> Masks:
-        """Which weights stay; as many as the ticket's. The ticket's own unless overridden."""
+        """Which weights stay; as many as the ticket's. The ticket's own unless overridden.
+
+        Args:
+            ticket: name of a parameter -> boolean tensor, True where kept.
+            generator: of all that is drawn.
+        """
         return ticket
 
     def start(self, bundle: Bundle, state: State, names: tuple[str, ...], generator: torch.Generator) -> State:

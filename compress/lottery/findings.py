@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from compress.core.errors import InputError
 from compress.core.model.masks import Masks
+from compress.lottery.bench import Bench
 from compress.lottery.judgement import Score, matching, paired
 from compress.lottery.overlap import by_chance, overlap, overlap_by_parameter
 
-__all__ = ["Judge", "overlaps"]
+__all__ = ["Judge", "about", "judge_of", "overlaps"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,30 @@ class Judge:
         scores = [float(self.score(one, self.labels)) for one in logits]
         deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
         return {"scores": scores, "mean": float(np.mean(scores)), "deviation": deviation}
+
+
+def judge_of(bench: Bench, full: Sequence[str]) -> Judge:
+    """By the task's metric on *select*, beside the answers that are kept under the names `full`.
+
+    Raises:
+        InputError: there is no task.
+    """
+    task = bench.ctx.task
+    if task is None:
+        raise InputError("tickets are judged on a task, and none was given", advice="name a task in the recipe")
+    answers = [bench.answers(name) for name in full]
+    return Judge(task.score, bench.labels(), answers, is_share=task.metric == "accuracy")
+
+
+def about(bench: Bench, judge: Judge, seeds: Sequence[int]) -> dict[str, Any]:
+    """What every search and study has in its findings."""
+    return {
+        "metric": bench.ctx.task.metric if bench.ctx.task else "",
+        "examples": len(judge.labels),
+        "seeds": list(seeds),
+        "full": judge.full_scores(),
+        "parameters": bench.bundle.sketch().parameters,
+    }
 
 
 def overlaps(seeds: Sequence[int], rounds: Iterable[int], ticket: Callable[[int, int], Masks]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How much two tickets have in common."""
+"""The overlap of two tickets' masks: Jaccard's index, and what it is by chance."""
 
 from __future__ import annotations
 

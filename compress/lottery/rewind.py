@@ -1,4 +1,4 @@
-"""Where a round's training begins again."""
+"""Rewinding: which weights each round of iterative magnitude pruning begins with."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.choice import Choice
+from compress.core.errors import InputError
 from compress.core.training.hooks import Hook
+from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State, state_of
 
-__all__ = ["Caught", "Rewind"]
+__all__ = ["Caught", "Rewind", "check_steps"]
 
 
 class Rewind(Choice):
-    """What a model is taken back to after each round. Optimiser and schedule are new in every round all the same."""
+    """The weights that a model is rewound to after each round; optimiser and schedule are new in every round."""
 
     home: ClassVar[str] = "compress.lottery.rewinds"
     goes_back: ClassVar[bool] = True
@@ -29,6 +31,14 @@ class Rewind(Choice):
     def check_steps(self, steps: int) -> str | None:
         """Why it cannot work with trainings of so many optimiser steps, or None."""
         return None
+
+
+def check_steps(rewind: Rewind, plan: TrainPlan, task: object) -> None:
+    """Raise `InputError` where the training is too short for the rewinding."""
+    rows = getattr(task, "train_rows", None)
+    why = rewind.check_steps(plan.steps(rows=rows())) if callable(rows) else None
+    if why:
+        raise InputError(why, given=rewind.recipe_form(), advice="choose an earlier step, or train for longer")
 
 
 class Caught(Hook):

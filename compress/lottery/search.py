@@ -48,7 +48,7 @@ def find_ticket(
 ) -> Iterator[Masks]:
     """The masks after each round, the first round first; the last are the ticket.
 
-    A round trains the model, removes what is worth least of what is left, and rewinds. The model is left rewound, for
+    A round trains the model, removes the least important of what is left, and rewinds. The model is left rewound, for
     the last ticket to be trained. Rewinding puts back every tensor, the head's too: the code of Chen et al. rewinds the
     encoder alone, so that their head has been trained for all rounds when the last one begins.
 
@@ -85,6 +85,11 @@ def largest_weights(rate: float) -> Choose:
 def keep_largest(weights: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
     """Exactly `count` weights stay: those of the largest magnitude among what `masks` keep; of equals the first.
 
+    Args:
+        weights: name -> parameter.
+        masks: name -> boolean tensor of its shape, True where it is not yet removed.
+        count: of all parameters together.
+
     Raises:
         InputError: more would stay than there are.
     """
@@ -103,6 +108,11 @@ def _magnitudes(weight: Tensor, mask: Tensor) -> Tensor:
 
 def kept_after(total: int, rate: float, rounds: int) -> int:
     """total (1 - rate)^rounds, to the nearest integer; halves stay.
+
+    Args:
+        total: how many there are before the first round.
+        rate: share of what is left that a round removes.
+        rounds: how many are over.
 
     Reckoned in exact decimals from the total, so that no round adds to the rounding of another.
 

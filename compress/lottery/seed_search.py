@@ -1,4 +1,4 @@
-"""The search for a ticket under one seed, and its controls; what an earlier run has done is taken up."""
+"""Iterative magnitude pruning under one seed, with its controls; an interrupted search resumes."""
 
 from __future__ import annotations
 

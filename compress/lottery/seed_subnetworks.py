@@ -1,4 +1,4 @@
-"""The good, a random and a bad subnetwork of one seed: found in its full model, cut, and trained again."""
+"""The good, a random and a bad subnetwork of one seed: pruned from its full model without training, then retrained."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class SeedSubnetworks:
         return units_left(self.bench.bundle, self.ticket(kind).masks_named(self.bench.bundle))
 
     def _choose(self) -> None:
-        good, gone, worth = self._good()
+        good, gone, scores = self._good()
         whole = all_units(self.bench.bundle)
         chosen = {
             "good": good,
             "random": random_units(whole, good, torch.Generator().manual_seed(self.seed)),
-            "bad": bad_units(good, gone, worth),
+            "bad": bad_units(good, gone, scores),
         }
         for kind, units in chosen.items():
             masks = unit_masks(self.bench.bundle, units)
@@ -86,21 +86,21 @@ class SeedSubnetworks:
             save_ticket(Ticket.of(self.bench.bundle, masks, model=self.model, **facts), self._ticket_file(kind))
 
     def _good(self) -> tuple[Units, list[Units], Importance]:
-        """The smallest that keeps enough, what was removed step by step, and what its units are worth."""
+        """The smallest that keeps enough, what was removed step by step, and the importance of its units."""
         bench, left = self.bench, all_units(self.bench.bundle)
         gone: list[Units] = []
         to_start(bench.bundle.model, bench.kept(self.name("weights")))
         bench.put_on({})
         floor = self.keeps * self._score()
-        worth = importance(bench.bundle, bench.ctx, batches=self.batches)
+        scores = importance(bench.bundle, bench.ctx, batches=self.batches)
         while True:
             heads, networks = max(1, len(left.heads) - self.heads), max(1, len(left.networks) - self.networks)
-            fewer = best(left, worth, heads=heads, networks=networks)
+            fewer = best(left, scores, heads=heads, networks=networks)
             bench.put_on(unit_masks(bench.bundle, fewer))
             if fewer == left or self._score() < floor:
-                return left, gone, worth
+                return left, gone, scores
             gone.append(_without(left, fewer))
-            left, worth = fewer, _over(worth, importance(bench.bundle, bench.ctx, batches=self.batches), fewer)
+            left, scores = fewer, _updated(scores, importance(bench.bundle, bench.ctx, batches=self.batches), fewer)
 
     def _score(self) -> float:
         task = self.bench.ctx.task
@@ -137,16 +137,16 @@ def random_units(whole: Units, good: Units, generator: torch.Generator) -> Units
     )
 
 
-def bad_units(good: Units, gone: list[Units], worth: Importance) -> Units:
-    """As many heads and networks as the good one has: those that were removed first, then those worth least.
+def bad_units(good: Units, gone: list[Units], scores: Importance) -> Units:
+    """As many heads and networks as the good one has: those that were removed first, then the least important.
 
     Args:
         gone: what each step removed, the first step first.
-        worth: of every unit when it was last looked at.
+        scores: importance of every unit when it was last measured.
     """
     steps = [*gone, good]
-    heads = [head for step in steps for head in sorted(step.heads, key=lambda head: worth.heads[head])]
-    networks = [block for step in steps for block in sorted(step.networks, key=lambda block: worth.networks[block])]
+    heads = [head for step in steps for head in sorted(step.heads, key=lambda head: scores.heads[head])]
+    networks = [block for step in steps for block in sorted(step.networks, key=lambda block: scores.networks[block])]
     return Units(tuple(sorted(heads[: len(good.heads)])), tuple(sorted(networks[: len(good.networks)])))
 
 
@@ -158,8 +158,8 @@ def _without(units: Units, fewer: Units) -> Units:
     )
 
 
-def _over(before: Importance, now: Importance, left: Units) -> Importance:
-    """What the units that are left are worth now, and what the others were when they were removed."""
+def _updated(before: Importance, now: Importance, left: Units) -> Importance:
+    """The importance of units that are left as it is now, of the others as it was when they were removed."""
     heads, networks = set(left.heads), set(left.networks)
     return Importance(
         {head: now.heads[head] if head in heads else value for head, value in before.heads.items()},

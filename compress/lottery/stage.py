@@ -1,9 +1,9 @@
-"""The stages of the lottery, in one place where they are found."""
+"""The stages of the lottery ticket hypothesis; each has a file of its own."""
 
 from __future__ import annotations
 
-from compress.lottery.apply import ApplyTicket
-from compress.lottery.find import FindTicket
-from compress.lottery.subnetworks import CompareSubnetworks
+from compress.lottery.apply_ticket import ApplyTicket
+from compress.lottery.compare_subnetworks import CompareSubnetworks
+from compress.lottery.find_ticket import FindTicket
 
 __all__ = ["ApplyTicket", "CompareSubnetworks", "FindTicket"]

@@ -1,4 +1,4 @@
-"""Whole attention heads and feed-forward networks, as masks of the weights that they consist of."""
+"""Attention heads and feed-forward networks as units, their importance, and their masks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Importance:
-    """What each unit is worth; higher stays."""
+    """Importance of each unit; higher stays."""
 
     heads: dict[tuple[int, int], float]
     networks: dict[int, float]
@@ -87,7 +87,13 @@ def units_left(bundle: Bundle, masks: Masks) -> Units:
 def importance(bundle: Bundle, ctx: Context, *, batches: int, batch_size: int = 32) -> Importance:
     """Mean over examples of |dL/dgate|, the gate a factor on what a head or all neurons of a network give; no dropout.
 
-    Those of heads are L2-normalised in each layer, as Michel et al. do. A unit that a mask has cut is worth nothing.
+    Those of heads are L2-normalised in each layer, as Michel et al. do. That of a unit which a mask has cut is zero.
+
+    Args:
+        bundle: whose model, with its masks.
+        ctx: for rows of *train* and the objective.
+        batches: how many, drawn by the seed.
+        batch_size: rows of a batch.
 
     References:
         Michel et al. 2019, arXiv 1905.10650, eq. 2; Prasanna et al. 2020, arXiv 2005.00561, section 3.
@@ -110,21 +116,21 @@ def importance(bundle: Bundle, ctx: Context, *, batches: int, batch_size: int = 
 
 
 def lowest_units(bundle: Bundle, ctx: Context, *, rate: float, batches: int) -> Choose:
-    """Each round the share `rate` of the heads, and of the networks, goes, those worth least; one of each stays."""
+    """Each round the share `rate` of the heads, and of the networks, goes, the least important; one of each stays."""
 
     def choose(model: nn.Module, masks: Masks, number: int) -> Masks:
-        left, worth, whole = units_left(bundle, masks), importance(bundle, ctx, batches=batches), all_units(bundle)
+        left, scores, whole = units_left(bundle, masks), importance(bundle, ctx, batches=batches), all_units(bundle)
         heads = max(1, kept_after(len(whole.heads), rate, number))
         networks = max(1, kept_after(len(whole.networks), rate, number))
-        return unit_masks(bundle, best(left, worth, heads=heads, networks=networks))
+        return unit_masks(bundle, best(left, scores, heads=heads, networks=networks))
 
     return choose
 
 
-def best(units: Units, worth: Importance, *, heads: int, networks: int) -> Units:
-    """So many of `units`, those that are worth most; of equals the first."""
-    by_head = sorted(units.heads, key=lambda head: -worth.heads[head])
-    by_network = sorted(units.networks, key=lambda block: -worth.networks[block])
+def best(units: Units, scores: Importance, *, heads: int, networks: int) -> Units:
+    """So many of `units`, the most important; of equals the first."""
+    by_head = sorted(units.heads, key=lambda head: -scores.heads[head])
+    by_network = sorted(units.networks, key=lambda block: -scores.networks[block])
     return Units(tuple(sorted(by_head[:heads])), tuple(sorted(by_network[:networks])))
 
 

@@ -1,4 +1,4 @@
-"""Any weights instead of the ticket's."""
+"""A random mask of the ticket's sparsity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RandomMask"]
 
 
 class RandomMask(Control):
-    """As many weights as the ticket keeps, drawn from all matrices alike; they begin as the ticket's do.
+    """Random mask of the ticket's sparsity over all matrices together; the starting weights are the ticket's.
 
     Chen et al. 2020, arXiv 2007.12223, section 4.
     """

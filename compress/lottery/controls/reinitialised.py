@@ -1,4 +1,4 @@
-"""The ticket's places with weights drawn anew."""
+"""The ticket's mask with random reinitialisation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Reinitialised"]
 
 
 class Reinitialised(Control):
-    """The ticket's mask, on an encoder that is drawn anew as its architecture draws it; the head begins the same.
+    """Random reinitialisation of the encoder under the ticket's mask; the head starts with the ticket's weights.
 
     Frankle and Carbin 2019, arXiv 1803.03635, section 2; Chen et al. 2020, arXiv 2007.12223, section 4.
     """

@@ -1,4 +1,4 @@
-"""The ticket's places with weights from other places."""
+"""The ticket's mask with shuffled starting weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ShuffledWeights"]
 
 
 class ShuffledWeights(Control):
-    """The ticket's mask, on starting weights that are shuffled within each pruned matrix; the rest begins the same.
+    """Starting weights shuffled within each pruned matrix, under the ticket's mask; all others are the ticket's.
 
     Chen et al. 2020, arXiv 2007.12223, section 4.
     """

@@ -1,4 +1,4 @@
-"""To the weights that the search began with."""
+"""Rewinding to initialisation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["Beginning"]
 
 
 class Beginning(Rewind):
-    """Back to the starting weights: the pretrained ones, and the head as it was.  Frankle and Carbin 2019, arXiv
+    """Rewinding to the starting weights: the pretrained ones, and the head as it was.  Frankle and Carbin 2019, arXiv
     1803.03635; for pretrained encoders Chen et al. 2020, arXiv 2007.12223.
     """

@@ -1,4 +1,4 @@
-"""The learning rate alone goes back."""
+"""Learning rate rewinding."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["LearningRate"]
 
 
 class LearningRate(Rewind):
-    """The weights stay as they are trained; only the schedule begins again.  Renda et al. 2020, arXiv 2003.02389.
+    """Learning rate rewinding: only the schedule begins again.  Renda et al. 2020, arXiv 2003.02389.
 
-    Controls begin at the full model's trained weights.
+    The weights stay trained. Controls begin at the full model's trained weights.
     """
 
     goes_back: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""To the weights after the first steps of training."""
+"""Late rewinding: to the weights of an early step of training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Step"]
 
 
 class Step(Rewind):
-    """Back to the weights that the full model had after `step` optimiser steps.  Frankle et al. 2020, arXiv
+    """Late rewinding: to the full model's weights after `step` optimiser steps.  Frankle et al. 2020, arXiv
     1912.05671.
     """
 

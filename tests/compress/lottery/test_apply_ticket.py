@@ -7,7 +7,7 @@ from compress.core.errors import InputError
 from compress.core.model.fingerprint import base_fingerprint
 from compress.core.model.matrices import first_stack
 from compress.core.stage.context import Context
-from compress.lottery.apply import ApplyTicket
+from compress.lottery.apply_ticket import ApplyTicket
 from compress.lottery.search import all_ones, keep_largest
 from compress.lottery.ticket import Ticket, save_ticket
 from tests.tiny import tiny_bundle

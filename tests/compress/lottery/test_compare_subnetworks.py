@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from compress.lottery.subnetworks import CompareSubnetworks
+from compress.lottery.compare_subnetworks import CompareSubnetworks
 from compress.lottery.ticket import read_ticket
 from compress.lottery.units import units_left
 from tests.compress.lottery.bench import PLAN, context, tiny_task
-from tests.compress.lottery.test_find import Watched, bundle
+from tests.compress.lottery.test_find_ticket import Watched, bundle
 from tests.tiny.stages import refused
 
 pytestmark = pytest.mark.xdist_group("subnetworks")  # what they share is dear, and made once

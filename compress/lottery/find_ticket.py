@@ -1,4 +1,4 @@
-"""A search for the subnetwork that, trained alone from where the full model began, does as well."""
+"""The search for a lottery ticket: a subnetwork that, trained alone from the same weights, matches the full model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
-from compress.lottery.bench import Bench
+from compress.lottery.bench import Bench, workspace
 from compress.lottery.change import TicketsOffered
 from compress.lottery.control import Control
 from compress.lottery.exhibits import FACT, search_exhibits
-from compress.lottery.findings import overlaps
-from compress.lottery.rewind import Rewind
+from compress.lottery.findings import about, judge_of, overlaps
+from compress.lottery.refusals import forbidden, no_units
+from compress.lottery.rewind import Rewind, check_steps
 from compress.lottery.rewinds.beginning import Beginning
 from compress.lottery.search import Choose, all_ones, largest_weights, state_of, to_start
 from compress.lottery.seed_search import RESULT, SeedSearch
-from compress.lottery.surroundings import Seeds, about, check_steps, forbidden, judge_of, no_units, place_of
+from compress.lottery.seeds import Seeds
 from compress.lottery.units import lowest_units
 from compress.prune.weights.mask import Mask
 
@@ -94,7 +95,7 @@ class FindTicket(Stage):
         check_steps(self.rewind, self._plan(), task)
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        with place_of(ctx) as place:
+        with workspace(ctx) as place:
             bench = Bench(bundle, ctx, self._plan(), place / "bench")
             start, searches = state_of(bundle.model), self._searches(bench, place)
             for search in searches:

@@ -11,7 +11,7 @@ from compress.core.errors import InputError
 from compress.core.model.fingerprint import base_fingerprint
 from compress.core.training.plan import TrainPlan
 from compress.factorize.stage import Factorize
-from compress.lottery.find import FindTicket
+from compress.lottery.find_ticket import FindTicket
 from compress.lottery.search import state_of
 from compress.lottery.ticket import read_ticket
 from tests.compress.lottery.bench import PLAN, context, tiny_task

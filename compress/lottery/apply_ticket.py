@@ -1,4 +1,4 @@
-"""A ticket that was found elsewhere is put on a fresh model."""
+"""Ticket transfer: a ticket that was found elsewhere masks a fresh model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from compress.core.stage.stage import Stage
 from compress.core.values import Count, Name, Seed
 from compress.lottery.change import KeepShare, TicketsOffered
 from compress.lottery.control import Control
+from compress.lottery.refusals import forbidden
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import ticket_file
-from compress.lottery.surroundings import forbidden
 from compress.lottery.ticket import Ticket, read_ticket
 from compress.prune.weights.mask import Mask
 

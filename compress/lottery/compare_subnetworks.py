@@ -17,14 +17,15 @@ from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
-from compress.lottery.bench import Bench
+from compress.lottery.bench import Bench, workspace
 from compress.lottery.change import KeepShare
 from compress.lottery.exhibits import FACT, KINDS, study_exhibits
-from compress.lottery.findings import overlaps
+from compress.lottery.findings import about, judge_of, overlaps
+from compress.lottery.refusals import forbidden, no_units
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import RESULT
 from compress.lottery.seed_subnetworks import SeedSubnetworks
-from compress.lottery.surroundings import Seeds, about, forbidden, judge_of, no_units, place_of
+from compress.lottery.seeds import Seeds
 from compress.prune.weights.mask import Mask
 
 __all__ = ["CompareSubnetworks"]
@@ -33,7 +34,7 @@ __all__ = ["CompareSubnetworks"]
 class CompareSubnetworks(Stage):
     """The good, a random and a bad subnetwork of heads and feed-forward networks, each cut and each trained again.
 
-    The full model is trained; then its heads and networks worth least are removed step by step, their importance
+    The full model is trained; then its least important heads and networks are removed step by step, their importance
     measured anew each time, without training. The good subnetwork is the smallest that keeps the share `keeps` of the
     full model's metric. The random one has as many heads and networks, drawn; the bad one has those that went first.
     Each is measured as it was cut out of the trained model, and again when it is trained alone from where the full
@@ -68,7 +69,7 @@ class CompareSubnetworks(Stage):
         )
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
-        with place_of(ctx) as place:
+        with workspace(ctx) as place:
             bench = Bench(bundle, ctx, self._plan(), place / "bench")
             start, studies = state_of(bundle.model), self._studies(bench, place)
             for study in studies:
