@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from compress.core.files import write_whole
 from compress.core.stage.exhibit import Exhibit
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Row",
     "Size",
     "Speed",
-    "write_atomically",
 ]
 
 Interval = tuple[float, float]
@@ -204,17 +203,4 @@ class Report(Record):
         return cls.model_validate(data)
 
     def write(self, directory: Path) -> None:
-        write_atomically(directory / "report.json", json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write all of `text` or nothing: a killed process leaves the old file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        write_whole(directory / "report.json", json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))

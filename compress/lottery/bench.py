@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from compress.core.files import written_whole
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import evaluating, model_inputs
 from compress.core.model.masks import Masks, apply_masks
@@ -72,11 +73,9 @@ class Bench:
         """Write tensors as `name`, all or nothing."""
         from safetensors.torch import save_file
 
-        file = self._file(name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.partial")
-        save_file({key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}, beside)
-        beside.replace(file)
+        own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+        with written_whole(self._file(name)) as beside:
+            save_file(own, beside)
 
     def kept(self, name: str) -> State:
         """The tensors that were written as `name`."""

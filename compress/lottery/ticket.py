@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.core.errors import InputError
+from compress.core.files import written_whole
 from compress.core.model.bundle import Bundle
 from compress.core.model.fingerprint import base_fingerprint
 from compress.core.model.masks import Masks, pack, unpack
@@ -106,11 +107,9 @@ def save_ticket(ticket: Ticket, file: Path) -> Path:
         "shapes": {name: list(mask.shape) for name, mask in ticket.masks.items()},
         "facts": dict(ticket.facts),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.partial")
     packed = {name: pack(mask) for name, mask in ticket.masks.items()}
-    save_file(packed, beside, metadata={KEY: json.dumps(record, sort_keys=True)})
-    beside.replace(file)
+    with written_whole(file) as beside:
+        save_file(packed, beside, metadata={KEY: json.dumps(record, sort_keys=True)})
     return file
 
 

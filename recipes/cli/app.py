@@ -148,11 +148,12 @@ def scan(
         loaded = _load(recipe, set_)
         shares = [option_values.share(text, "--sparsities") for text in sparsities.split(",")]
         directory = out or Path("runs") / f"{loaded.name}-scan"
+        from recipes.file.yaml import parse_value
         from recipes.report.scan import markdown
         from recipes.scan import scan as scans
 
-        patterns = [scans.choice_option(text) for text in pattern or ()]
-        asked = {"patterns": patterns, "sparsities": shares, "criterion": scans.choice_option(criterion)}
+        patterns = [parse_value(text) for text in pattern or ()]
+        asked = {"patterns": patterns, "sparsities": shares, "criterion": parse_value(criterion)}
         typer.echo(markdown(scans.scan(loaded, out=directory, **asked, fresh=fresh, device=device.value)))
         typer.echo(f"report: {directory / 'scan.html'}")
 

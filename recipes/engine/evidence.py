@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compress.core.files import written_whole
 from finetune.tasks.source import quiet
 from recipes.engine.encoding import ENCODING
 from recipes.engine.execute import Done
@@ -56,11 +57,8 @@ class Evidence:
         """The evaluation rows on disk, for the measuring process."""
         path = self.store.work / f"evaluation-{self.splits.fingerprints['evaluation'][:12]}"
         if not path.exists():
-            beside = path.with_name(f".{path.name}")
-            shutil.rmtree(beside, ignore_errors=True)
-            with quiet():
+            with quiet(), written_whole(path) as beside:
                 self.splits.evaluation.save_to_disk(beside)
-            beside.rename(path)
         return path
 
     def baseline_of(self, seed: int | None) -> Done | None:
@@ -189,10 +187,9 @@ class Evidence:
     def _keep_logits(self, measured: Path, path: Path) -> None:
         """Logits with their row ids and labels, so that any two rows can be paired later."""
         row_ids, logits = read_logits(measured)
-        beside = path.with_name(f".{path.name}")
-        with beside.open("wb") as file:
+        # Never in place: another run of the store may hold the old file as its own.
+        with written_whole(path) as beside, beside.open("wb") as file:
             np.savez(file, row_ids=row_ids, logits=logits, labels=np.asarray(self.splits.evaluation["label"]))
-        beside.replace(path)  # another run of the store may hold the old file as its own
 
     def _judge(self, row: Row, done: Done) -> None:
         """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.core.errors import InputError, StageFailed, TrimformerError
-from recipes.record import write_atomically
+from compress.core.files import write_whole
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -33,7 +33,7 @@ STAGE_FILE = "stage.json"
 MEASUREMENT_FILE = "measurement.json"
 DISCARDED = ".discarded"
 _HALF_WRITTEN = re.compile(r"\.(recipe\.yaml|report\.(json|md|html))\.\d+")
-"""The names that `write_atomically` gives to what it has not finished."""
+"""The names that `written_whole` gives to what it has not finished."""
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 _FULL = 1 << 16
 """Bytes; a file system with less room than this is full."""
@@ -66,23 +66,23 @@ class Folder:
         if not mark.exists() or mark.read_text("utf-8") != expected:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir(parents=True)
-            write_atomically(mark, expected)
+            write_whole(mark, expected)
         shutil.rmtree(self.partial / "result", ignore_errors=True)
         return self.partial
 
     def finish(self, result: Path, facts: dict[str, Any]) -> None:
         """Make `result` (inside the partial directory) the finished stage, in one rename, then drop the rest."""
-        write_atomically(result / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
+        write_whole(result / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
         discard(self.final)
         result.rename(self.final)
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def keep_facts(self, facts: dict[str, Any]) -> None:
         """Say something else of the finished stage."""
-        write_atomically(self.final / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
+        write_whole(self.final / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
 
     def keep_measurement(self, facts: dict[str, Any]) -> None:
-        write_atomically(self.final / MEASUREMENT_FILE, json.dumps(facts, indent=1, sort_keys=True))
+        write_whole(self.final / MEASUREMENT_FILE, json.dumps(facts, indent=1, sort_keys=True))
 
     def adopt(self, other: Path) -> None:
         """Take a finished stage of the same identity from elsewhere; files are linked where the disk allows.
@@ -125,7 +125,7 @@ class Store:
             self._tidy()
             if fresh:
                 self._clear()
-            write_atomically(self.directory / "recipe.yaml", recipe_text)
+            write_whole(self.directory / "recipe.yaml", recipe_text)
             yield self
         finally:
             lock.release()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recipes.record import Report, write_atomically
+from compress.core.files import write_whole
+from recipes.record import Report
 from recipes.report import html, markdown, terminal
 from recipes.report.comparison import Comparison, compare
 
@@ -13,5 +14,5 @@ __all__ = ["Comparison", "compare", "terminal", "write"]
 
 def write(report: Report, directory: Path) -> None:
     """Write report.md and report.html into `directory`, beside report.json."""
-    write_atomically(directory / "report.md", markdown.page(report))
-    write_atomically(directory / "report.html", html.page(report))
+    write_whole(directory / "report.md", markdown.page(report))
+    write_whole(directory / "report.html", html.page(report))

@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress.core.files import write_whole
 from compress.core.stage.exhibit import Heatmap, group_names
-from recipes.record import write_atomically
 from recipes.report import units
 from recipes.report.heat import heat_map
 from recipes.report.plots import ACCENT, INK, MUTED, SETTINGS, inline
@@ -33,8 +33,8 @@ LABEL = 0.12
 
 def write(scan: Scan, directory: Path) -> None:
     """Write scan.md and scan.html into `directory`, beside scan.json."""
-    write_atomically(directory / "scan.md", markdown(scan))
-    write_atomically(directory / "scan.html", page(scan))
+    write_whole(directory / "scan.md", markdown(scan))
+    write_whole(directory / "scan.html", page(scan))
 
 
 def headline(scan: Scan) -> str:

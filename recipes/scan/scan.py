@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import Field, ValidationError
 
 from compress.core.errors import InputError
-from recipes.record import Record, write_atomically
+from compress.core.files import write_whole
+from recipes.record import Record
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from compress.prune.scan import Scoring
     from recipes.file.recipe import Recipe
 
-__all__ = ["LeftOut", "Scan", "ScanPoint", "choice_option", "scan"]
+__all__ = ["LeftOut", "Scan", "ScanPoint", "scan"]
 
 FILE = "scan.json"
 UNITS = ("heads", "neurons", "layers", "width")
@@ -77,7 +78,7 @@ class Scan(Record):
             return None
 
     def write(self, directory: Path) -> None:
-        write_atomically(directory / FILE, json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
+        write_whole(directory / FILE, json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
 
 
 def scan(
@@ -129,20 +130,6 @@ def scan(
     asked = _asked(result, chosen)
     views.write(asked, out)
     return asked
-
-
-def choice_option(text: str) -> Any:
-    """A pattern or a criterion in recipe form out of its text: `taylor`, or `{taylor: {batches: 8}}`.
-
-    Raises:
-        InputError: the text is not YAML.
-    """
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError("this is neither a name nor a mapping", given=text) from error
 
 
 def _fill(result: Scan, scoring: Scoring, chosen: Chosen, out: Path) -> None:

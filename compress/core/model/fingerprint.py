@@ -1,15 +1,18 @@
-"""Which model it is: a mark of the weights below the task's head."""
+"""Which model it is: digests of its weights, or of its structure."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from compress.core.families.family import Family
+from compress.core.model.bundle import Bundle
+from compress.core.model.masks import pack
 
-__all__ = ["base_fingerprint"]
+__all__ = ["base_fingerprint", "model_fingerprint", "structure_fingerprint"]
 
 
 def base_fingerprint(model: nn.Module, family: Family) -> str:
@@ -19,10 +22,33 @@ def base_fingerprint(model: nn.Module, family: Family) -> str:
     """
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     tensors: dict[str, Tensor] = dict(model.state_dict())
+    heads = set(family.head_modules)
+    return _digest(
+        (name, tensor)
+        for name, tensor in sorted(tensors.items())
+        if name.startswith(prefix) and not set(name.split(".")) & heads
+    )
+
+
+def model_fingerprint(model: nn.Module) -> str:
+    """`sha256:...` over all tensors of the model, its head among them."""
+    return _digest(sorted(model.state_dict().items()))
+
+
+def structure_fingerprint(bundle: Bundle) -> str:
+    """`sha256:...` over the parameters' names, shapes and training, and the masks; the weights count for nothing."""
     whole = hashlib.sha256()
-    for name in sorted(tensors):
-        if name.startswith(prefix) and not set(name.split(".")) & set(family.head_modules):
-            value = tensors[name].detach().cpu().contiguous()
-            whole.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\n".encode())
-            whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, parameter in bundle.model.named_parameters():
+        whole.update(f"{name}\0{tuple(parameter.shape)}\0{parameter.requires_grad}\n".encode())
+    for name, mask in sorted(bundle.masks.items()):
+        whole.update(f"{name}\0".encode() + pack(mask).numpy().tobytes())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    whole = hashlib.sha256()
+    for name, tensor in tensors:
+        value = tensor.detach().cpu().contiguous()
+        whole.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\n".encode())
+        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return f"sha256:{whole.hexdigest()}"

@@ -9,7 +9,6 @@ again, and half a cache is not taken for a whole one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -21,13 +20,15 @@ import torch
 from torch import Tensor
 
 from compress.core.errors import StageFailed
+from compress.core.files import write_whole
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, padding_mask
+from compress.core.model.fingerprint import model_fingerprint
 from compress.core.stage.context import Context
 from compress.distill.cache.filling import NoRoom, fill
 from compress.distill.teacher import Answers
 
-__all__ = ["CachedTeacher", "cached_teacher", "weights_fingerprint"]
+__all__ = ["CachedTeacher", "cached_teacher"]
 
 
 class CachedTeacher:
@@ -115,24 +116,13 @@ def cached_teacher(
     except NoRoom:
         _clear(directory)
         raise
-    beside = directory / "complete.json.part"
-    beside.write_text(json.dumps({"key": key}), "utf-8")
-    beside.replace(marker)
+    write_whole(marker, json.dumps({"key": key}))
     return CachedTeacher(directory, layers=layers)
-
-
-def weights_fingerprint(bundle: Bundle) -> str:
-    """SHA-256 of the model's class, and of its weights' names and bytes."""
-    digest = hashlib.sha256(type(bundle.model).__name__.encode())
-    for name, tensor in sorted(bundle.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _key(teacher: Bundle, ctx: Context, *, layers: tuple[int, ...], precision: str) -> str:
     data = ctx.part_fingerprints.get("train", "")
-    return json.dumps([weights_fingerprint(teacher), data, list(layers), precision, ctx.device.type])
+    return json.dumps([model_fingerprint(teacher.model), data, list(layers), precision, ctx.device.type])
 
 
 def _clear(directory: Path) -> None:

@@ -220,7 +220,7 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
         (["--pattern", "{n_m: {n: 2, m: 5}}", "--criterion", "magnitude"], "do not divide into groups of 5"),
         (["--pattern", "elements", "--criterion", "similarity"], "similarity scores whole units, not elements"),
         (["--pattern", "elements", "--criterion", "movement"], "learns its scores in a training"),
-        (["--pattern", "{elements"], "neither a name nor a mapping"),
+        (["--pattern", "{elements"], "not YAML"),
         (["--pattern", "heads", "--criterion", "wanda"], "scores single weights, not heads"),
     ],
 )
