@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch.distributed as dist
 
 from compress.core.errors import TrimformerError
 
-__all__ = ["ALONE", "Parted", "Processes", "current", "first_to_fail", "joined", "lost"]
+__all__ = ["ALONE", "Parted", "Processes", "current", "everyone", "first_to_fail", "joined", "lost"]
 
 Value = TypeVar("Value")
 
@@ -57,13 +57,13 @@ class Processes:
         """Whether this is the process that plans, writes, measures and prints."""
         return self.rank == 0
 
-    def told(self, value: Value) -> Value:
-        """The main process's value, in every process."""
+    def told(self, value: Value | None = None) -> Value:
+        """The main process's value, in every process; what the others give does not matter."""
         if self.count == 1:
-            return value
-        box = [value]
+            return cast(Value, value)
+        box: list[Any] = [value]
         dist.broadcast_object_list(box, src=0, group=self.group)
-        return box[0]
+        return cast(Value, box[0])
 
     def gathered(self, value: Value) -> list[Value]:
         """The values of all processes, by rank."""
@@ -131,6 +131,11 @@ def current() -> Processes:
     return _present
 
 
+def everyone() -> Processes:
+    """All processes that `joined` connected, whether or not they share work now."""
+    return _everyone or ALONE
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
     """All processes of the launcher, connected until the end of the `with`; `ALONE` where there was no launcher.
@@ -140,7 +145,7 @@ def joined(device: str) -> Iterator[Processes]:
     """
     global _everyone
     if _everyone is not None or _launched() == 1:
-        yield _everyone or ALONE
+        yield everyone()
         return
     if not _first_by_name():
         _hush()

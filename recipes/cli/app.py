@@ -92,13 +92,16 @@ def run(
 
     Exit code 0; 1 a stage failed; 2 the recipe is wrong; 3 a budget was missed.
     """
-    with one_message():
-        loaded = _load(recipe, set_)
-        directory = out or Path("runs") / loaded.name
-        from recipes.engine.run import run as run_recipe
+    from recipes.cli.launched import one_of_several
 
-        report = run_recipe(loaded, out=directory, fresh=fresh, device=device.value)
-        if not _is_main_process():
+    with one_message():
+        with one_of_several(device.value) as processes:
+            loaded = _load(recipe, set_)
+            directory = out or Path("runs") / loaded.name
+            from recipes.engine.run import run as run_recipe
+
+            report = run_recipe(loaded, out=directory, fresh=fresh, device=device.value)
+        if not processes.main:
             return
         _show(report)
         typer.echo(f"\nreport: {directory / 'report.html'}")
@@ -285,11 +288,6 @@ def _verdict(report: Report) -> int:
     if report.failed:
         return FAILED
     return MISSED if any(line.verdict == "missed" for line in report.budget) else 0
-
-
-def _is_main_process() -> bool:
-    """Under a launcher of several processes only the first one prints."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 if __name__ == "__main__":

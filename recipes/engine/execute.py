@@ -16,6 +16,7 @@ from compress.core.stage.exhibit import kept_units
 from compress.core.stage.stage import Stage
 from finetune.delta.record import is_delta
 from finetune.delta.saving import move_base
+from recipes.engine.shared import run_stage
 from recipes.engine.store import Folder, Store
 from recipes.record import Cost
 
@@ -74,6 +75,12 @@ class Ledger:
     @property
     def seconds(self) -> float:
         return sum(result.seconds for result in self.results)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the report says of how the fits were run."""
+        processes = max((int(result.notes.get("processes", 1)) for result in self.results), default=1)
+        return [f"trained on {processes} processes"] if processes > 1 else []
 
     @property
     def training_flops(self) -> float | None:
@@ -146,7 +153,7 @@ def carry_out(
     before, count, tuned = parent.sketch(), len(parent.changes), parent.tuned
     started = time.perf_counter()
     with peak_memory(device) as peak, energy() as used:
-        outcome = stage.run(parent, ctx)
+        outcome = run_stage(stage, parent, ctx, base=base)
     cost = Cost(
         # A fit that was taken up again knows what it took before the interruption.
         seconds=max(time.perf_counter() - started, ledger.seconds),
@@ -163,7 +170,7 @@ def carry_out(
     else:
         if outcome.tuned is tuned:
             outcome.tuned = None  # it stands on the tuned model, and is no delta itself
-        said = about.get("notes", [])
+        said = [*about.get("notes", []), *ledger.notes]
         about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
         about["notes"] = [*said, *(note for note in about.get("notes", []) if note not in said)]
         made = outcome.changes[count:]

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.core.errors import TrimformerError
+from finetune.processes import joined
 from recipes.engine.budget import judge
 from recipes.engine.evidence import Evidence
 from recipes.engine.execute import Done, Ledger, carry_out, find
 from recipes.engine.identity import source_identity, stage_identity, stage_settings
 from recipes.engine.journal import Journal
+from recipes.engine.shared import dismissed, follow, same_start
 from recipes.engine.source import keep_source, load
 from recipes.engine.store import Store, disk_errors
 from recipes.file.stage_ids import SOURCE
@@ -38,7 +40,8 @@ Key = tuple[str, int | None]
 def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto") -> Report:
     """The report of `recipe`, run in the directory `out`. What is finished there and unchanged is reused.
 
-    A stage that fails is named in `report.failed`; what does not stand on it goes on.
+    A stage that fails is named in `report.failed`; what does not stand on it goes on. Where a launcher started several
+    processes, each calls this, and each has the report.
 
     Args:
         fresh: throw away what an earlier run left in `out`, and take nothing from other runs.
@@ -48,16 +51,21 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
         InputError: something that was given cannot work; found before any work.
     """
     place = usable_device(device)
-    check_data(recipe)
-    splits = recipe.task.load(recipe.seeds[0])
-    source = load(recipe, recipe.seeds[0])
-    check_measure(recipe, source)
-    planned = plan(recipe, source)
-    check_training(planned, place)
-    store = Store(out, alone=fresh)
-    with disk_errors(out), store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
-        engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"))
-        return engine.run(source)
+    with joined(place.type) as processes:
+        check_data(recipe)
+        splits = recipe.task.load(recipe.seeds[0])
+        source = load(recipe, recipe.seeds[0])
+        check_measure(recipe, source)
+        planned = plan(recipe, source)
+        check_training(planned, place)
+        same_start(recipe, splits)
+        if not processes.main:
+            return follow(recipe, splits, device=place)
+        store = Store(out, alone=fresh)
+        with disk_errors(out), store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
+            engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"))
+            report = engine.run(source)
+        return dismissed(report)
 
 
 @dataclass

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from compress.core.errors import ParityError
+from finetune.processes import Processes
 from recipes.cli.app import app
 from recipes.record import BudgetLine, Report, Row, Size
 from tests.recipes.front import config_only, recipe_file, write_rows
@@ -124,7 +126,7 @@ def test_run_hands_its_options_on(tmp_path, engine):
 
 def test_other_processes_of_a_launcher_print_nothing(tmp_path, engine, monkeypatch):
     engine(a_report(failed={"prune": "no"}))
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("finetune.processes.joined", lambda _: nullcontext(Processes(rank=1, count=2)))
     result = trimformer("run", recipe_file(tmp_path, [PRUNE]))
     assert (result.exit_code, result.output) == (0, "")
 
