@@ -71,7 +71,7 @@ def run_stage(stage: Stage, parent: Bundle, ctx: Context, *, base: Path) -> Bund
         Parted: another process failed, and this one did not.
     """
     processes = everyone()
-    if processes.count == 1 or stage.leaf:  # an export trains nothing
+    if processes.count == 1 or stage.requires().leaf:  # an export trains nothing
         return stage.run(parent, ctx)
     processes.told(_order(stage, ctx, base))
     processes.wait()
