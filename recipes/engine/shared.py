@@ -8,6 +8,7 @@ are the main process's, and read by all.
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from recipes.record import Report
 
 __all__ = ["Order", "dismissed", "follow", "run_stage", "same_start"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,8 @@ def follow(recipe: Recipe, splits: Splits, *, device: torch.device) -> Report:
             try:
                 with processes.together():
                     order.stage.run(bundle, ctx)
-            except TrimformerError:
-                pass  # of every process; the main one says so, and goes on
+            except TrimformerError as error:  # of every process; the main one says so, and goes on
+                log.info("%s failed: %s", order.stage.name, error)
 
 
 def same_start(recipe: Recipe, splits: Splits) -> None:
