@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-__all__ = ["OR_NONE", "Count", "Fraction", "FrozenMapping", "Name", "Positive", "Seed", "Settings", "Share"]
+__all__ = [
+    "OR_NONE",
+    "Count",
+    "Fraction",
+    "FrozenMapping",
+    "Name",
+    "NamedFile",
+    "NamesFile",
+    "Positive",
+    "Seed",
+    "Settings",
+    "Share",
+]
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -14,6 +26,13 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.\-]*$", max_length=64)]
+
+
+class NamesFile:
+    """Marks the type of a setting that names a file or directory; in a recipe's file a relative path lies beside it."""
+
+
+NamedFile = Annotated[str, NamesFile()]
 
 
 def _pairs(value: Any) -> Any:

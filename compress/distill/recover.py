@@ -19,7 +19,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.corpus import TASK, Corpus, files_of
 from compress.core.stage.requires import Data
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
-from compress.core.values import OR_NONE, Settings
+from compress.core.values import OR_NONE, NamedFile, Settings
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.labels import Labels
@@ -47,7 +47,7 @@ class Recover(Settings):
     corpus: Corpus | None = Field(
         None, description="of mlm: `task` (its train texts) unless given, or a file with one text on a line"
     )
-    head: str | None = Field(
+    head: NamedFile | None = Field(
         None, description="of mlm: a checkpoint whose head for masked words it starts from; a fresh one unless given"
     )
     losses: tuple[Loss, ...] | None = Field(

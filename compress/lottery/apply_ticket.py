@@ -16,7 +16,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.declaration import Declaration
 from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
-from compress.core.values import Count, Name, Seed
+from compress.core.values import Count, Name, NamedFile, Seed
 from compress.lottery.change import KeepShare, TicketsOffered
 from compress.lottery.control import Control
 from compress.lottery.refusals import forbidden
@@ -44,7 +44,7 @@ class ApplyTicket(Stage):
 
     shown: ClassVar[tuple[str, ...]] = ("ticket",)
 
-    ticket: str | None = Field(None, description="the file of a ticket; relative to the recipe")
+    ticket: NamedFile | None = Field(None, description="the file of a ticket; relative to the recipe")
     found_by: Name | None = Field(None, description="id of the find_ticket stage of this recipe that found it")
     round: Count | None = Field(None, description="with found_by: whose ticket; the last unless given")
     seed: Seed | None = Field(None, description="with found_by: of which search; the smallest unless given")

@@ -13,8 +13,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from compress.core.choice import Choice, snake_case
 from compress.core.errors import InputError, UnknownName
+from compress.core.values import NamesFile
 
-__all__ = ["Late", "Place", "field_type", "find_place", "is_set", "keys", "set_at", "settings_inside"]
+__all__ = ["Late", "Place", "field_type", "find_place", "is_set", "keys", "set_at", "settings_inside", "settle"]
 
 
 class Late:
@@ -71,7 +72,7 @@ def find_place(root: type[BaseModel], data: Any, loc: Sequence[Any]) -> Place:
                 words.append(part)
                 value = value[part]
             continue
-        name, model, settings = _settle(annotation, value)
+        name, model, settings = settle(annotation, value)
         known = keys(model)
         if model is not None and part in known:
             words.extend([name] if name and isinstance(value, dict) else [])
@@ -109,7 +110,7 @@ def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
         return _set_in_choice(sets[0], value, part, rest, new)
     if not isinstance(value, dict | None):
         raise InputError(f"{part!r} cannot be set inside a single value", given=value)
-    _, model, _ = _settle(annotation, value or {})
+    _, model, _ = settle(annotation, value or {})
     fields = keys(model)
     inner = field_type(fields[part]) if part in fields else None
     return {**(value or {}), part: set_at(inner, (value or {}).get(part), rest, new)}
@@ -128,7 +129,7 @@ def _set_in_choice(choices: type[Choice], value: Any, part: str, rest: Sequence[
     return {part: set_at(members[part], settings, rest, new)}
 
 
-def _settle(annotation: Any, value: Any) -> tuple[str | None, type[BaseModel] | None, Any]:
+def settle(annotation: Any, value: Any) -> tuple[str | None, type[BaseModel] | None, Any]:
     """Name of the choice (or None), settings class, and its settings, for `value` where `annotation` is allowed."""
     best: tuple[str | None, type[BaseModel] | None, Any] = (None, None, value)
     matched = -1
@@ -159,9 +160,12 @@ def is_set(model: type[BaseModel]) -> TypeGuard[type[Choice]]:
 
 
 def field_type(field: FieldInfo) -> Any:
-    """The type of a field, with the late set that pydantic moves from a lone annotation to its metadata."""
-    late = next((item for item in field.metadata if isinstance(item, Late)), None)
-    return Annotated[field.annotation, late] if late else field.annotation
+    """The type of a field, with the marks that pydantic moves from a lone annotation to its metadata."""
+    annotation: Any = field.annotation
+    for mark in field.metadata:
+        if isinstance(mark, Late | NamesFile):
+            annotation = Annotated[annotation, mark]
+    return annotation
 
 
 def settings_inside(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from compress.core.errors import InputError
+from compress.core.values import NamesFile
+from recipes.file.locate import field_type, keys, settle
 from recipes.file.yaml import Document
 
 __all__ = ["near_the_file"]
@@ -16,14 +18,15 @@ _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?$")
 _FILE = re.compile(r"\.(json|jsonl|csv|tsv|parquet|safetensors)(\.gz)?$", re.IGNORECASE)
 
 
-FILES = ("ticket", "corpus", "head")
-"""Settings of a stage that name a file or a directory; a word that is none of these there is left as it is."""
-
-
-def near_the_file(document: Document, file: Path) -> Document:
+def near_the_file(document: Document, file: Path, *, stages: Any) -> Document:
     """The document with the paths of model, data and what stages read made absolute, where they exist beside `file`.
 
     A path that exists neither there nor in the working directory, and cannot be a hub id, is an error.
+
+    Args:
+        document: the recipe, not yet validated.
+        file: where it was read.
+        stages: the type of a stage in it; its settings that name files say so by their type.
     """
     data = document.data
     if not isinstance(data, dict):
@@ -39,31 +42,32 @@ def near_the_file(document: Document, file: Path) -> Document:
             changed["task"] = {
                 name: {key: _part(key, value, (*words, key), document, file) for key, value in settings.items()}
             }
-    stages = data.get("stages")
-    if isinstance(stages, list):
-        changed["stages"] = [_stage(stage, index, document, file) for index, stage in enumerate(stages)]
+    if "stages" in data:
+        changed["stages"] = _named(stages, data["stages"], ("stages",), document, file)
     return replace(document, data=changed)
 
 
-def _stage(stage: Any, index: int, document: Document, file: Path) -> Any:
-    """The stage with the paths of the files that it, or its recovery, names."""
-    if not (isinstance(stage, dict) and len(stage) == 1):
-        return stage
-    name, settings = next(iter(stage.items()))
-    words = ("stages", index, name)
-    found = _named(settings, words, document, file)
-    if isinstance(found, dict) and isinstance(found.get("recover"), dict):
-        found = {**found, "recover": _named(found["recover"], (*words, "recover"), document, file)}
-    return {name: found}
-
-
-def _named(settings: Any, words: tuple[Any, ...], document: Document, file: Path) -> Any:
-    if not isinstance(settings, dict):
-        return settings
-    return {
-        key: _resolved(value, (*words, key), document, file) if key in FILES and isinstance(value, str) else value
-        for key, value in settings.items()
+def _named(annotation: Any, value: Any, words: tuple[Any, ...], document: Document, file: Path) -> Any:
+    """`value` with every path in it that its type marks as one."""
+    if isinstance(value, str):
+        return _resolved(value, words, document, file) if _names_file(annotation) else value
+    if isinstance(value, list):
+        return [_named(annotation, item, (*words, index), document, file) for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    name, model, settings = settle(annotation, value)
+    if model is None or not isinstance(settings, dict):
+        return value
+    here, fields = (*words, name) if name else words, keys(model)
+    found = {
+        key: _named(field_type(fields[key]), inner, (*here, key), document, file) if key in fields else inner
+        for key, inner in settings.items()
     }
+    return {name: found} if name else found
+
+
+def _names_file(annotation: Any) -> bool:
+    return isinstance(annotation, NamesFile) or any(_names_file(inner) for inner in get_args(annotation))
 
 
 def _part(key: str, value: Any, words: tuple[Any, ...], document: Document, file: Path) -> Any:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 
 from compress.core.errors import InputError
 from compress.core.values import Fraction, Name, Positive, Settings
-from recipes.file.locate import Late, set_at
+from recipes.file.locate import Late, field_type, set_at
 from recipes.file.mistakes import mistakes
 from recipes.file.paths import near_the_file
 from recipes.file.stage_ids import by_index
@@ -147,7 +147,7 @@ class Recipe(Settings):
         """
         file = find(reference)
         document = read(file)
-        return cls._read(near_the_file(document, file), overrides)
+        return cls._read(near_the_file(document, file, stages=field_type(cls.model_fields["stages"])), overrides)
 
     @classmethod
     def parse(cls, data: Any, where: str | None = None, overrides: Sequence[str] = ()) -> Recipe:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from compress.core.errors import InputError
 from compress.core.stage.context import Context
+from compress.core.values import NamesFile
 
 __all__ = ["TASK", "Corpus", "check_file", "documents", "files_of", "texts_of"]
 
@@ -29,7 +30,7 @@ def _known(value: str) -> str:
     return value
 
 
-Corpus = Annotated[str, AfterValidator(_known)]
+Corpus = Annotated[str, AfterValidator(_known), NamesFile()]
 """`task`, or the path of a file with one text on a line (UTF-8, also .gz; an empty line ends a document)."""
 
 
