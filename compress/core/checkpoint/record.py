@@ -8,7 +8,7 @@ from typing import Any
 
 from compress.core.choice import import_all
 from compress.core.errors import UnknownName
-from compress.core.model.change import Change, change_from_data
+from compress.core.model.change import Change, Recorded, change_from_data
 
 __all__ = ["HALF", "RECORD", "history", "read_record"]
 
@@ -24,7 +24,7 @@ def read_record(directory: Path) -> dict[str, Any]:
 
 
 def history(record: dict[str, Any]) -> tuple[Change, ...]:
-    """The changes of a record, first change first."""
+    """The changes of a record, first change first. One that another package makes stays as it was written."""
     return tuple(_change(data) for data in record.get("changes", ()))
 
 
@@ -34,4 +34,7 @@ def _change(data: dict[str, Any]) -> Change:
     except UnknownName:
         # The stage that makes this kind of change may not be imported yet.
         import_all("compress")
+    try:
         return change_from_data(data)
+    except UnknownName:
+        return Recorded(told=data)

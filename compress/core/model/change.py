@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from compress.core.model.sketch import Sketch
 
-__all__ = ["Change", "Nothing", "Several", "change_from_data"]
+__all__ = ["Change", "Nothing", "Recorded", "Several", "change_from_data"]
 
 _KINDS: dict[str, type[Change]] = {}
 
@@ -88,6 +88,20 @@ class Several(Change):
 
     def summary(self, before: Sketch) -> dict[str, Any]:
         return {name: value for step in self.steps for name, value in step.summary(before).items()}
+
+
+class Recorded(Change):
+    """A change of a kind that no imported package makes, as a record tells it: it is part of a history, and of the
+    next record, and cannot be made again.
+    """
+
+    told: dict[str, Any]
+
+    def apply(self, bundle: Bundle) -> Bundle:
+        raise UnknownName("kind of change", str(self.told.get("kind")), _KINDS)
+
+    def data(self) -> dict[str, Any]:
+        return dict(self.told)
 
 
 def change_from_data(data: dict[str, Any]) -> Change:

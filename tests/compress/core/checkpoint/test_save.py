@@ -9,7 +9,7 @@ import torch
 
 from compress.core.checkpoint.masks import read_masks
 from compress.core.checkpoint.save import load, save
-from compress.core.errors import InputError, StageFailed, UnknownName
+from compress.core.errors import InputError, StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import apply_masks
@@ -35,15 +35,6 @@ def test_changes_and_states_survive(tmp_path):
     assert loaded.changes == (DropLastLayerForTest(left=3),)
     assert loaded.states == bundle.states
     assert loaded.sketch() == bundle.sketch()
-
-
-def test_an_unknown_kind_of_change_is_named(tmp_path):
-    save(tiny_bundle("bert"), tmp_path)
-    record = json.loads((tmp_path / "trimformer.json").read_text())
-    record["changes"] = [{"kind": "drop_last_layer_for_tset", "left": 3}]
-    (tmp_path / "trimformer.json").write_text(json.dumps(record))
-    with pytest.raises(UnknownName, match="kind of change"):
-        load(tmp_path)
 
 
 def test_masks_travel_as_bits(tmp_path):
