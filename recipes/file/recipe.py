@@ -5,13 +5,12 @@ No torch at import: the stages and the task are imported when the first recipe i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, ByteSize, Field, PrivateAttr, TypeAdapter, ValidationError, WithJsonSchema
 
 from compress.core.errors import InputError
 from compress.core.values import Fraction, Name, Positive, Settings
@@ -32,17 +31,11 @@ else:
 
 __all__ = ["Budget", "Origin", "Packaged", "Recipe", "memory_option"]
 
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([KMG]?I?B)\s*", re.IGNORECASE)
 _SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?[KMG]?i?B$"}]}
 
 
-def _bytes(value: Any) -> Any:
-    """`17MB` -> 17,000,000; what is no such text is given back as it is."""
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    return round(float(match[1]) * _UNITS[match[2].upper()])
+Bytes = Annotated[ByteSize, AfterValidator(int), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)]
+"""`17MB` is 17,000,000 and `16MiB` 2^24."""
 
 
 def memory_option(text: str) -> int:
@@ -51,15 +44,12 @@ def memory_option(text: str) -> int:
     Raises:
         InputError: it is no size.
     """
-    found = _bytes(text)
-    if not isinstance(found, int) or found < 1:
+    try:
+        return TypeAdapter(Bytes).validate_python(text)
+    except ValidationError as error:
         raise InputError(
             "--memory is no size", given=text, advice="write a number and a unit: 4GB (10^9), 512MiB (2^20)"
-        )
-    return found
-
-
-Bytes = Annotated[int, Field(ge=1), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)]
+        ) from error
 
 
 def _unlike(seeds: tuple[int, ...]) -> tuple[int, ...]:
