@@ -33,13 +33,9 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(file: Path, *, only_when_imported: bool = False) -> Iterator[str]:
-    """Dotted names that a module imports, `from a import b` as `a` and `a.b`.
-
-    Args:
-        only_when_imported: leave out what is imported inside functions and under TYPE_CHECKING.
-    """
-    for node in _statements(parsed(file)) if only_when_imported else ast.walk(parsed(file)):
+def imports(file: Path) -> Iterator[str]:
+    """Dotted names that a module imports, `from a import b` as `a` and `a.b`."""
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -49,16 +45,3 @@ def imports(file: Path, *, only_when_imported: bool = False) -> Iterator[str]:
 
 def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     return (node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when the module is imported."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _is_for_types(child):
-            continue
-        yield child
-        yield from _statements(child)
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")

@@ -1,10 +1,10 @@
-"""What must hold for every file, so that no review has to look for it."""
+"""What must hold for every file, so that no review has to look for it. Much of it is held by ruff: see pyproject."""
 
 import ast
 import importlib
 import re
+import subprocess
 import sys
-import tokenize
 from pathlib import Path
 
 import pytest
@@ -20,20 +20,6 @@ from tests.house.sources import (
     source_files,
 )
 
-FORBIDDEN = {"compress": ("finetune", "recipes"), "compress/core": (), "finetune": ("recipes",)}
-HEAVY = (
-    "bitsandbytes",
-    "datasets",
-    "matplotlib",
-    "nncf",
-    "onnx",
-    "onnxruntime",
-    "openvino",
-    "optimum",
-    "peft",
-    "sklearn",
-)
-NO_TORCH = ("recipes/cli/app.py", "recipes/file/yaml.py", "recipes/file/recipe.py", "recipes/record.py")
 STATEMENT_LINES, FILE_LINES = 40, 300
 FAMILY_HOME = ROOT / "compress" / "core" / "families"
 
@@ -51,17 +37,6 @@ def found(files: list[Path], look) -> list[str]:
     return [f"{relative(file)}:{getattr(at, 'lineno', at)} {what}" for file in files for at, what in look(file)]
 
 
-@pytest.mark.parametrize("package", ["compress", "finetune"])
-def test_imports_point_one_way(package):
-    wrong = [
-        f"{relative(file)} imports {name}"
-        for file in source_files(package)
-        for name in imports(file)
-        if starts(name, FORBIDDEN[package])
-    ]
-    assert wrong == []
-
-
 def test_the_core_imports_nothing_of_the_methods():
     allowed = ("compress.core", "compress")
     wrong = [
@@ -73,35 +48,13 @@ def test_the_core_imports_nothing_of_the_methods():
     assert wrong == []
 
 
-def test_measuring_knows_nothing_of_reports():
-    wrong = [relative(f) for f in source_files("recipes/measure") for n in imports(f) if starts(n, ("recipes.report",))]
-    assert wrong == []
-
-
 @pytest.mark.parametrize(
     "module", ["recipes.report", "recipes.cli.app", "recipes.file.recipe", "recipes.file.yaml", "recipes.record"]
 )
 def test_torch_is_not_imported_with(module):
-    import subprocess
-
     code = f"import sys, {module}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
-
-
-def test_every_view_of_a_report_does_without_torch():
-    wrong = [relative(f) for f in source_files("recipes/report") for n in imports(f) if starts(n, ("torch",))]
-    assert wrong == []
-
-
-def test_heavy_packages_are_imported_where_they_are_used():
-    wrong = [
-        f"{relative(file)} imports {name}"
-        for file in source_files()
-        for name in imports(file, only_when_imported=True)
-        if starts(name, HEAVY)
-    ]
-    assert wrong == []
 
 
 def test_files_are_short():
@@ -118,44 +71,6 @@ def test_function_bodies_are_short():
                 yield function, f"{function.name} has {lines} lines"
 
     assert found(source_files(), long) == []
-
-
-def test_nothing_is_asserted_outside_tests():
-    def asserts(file):
-        return ((node, "assert") for node in ast.walk(parsed(file)) if isinstance(node, ast.Assert))
-
-    assert found(source_files(), asserts) == []
-
-
-def test_no_exception_is_swallowed():
-    def swallowed(file):
-        for node in ast.walk(parsed(file)):
-            if isinstance(node, ast.ExceptHandler) and all(isinstance(s, ast.Pass | ast.Continue) for s in node.body):
-                yield node, "does nothing about it"
-            if isinstance(node, ast.ExceptHandler) and node.type is None:
-                yield node, "catches everything"
-
-    assert found(source_files(), swallowed) == []
-
-
-def test_nothing_is_left_to_do():
-    def marks(file):
-        with tokenize.open(file) as text:
-            for token in tokenize.generate_tokens(text.readline):
-                if token.type == tokenize.COMMENT and re.search(r"\b(TODO|FIXME|XXX|HACK)\b", token.string):
-                    yield token.start[0], token.string
-
-    assert found(source_files(), marks) == []
-
-
-def test_no_pickle():
-    wrong = [
-        relative(f)
-        for f in source_files()
-        for n in imports(f)
-        if starts(n, ("pickle", "cloudpickle", "dill", "joblib"))
-    ]
-    assert wrong == []
 
 
 def test_torch_loads_weights_only():
@@ -184,11 +99,6 @@ def test_only_the_families_know_their_names():
 
     outside = [file for file in source_files() if FAMILY_HOME not in file.parents]
     assert found(outside, compared) == []
-
-
-def test_every_module_says_what_it_is_for():
-    silent = [relative(f) for f in source_files() if f.read_text("utf-8").strip() and not ast.get_docstring(parsed(f))]
-    assert silent == []
 
 
 def test_every_public_name_is_there():
