@@ -30,6 +30,9 @@ def main(arguments: Sequence[str]) -> int:
 def comparison(one: Ticket, other: Ticket) -> str:
     """A table: Jaccard's index of what both keep and of what both remove, beside that of random masks so large.
 
+    Args:
+        one, other: tickets of models of the same shapes.
+
     Raises:
         InputError: they are tickets of models of other shapes.
     """

@@ -22,7 +22,11 @@ class Overlap:
 
 
 def jaccard(one: Bool[Tensor, "..."], other: Bool[Tensor, "..."]) -> float:
-    """|A and B| / |A or B|; 1 where both are empty.  Jaccard 1912, New Phytologist 11, 37-50."""
+    """|A and B| / |A or B|; 1 where both are empty.  Jaccard 1912, New Phytologist 11, 37-50.
+
+    Args:
+        one, other: boolean tensors of one shape.
+    """
     return _share(int((one & other).sum()), int((one | other).sum()))
 
 
@@ -41,6 +45,9 @@ def overlap_by_parameter(one: Mapping[str, Tensor], other: Mapping[str, Tensor])
 
 def overlap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Overlap:
     """The overlap of two tickets over all their weights together.
+
+    Args:
+        one, other: name of a parameter -> boolean tensor, True where kept.
 
     Raises:
         InputError: they are masks of other parameters, or of other shapes.

@@ -19,7 +19,12 @@ def forbidden(sketch: Sketch) -> frozenset[State]:
 
 
 def no_units(sketch: Sketch, stage: str) -> str | None:
-    """Why whole heads and feed-forward networks of such a model cannot be masked, or None."""
+    """Why whole heads and feed-forward networks of such a model cannot be masked, or None.
+
+    Args:
+        sketch: of the model.
+        stage: its name, for the message.
+    """
     try:
         for part in PARTS:
             sketch.family.require(part, stage=stage)

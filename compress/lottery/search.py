@@ -124,7 +124,12 @@ def kept_after(total: int, rate: float, rounds: int) -> int:
 
 
 def kept_share(total: int, share: float) -> int:
-    """total times share, to the nearest integer."""
+    """total times share, to the nearest integer.
+
+    Args:
+        total: how many there are.
+        share: from 0 to 1.
+    """
     return floor(total * Fraction(str(share)) + Fraction(1, 2))
 
 
@@ -143,5 +148,10 @@ def state_of(model: nn.Module) -> State:
 
 
 def to_start(model: nn.Module, start: State) -> None:
-    """Put every tensor back."""
+    """Put every tensor back.
+
+    Args:
+        model: is changed in place.
+        start: every parameter and buffer by name, as `state_of` gives them.
+    """
     model.load_state_dict(start)

@@ -77,7 +77,12 @@ class SeedSearch:
         return read_ticket(self._ticket_file(number))
 
     def name(self, number: int, line: str = "ticket") -> str:
-        """What the answers of a round are kept as; round 0 is the full model's."""
+        """What the answers of a round are kept as; round 0 is the full model's.
+
+        Args:
+            number: of the round.
+            line: `ticket`, or the name of a control.
+        """
         return f"{self._seed}/{'full' if number == 0 else f'{line}-{number:02d}'}"
 
     @property

@@ -128,7 +128,13 @@ class SeedSubnetworks:
 
 
 def random_units(whole: Units, good: Units, generator: torch.Generator) -> Units:
-    """As many heads and networks as the good one has, drawn from all."""
+    """As many heads and networks as the good one has, drawn from all.
+
+    Args:
+        whole: all heads and networks of the model.
+        good: the good subnetwork.
+        generator: draws them.
+    """
     heads: Tensor = torch.randperm(len(whole.heads), generator=generator)[: len(good.heads)]
     networks = torch.randperm(len(whole.networks), generator=generator)[: len(good.networks)]
     return Units(

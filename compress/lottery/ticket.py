@@ -97,7 +97,12 @@ class Ticket:
 
 
 def save_ticket(ticket: Ticket, file: Path) -> Path:
-    """Write `ticket` into a safetensors file, whole or not at all; gives the file."""
+    """Write `ticket` into a safetensors file, whole or not at all; gives the file.
+
+    Args:
+        ticket: masks and facts.
+        file: a `.safetensors` file; its folder is made.
+    """
     from safetensors.torch import save_file
 
     record = {

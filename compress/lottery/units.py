@@ -52,6 +52,10 @@ def all_units(bundle: Bundle) -> Units:
 def unit_masks(bundle: Bundle, units: Units) -> Masks:
     """Masks that keep these units: of a head that goes the rows of query, key and value and the columns of the output;
     of a network that goes every matrix. What its last linear adds as a bias stays.
+
+    Args:
+        bundle: whose model.
+        units: what stays.
     """
     masks = all_ones(bundle)
     family, sketch = bundle.family, bundle.sketch()
@@ -73,7 +77,12 @@ def unit_masks(bundle: Bundle, units: Units) -> Masks:
 
 
 def units_left(bundle: Bundle, masks: Masks) -> Units:
-    """The units that masks of `unit_masks` keep."""
+    """The units that masks of `unit_masks` keep.
+
+    Args:
+        bundle: whose model.
+        masks: name of a parameter -> boolean tensor, True where kept.
+    """
     size, heads, networks = bundle.sketch().head_size, [], []
     for name, (linear, role, number) in _places(bundle).items():
         if role == "output":
@@ -116,7 +125,14 @@ def importance(bundle: Bundle, ctx: Context, *, batches: int, batch_size: int = 
 
 
 def lowest_units(bundle: Bundle, ctx: Context, *, rate: float, batches: int) -> Choose:
-    """Each round the share `rate` of the heads, and of the networks, goes, the least important; one of each stays."""
+    """Each round the share `rate` of the heads, and of the networks, goes, the least important; one of each stays.
+
+    Args:
+        bundle: whose model.
+        ctx: for rows of *train* and the objective.
+        rate: share of what is left that a round removes.
+        batches: of train, for the importance of each round.
+    """
 
     def choose(model: nn.Module, masks: Masks, number: int) -> Masks:
         left, scores, whole = units_left(bundle, masks), importance(bundle, ctx, batches=batches), all_units(bundle)
@@ -128,7 +144,14 @@ def lowest_units(bundle: Bundle, ctx: Context, *, rate: float, batches: int) -> 
 
 
 def best(units: Units, scores: Importance, *, heads: int, networks: int) -> Units:
-    """So many of `units`, the most important; of equals the first."""
+    """So many of `units`, the most important; of equals the first.
+
+    Args:
+        units: what is left.
+        scores: importance of each.
+        heads: how many heads stay.
+        networks: how many feed-forward networks stay.
+    """
     by_head = sorted(units.heads, key=lambda head: -scores.heads[head])
     by_network = sorted(units.networks, key=lambda block: -scores.networks[block])
     return Units(tuple(sorted(by_head[:heads])), tuple(sorted(by_network[:networks])))

@@ -18,7 +18,6 @@ from compress.core.training.calibration import mean_over_rows
 from compress.core.training.per_example_gradients import sums_over_examples
 from compress.core.values import Count
 from compress.prune.units.criterion import UnitCriterion
-from compress.prune.units.gating import gate_gradients
 from compress.prune.units.pattern import UnitPattern
 from compress.prune.weights.criterion import WeightScoreCriterion
 
@@ -53,7 +52,7 @@ class GradientCriterion(UnitCriterion, WeightScoreCriterion):
 
     def score(self, bundle: Bundle, pattern: UnitPattern, ctx: Context) -> list[Tensor]:
         def totals(batch: Batch) -> list[Tensor]:
-            found = gate_gradients(bundle, pattern, batch, ctx.task_objective())
+            found = pattern.gate_gradients(bundle, batch, ctx.task_objective())
             return [self.of_example(gradients).sum(0) for gradients in found]
 
         return [self.of_units(mean) for mean in self._means(bundle, ctx, totals)]

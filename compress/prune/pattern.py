@@ -52,7 +52,12 @@ class Pattern(Choice):
         return None
 
     def contradicts(self, sparsity: float, *, word: str) -> str | None:
-        """Why a sparsity, given as the setting `word`, is not the pattern's own, or None."""
+        """Why a sparsity, given as the setting `word`, is not the pattern's own, or None.
+
+        Args:
+            sparsity: from 0 to 1.
+            word: the name of the setting, for the message.
+        """
         own = self.own_sparsity()
         if own is None or abs(own - sparsity) <= SAME:
             return None
@@ -60,7 +65,12 @@ class Pattern(Choice):
 
     @classmethod
     def with_own_sparsity(cls, settings: Any, *, word: str) -> Any:
-        """A stage's settings, with the pattern's own sparsity as `word` where they leave that out."""
+        """A stage's settings, with the pattern's own sparsity as `word` where they leave that out.
+
+        Args:
+            settings: as they stand in a recipe, not yet validated.
+            word: the name of the sparsity setting.
+        """
         if not isinstance(settings, dict) or "pattern" not in settings or word in settings:
             return settings
         try:

@@ -88,7 +88,12 @@ class Scoring:
         return self.criterion.score_weights(self.bundle, block_matrices(self.bundle), self.ctx)
 
     def mask(self, names: Names, plan: WeightPlan) -> Mask:
-        """Which weights of these matrices stay."""
+        """Which weights of these matrices stay.
+
+        Args:
+            names: parameters of the matrices that are pruned; the others stay whole.
+            plan: the pattern, and how much of it.
+        """
         scores = self.of_weights
         if scores is None:
             return self._mask_of_criterion(Excerpt.of(self.bundle, names), plan)
@@ -127,7 +132,13 @@ def probes(pattern: Pattern, scoring: Scoring, sparsities: Sequence[float]) -> I
 
 
 def value_at(bundle: Bundle, probe: Probe, evaluate: Callable[[Bundle], float]) -> float:
-    """What `evaluate` gives with the probe's units or weights masked; the model stays as it is."""
+    """What `evaluate` gives with the probe's units or weights masked; the model stays as it is.
+
+    Args:
+        bundle: whose model.
+        probe: what is masked.
+        evaluate: the metric of a bundle.
+    """
     with probe.masked():
         return evaluate(bundle)
 

@@ -46,5 +46,10 @@ def kept_mask(scores: Float[Tensor, " n"], count: int) -> Bool[Tensor, " n"]:
 
 
 def kept_together(scores: Sequence[Float[Tensor, " _"]], count: int) -> list[Bool[Tensor, " _"]]:
-    """`kept_mask` of all of these scores in one row, cut to their lengths again."""
+    """`kept_mask` of all of these scores in one row, cut to their lengths again.
+
+    Args:
+        scores: rows of scores, of any lengths, that compete.
+        count: how many are True in all of them together.
+    """
     return list(kept_mask(torch.cat(list(scores)), count).split(list(map(len, scores))))

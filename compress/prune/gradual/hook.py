@@ -72,7 +72,12 @@ class GradualMasks(DuringHook):
         self.bundle.masks = {**self.bundle.masks, **masks}
 
     def masks(self, sparsity: float, scores: Mapping[str, Tensor]) -> Masks:
-        """The masks at a sparsity. Matrices that an earlier stage made as sparse already are left out."""
+        """The masks at a sparsity. Matrices that an earlier stage made as sparse already are left out.
+
+        Args:
+            sparsity: share of the weights that is cut, from 0 to 1, with what earlier masks cut.
+            scores: name of a parameter -> importance of its weights, (out, in).
+        """
         plan = self.ramp.plan(sparsity)
         if plan is None:
             return {}

@@ -40,7 +40,12 @@ class UnitCriterion(Criterion):
         """
 
     def unfit_units(self, pattern: UnitPattern, allocation: Allocation) -> str | None:
-        """`unfit`, of units."""
+        """`unfit`, of units.
+
+        Args:
+            pattern: what a unit is.
+            allocation: who competes.
+        """
         return None
 
     def unfit(self, pattern: Pattern, allocation: Allocation) -> str | None:

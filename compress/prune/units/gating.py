@@ -17,35 +17,12 @@ if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from compress.core.model.evaluation import Batch
     from compress.core.training.fit import Objective
-    from compress.prune.units.pattern import UnitPattern
 
 __all__ = [
-    "gate_gradients",
     "gradients_at",
     "inputs_gated",
     "unit_gradients",
 ]
-
-
-def gate_gradients(
-    bundle: Bundle, pattern: UnitPattern, batch: Batch, objective: Objective
-) -> list[Float[Tensor, "batch units"]]:
-    """dL(row)/dgate, for each row and each unit of each group, on the CPU; the model stays as it is, without dropout.
-
-    Args:
-        bundle: whose model.
-        pattern: what a unit is.
-        batch: encoded rows.
-        objective: the mean of the rows' losses, each of its own row alone.
-
-    References:
-        Michel et al. 2019, arXiv 1905.10650, eq. 2.
-
-    Raises:
-        Refusal: the family's blocks do not compute (rows, tokens, width), one row per example.
-    """
-    units = pattern.gate_units(bundle.sketch())
-    return pattern.grouped(gradients_at(bundle, pattern.gated(bundle), units, batch, objective))
 
 
 def gradients_at(
@@ -55,7 +32,7 @@ def gradients_at(
     batch: Batch,
     objective: Objective,
 ) -> list[Float[Tensor, "batch units"]]:
-    """dL(row)/dgate, as `gate_gradients` gives it, for gates that no pattern has.
+    """dL(row)/dgate, for each row and each unit of each group, on the CPU; the model stays as it is, without dropout.
 
     Args:
         bundle: whose model; without dropout meanwhile.
@@ -63,6 +40,12 @@ def gradients_at(
         units: how many units share the last dimension of what passes each.
         batch: encoded rows.
         objective: the mean of the rows' losses, each of its own row alone.
+
+    References:
+        Michel et al. 2019, arXiv 1905.10650, eq. 2.
+
+    Raises:
+        Refusal: the family's blocks do not compute (rows, tokens, width), one row per example.
     """
     with gates as seen:
         gradients = example_gradients(bundle, batch, objective, seen)
@@ -91,7 +74,13 @@ def unit_gradients(
 
 @contextmanager
 def inputs_gated(linears: Sequence[nn.Module], kept: Sequence[Sequence[int]], counts: Sequence[int]) -> Iterator[None]:
-    """Within it, each linear takes zeros from the units that are not `kept`; `counts` units share its inputs."""
+    """Within it, each linear takes zeros from the units that are not `kept`; `counts` units share its inputs.
+
+    Args:
+        linears: one for each group.
+        kept: the units that stay, of each group.
+        counts: units of each group.
+    """
     with ExitStack() as stack:
         for linear, units, count in zip(linears, kept, counts):
             gate = torch.zeros(count, device=next(linear.parameters()).device)

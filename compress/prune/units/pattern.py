@@ -14,11 +14,13 @@ from torch import Tensor
 from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
+from compress.core.model.evaluation import Batch
 from compress.core.model.sketch import Sketch
+from compress.core.training.fit import Objective
 from compress.core.training.recording import recorded_inputs
 from compress.prune.pattern import Pattern
 from compress.prune.plan import Allocation
-from compress.prune.units.gating import inputs_gated
+from compress.prune.units.gating import gradients_at, inputs_gated
 from compress.prune.units.plan import UnitPlan
 from compress.prune.units.selection import together
 
@@ -57,7 +59,12 @@ class UnitPattern(Pattern):
         return ((),) * len(self.counts(sketch))
 
     def comparable(self, scores: Sequence[Float[Tensor, " units"]], sketch: Sketch) -> list[Float[Tensor, " units"]]:
-        """Copies of the scores as they are compared: summed over tied groups, and those that must stay above all."""
+        """Copies of the scores as they are compared: summed over tied groups, and those that must stay above all.
+
+        Args:
+            scores: of each unit of each group.
+            sketch: of the model.
+        """
         found = together(scores, self.ties(sketch))
         for score, units in zip(found, self.fixed(sketch)):
             score[list(units)] = inf
@@ -69,7 +76,12 @@ class UnitPattern(Pattern):
 
     @abstractmethod
     def change(self, kept: Kept, of: tuple[int, ...]) -> Change:
-        """The change that leaves the units `kept` of each group."""
+        """The change that leaves the units `kept` of each group.
+
+        Args:
+            kept: ascending numbers of the units that stay, of each group.
+            of: units of each group before.
+        """
 
     def plan(self, sparsity: float, *, allocation: Allocation = "uniform", floor: float = 0.0) -> UnitPlan:
         return UnitPlan(self, sparsity, allocation)
@@ -81,7 +93,12 @@ class UnitPattern(Pattern):
 
     @contextmanager
     def masked(self, bundle: Bundle, kept: Sequence[Sequence[int]]) -> Iterator[None]:
-        """Within it, the model computes what it does once only `kept` stays; its weights stay as they are."""
+        """Within it, the model computes what it does once only `kept` stays; its weights stay as they are.
+
+        Args:
+            bundle: whose model.
+            kept: the units that stay, of each group.
+        """
         with inputs_gated(unit_linears(bundle, self.role), kept, self.counts(bundle.sketch())):
             yield
 
@@ -90,6 +107,17 @@ class UnitPattern(Pattern):
         """Within it, what passes each gate in a forward pass is collected; a gate is a factor of one on each unit."""
         with recorded_inputs(unit_linears(bundle, self.role)) as seen:
             yield seen
+
+    def gate_gradients(self, bundle: Bundle, batch: Batch, objective: Objective) -> list[Float[Tensor, "batch units"]]:
+        """dL(row)/dgate, for each row and each unit of each group, as `gradients_at` gives it.
+
+        Args:
+            bundle: whose model.
+            batch: encoded rows.
+            objective: the mean of the rows' losses, each of its own row alone.
+        """
+        units = self.gate_units(bundle.sketch())
+        return self.grouped(gradients_at(bundle, self.gated(bundle), units, batch, objective))
 
     def gate_units(self, sketch: Sketch) -> tuple[int, ...]:
         """How many units share the last dimension of what passes each gate."""
@@ -101,5 +129,10 @@ class UnitPattern(Pattern):
 
 
 def unit_linears(bundle: Bundle, role: str) -> list:
-    """In each block, the linear of `role`."""
+    """In each block, the linear of `role`.
+
+    Args:
+        bundle: whose model.
+        role: `output`, `down`.
+    """
     return [record.part(block, role) for block, record in bundle.family.groups(bundle.model, role)]

@@ -38,17 +38,34 @@ def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> K
 
 
 def best_of_kinds(scores: Sequence[Float[Tensor, " units"]], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
-    """Of the units of each kind together the best stay, as many as `best_of_all` leaves; `kinds` names each group's."""
+    """Of the units of each kind together the best stay, as many as `best_of_all` leaves; `kinds` names each group's.
+
+    Args:
+        scores: of each group's units, comparable within a kind.
+        sparsity: share of a kind's units that is removed, from 0 to 1.
+        kinds: of each group.
+    """
     return _by_kind(scores, kinds, lambda part: best_of_all(part, sparsity))
 
 
 def spread_over_kinds(counts: Sequence[int], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
-    """`spread` within each kind: a guess of what `best_of_kinds` leaves."""
+    """`spread` within each kind: a guess of what `best_of_kinds` leaves.
+
+    Args:
+        counts: units of each group.
+        sparsity: share of a kind's units that is removed, from 0 to 1.
+        kinds: of each group.
+    """
     return _by_kind(counts, kinds, lambda part: spread(part, sparsity))
 
 
 def spread(counts: Sequence[int], sparsity: float) -> Kept:
-    """The first units of each block, as many in all as `best_of_all` leaves, spread evenly: a guess without scores."""
+    """The first units of each block, as many in all as `best_of_all` leaves, spread evenly: a guess without scores.
+
+    Args:
+        counts: units of each block.
+        sparsity: share of all units that is removed, from 0 to 1.
+    """
     total, of = kept_count(sum(counts), sparsity), sum(counts)
     ends = [sum(counts[: block + 1]) * total // of for block in range(len(counts))]
     return tuple(tuple(range(max(1, end - start))) for start, end in zip([0, *ends], ends))
@@ -67,5 +84,10 @@ def _places(mask: Bool[Tensor, " units"]) -> tuple[int, ...]:
 
 
 def together(scores: Sequence[Float[Tensor, " units"]], ties: Sequence[int]) -> list[Float[Tensor, " units"]]:
-    """Copies of the scores, summed over the groups that must keep the same units: those of one number in `ties`."""
+    """Copies of the scores, summed over the groups that must keep the same units: those of one number in `ties`.
+
+    Args:
+        scores: of each group's units.
+        ties: a number for each group.
+    """
     return [torch.stack([score for score, other in zip(scores, ties) if other == tie]).sum(0) for tie in ties]

@@ -82,5 +82,11 @@ def block_means(scores: Float[Tensor, "out in"], rows: int, columns: int) -> Flo
 
 
 def spread_out(mask: Shaped[Tensor, "down across"], rows: int, columns: int) -> Shaped[Tensor, "out in"]:
-    """The mask (or scores) of the weights, from one of their blocks."""
+    """The mask (or scores) of the weights, from one of their blocks.
+
+    Args:
+        mask: a value for each block.
+        rows: outputs of a block.
+        columns: inputs of a block.
+    """
     return mask.repeat_interleave(rows, 0).repeat_interleave(columns, 1)

@@ -38,7 +38,12 @@ class WeightCriterion(Criterion):
         """
 
     def unfit_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
-        """`unfit`, of weights."""
+        """`unfit`, of weights.
+
+        Args:
+            pattern: which weights go together.
+            allocation: who competes.
+        """
         return None
 
     def unfit(self, pattern: Pattern, allocation: Allocation) -> str | None:

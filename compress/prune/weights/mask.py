@@ -89,5 +89,10 @@ class Mask(Change):
 
 
 def starting(word: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin with the word, by the rest of their names."""
+    """Those whose names begin with the word, by the rest of their names.
+
+    Args:
+        word: the prefix.
+        tensors: by name.
+    """
     return {name.removeprefix(word): tensor for name, tensor in tensors.items() if name.startswith(word)}

@@ -44,7 +44,12 @@ class WeightPlan(Plan):
     floor: float = 0.0
 
     def masks(self, bundle: Bundle, scores: Mapping[str, Tensor]) -> Masks:
-        """The masks as the linears store their weights, from scores of (out, in); what was cut stays cut."""
+        """The masks as the linears store their weights, from scores of (out, in); what was cut stays cut.
+
+        Args:
+            bundle: whose model, with its masks.
+            scores: name of a parameter -> importance of its weights, (out, in).
+        """
         matrices = block_matrices(bundle)
         before = self.before(bundle, matrices)
         found = self.pattern.masks(
@@ -59,11 +64,20 @@ class WeightPlan(Plan):
         return as_stored(matrices, {name: mask & before.get(name, mask) for name, mask in found.items()})
 
     def before(self, bundle: Bundle, matrices: Mapping[str, Matrix]) -> Masks:
-        """(out, in) of the masks that the matrices have already."""
+        """(out, in) of the masks that the matrices have already.
+
+        Args:
+            bundle: whose masks.
+            matrices: name of a parameter -> its matrix.
+        """
         return {n: matrix(part.linear, bundle.masks[n]) for n, part in matrices.items() if n in bundle.masks}
 
     def before_each(self, bundle: Bundle, matrices: Mapping[str, Matrix]) -> Masks:
         """`before`, for a criterion that takes each matrix by itself.
+
+        Args:
+            bundle: whose masks.
+            matrices: name of a parameter -> its matrix.
 
         Raises:
             InputError: a matrix has lost more already than is asked for.

@@ -44,7 +44,13 @@ def keep_highest(
 
 
 def check_left(left: int, *, of: int, sparsity: float) -> None:
-    """Raise `InputError` where fewer units are left already than stay at a sparsity of all `of` them."""
+    """Raise `InputError` where fewer units are left already than stay at a sparsity of all `of` them.
+
+    Args:
+        left: units that earlier masks left.
+        of: all units.
+        sparsity: share of all that is to be cut, from 0 to 1.
+    """
     if kept_count(of, sparsity) > left:
         raise InputError(f"more weights are cut already than sparsity {sparsity} asks for", given=sparsity)
 

@@ -16,7 +16,7 @@ from compress.prune.criteria.random import Random
 from compress.prune.criteria.similarity import Similarity, block_influence
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.stage import Prune
-from compress.prune.units.gating import gate_gradients, unit_gradients
+from compress.prune.units.gating import unit_gradients
 from compress.prune.units.heads import Heads
 from compress.prune.units.layers import Layers
 from compress.prune.units.neurons import Neurons
@@ -78,7 +78,7 @@ def test_what_the_gates_say_is_the_slope_of_each_rows_loss_by_the_gate(name, pat
     bundle.model.double()
     counts = pattern.counts(bundle.sketch())
     batch = encode(bundle, ROWS[:3])
-    found = gate_gradients(bundle, pattern, batch, stub_context().task_objective())
+    found = pattern.gate_gradients(bundle, batch, stub_context().task_objective())
     singles = [{key: value[row : row + 1] for key, value in batch.items()} for row in range(3)]
     block = len(counts) - 1
     linear = unit_linears(bundle, pattern.role)[block]
@@ -92,7 +92,7 @@ def test_looking_at_the_gates_leaves_the_model_as_it_was():
     bundle.model.train()
     before = {name: value.clone() for name, value in bundle.model.state_dict().items()}
     bundle.model.requires_grad_(False)
-    found = gate_gradients(bundle, Heads(), encode(bundle, ROWS[:4]), stub_context().task_objective())
+    found = Heads().gate_gradients(bundle, encode(bundle, ROWS[:4]), stub_context().task_objective())
     assert all(slope.abs().gt(0).all() for slope in found)
     assert bundle.model.training and all(p.grad is None for p in bundle.model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in bundle.model.state_dict().items())
@@ -149,7 +149,7 @@ def test_the_slope_of_a_layer_is_that_of_what_it_adds():
     bundle, step = trained("bert"), 1e-5
     bundle.model.double()
     batch = encode(bundle, ROWS[:1])
-    (found,) = gate_gradients(bundle, Layers(), batch, stub_context().task_objective())
+    (found,) = Layers().gate_gradients(bundle, batch, stub_context().task_objective())
     for number in range(4):
         losses = []
         for factor in (1 + step, 1 - step):
@@ -164,7 +164,7 @@ def test_the_slope_of_an_entry_is_that_of_the_hidden_states_between_layers():
     bundle, step = trained("bert"), 1e-5
     bundle.model.double()
     batch = encode(bundle, ROWS[:1])
-    (found,) = gate_gradients(bundle, Width(), batch, stub_context().task_objective())
+    (found,) = Width().gate_gradients(bundle, batch, stub_context().task_objective())
     encoder = bundle.model.bert.encoder
     for entry in (0, 7, 31):
         losses = []
