@@ -24,6 +24,8 @@ Plain = dict[str, Any]
 
 def with_exhibits(record: Plain) -> Plain:
     """The plain data of a row or a stage, with `exhibits` and without the facts that these show."""
+    if not isinstance(record, dict):
+        raise ValueError("a record is a mapping")
     if "exhibits" in record:
         return record
     facts, cut = dict(record.get("facts", {})), record.get("cut", {})

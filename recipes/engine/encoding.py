@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["ENCODING", "cut_otherwise", "encoding_facts"]
 
 ENCODING = "encoded_differently"
-"""The field of `stage.json`, and of a row's facts."""
+"""The fact that says so."""
 MUCH = 0.05
 """Above this share the report warns."""
 MISSED = "what was dropped is missed: keep more words (`also`, `top`), or let the model `recover`"
 LEARNED = "the model recovered on its new pieces; where it lost by them all the same, keep more words (`also`, `top`)"
 
 
-def encoding_facts(before: Any, after: Any, task: Task, rows: Dataset, *, recovered: bool = False) -> dict[str, Any]:
-    """How many of the rows the tokenizer `after` cuts into other pieces than `before`, and a warning where many.
+def encoding_facts(
+    before: Any, after: Any, task: Task, rows: Dataset, *, recovered: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """How many of the rows the tokenizer `after` cuts into other pieces than `before`, as facts; a warning where many.
 
     Nothing where both are the same, or the task has no text.
 
@@ -33,19 +35,17 @@ def encoding_facts(before: Any, after: Any, task: Task, rows: Dataset, *, recove
     from compress.distill.teacher import same_tokens
 
     if before is None or after is None or same_tokens(before, after):
-        return {}
+        return {}, []
     try:
         columns = task.text_columns(rows)
     except InputError:
-        return {}
+        return {}, []
     other, total = cut_otherwise(before, after, columns), len(rows)
     share = other / max(1, total)
     many = f"{share:.1%} of the evaluation texts ({other} of {total}) are cut into other pieces than before"
     advice = LEARNED if recovered else MISSED
-    return {
-        ENCODING: {"rows": other, "of": total, "share": round(share, 4)},
-        **({"notes": [f"{many}, above {MUCH:.0%}: {advice}"]} if share > MUCH else {}),
-    }
+    warning = [f"{many}, above {MUCH:.0%}: {advice}"] if share > MUCH else []
+    return {ENCODING: {"rows": other, "of": total, "share": round(share, 4)}}, warning
 
 
 def cut_otherwise(before: Any, after: Any, columns: Sequence[Sequence[str]]) -> int:

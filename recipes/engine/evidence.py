@@ -13,24 +13,22 @@ import numpy as np
 
 from compress.core.files import written_whole
 from finetune.tasks.source import quiet
-from recipes.engine.encoding import ENCODING
-from recipes.engine.execute import Done
+from recipes.engine.execute import REFERENCE_LOGITS
+from recipes.engine.finished import Done
 from recipes.engine.store import Store, identity
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.logits import read_logits
 from recipes.measure.pairs import neighbours
 from recipes.measure.quality import changed_inputs, quality
-from recipes.old_records import with_exhibits
-from recipes.record import Cost, Pair, Row
+from recipes.record import Pair, Row
+from recipes.stage_record import ReferenceLogits
 
 if TYPE_CHECKING:
     from finetune.tasks.task import Splits
     from recipes.file.recipe import Recipe
 
-__all__ = ["REFERENCE_LOGITS", "Evidence"]
+__all__ = ["Evidence"]
 
-REFERENCE_LOGITS = "reference.npz"
-"""In a stage's directory: the logits of its model before it was saved, which the reload must give again."""
 LOGITS = "logits.npz"
 OTHER_MACHINE = 1e-4
 """Largest difference of a logit where another CPU, or another number of threads, adds up in another order."""
@@ -72,32 +70,31 @@ class Evidence:
             runtime_reference: the uncompressed model in the export's runtime.
         """
         outcome = self._measured(done, parent, runtime_reference)
-        facts = done.facts
-        told = {name: facts[name] for name in (ENCODING,) if name in facts}
+        record = done.record
         row = Row(
-            id=facts["id"],
-            stage=facts["stage"],
-            start=facts["start"],
-            seed=facts["seed"],
-            runtime=facts["runtime"],
-            precision=facts["precision"],
+            id=record.id,
+            stage=record.stage,
+            start=record.start,
+            seed=record.seed,
+            runtime=record.runtime,
+            precision=record.precision,
             path=self.store.relative(done.directory),
             baseline=self._is_baseline(done),
             size=outcome.size,
-            flops=facts.get("flops"),
+            flops=record.flops,
             speed=outcome.speeds,
             load_seconds=outcome.load_seconds,
             resident_bytes=outcome.resident_bytes,
-            cost=Cost.model_validate(facts["cost"]),
+            cost=record.cost,
             sha256=outcome.sha256,
             identity=done.identity,
             reused=done.reused,
-            notes=[*facts.get("notes", ()), *outcome.notes],
-            facts={**facts["facts"], **told, "settings": facts["settings"]},
-            cut=facts["cut"],
-            exhibits=with_exhibits(facts)["exhibits"],
+            notes=[*record.notes, *outcome.notes],
+            facts={**record.facts, "settings": record.settings},
+            cut=record.cut,
+            exhibits=record.exhibits,
         )
-        if done.head_trained:
+        if record.head_trained:
             self._judge(row, done)
         return row
 
@@ -123,7 +120,7 @@ class Evidence:
         return Outcome.model_validate(found["outcome"])
 
     def _identity(self, done: Done, runtime_reference: Path | None) -> str:
-        baseline = self.baseline_of(done.facts["seed"])
+        baseline = self.baseline_of(done.record.seed)
         return identity(
             stage=done.identity,
             baseline=None if baseline is None else baseline.identity,
@@ -137,12 +134,12 @@ class Evidence:
     def _measure(
         self, done: Done, parent: Done | None, runtime_reference: Path | None, expected: str
     ) -> dict[str, Any]:
-        baseline = self.baseline_of(done.facts["seed"])
+        baseline = self.baseline_of(done.record.seed)
         itself = baseline is None or baseline.directory == done.directory
         reference, tolerance = self._reference(done)
         job = Job(
             directory=done.directory.resolve(),
-            runtime=done.facts["runtime"],
+            runtime=done.record.runtime,
             reference=reference,
             tolerance=tolerance,
             baseline=None if itself or baseline is None else baseline.directory.resolve(),
@@ -150,10 +147,10 @@ class Evidence:
             task=self.recipe.task.recipe_form(),
             seed=self.recipe.seeds[0],
             evaluation=self.rows_file().resolve(),
-            answers=done.head_trained,
+            answers=done.record.head_trained,
             device=self.device,
-            probes=[probe.recipe_form() for probe in self.recipe.measure] if done.head_trained else [],
-            counts=None if parent is None else parent.facts["counts"],
+            probes=[probe.recipe_form() for probe in self.recipe.measure] if done.record.head_trained else [],
+            counts=None if parent is None else parent.record.counts,
         )
         # Of this process alone: the worker of a run that was killed may still write.
         scratch = self.store.work / f"measure-{done.folder.name}-{os.getpid()}"
@@ -165,9 +162,9 @@ class Evidence:
         shutil.rmtree(scratch, ignore_errors=True)
         return facts
 
-    def reference_marks(self) -> dict[str, Any]:
-        """What `stage.json` says of the logits that a reload must give: of which rows, and computed where."""
-        return {"rows": self.splits.fingerprints["evaluation"], "machine": self._arithmetic()}
+    def reference_marks(self) -> ReferenceLogits:
+        """What `stage.json` says of the logits that a reload must give."""
+        return ReferenceLogits(rows=self.splits.fingerprints["evaluation"], machine=self._arithmetic())
 
     def _arithmetic(self) -> dict[str, Any]:
         """What decides the last bits of logits in fp32 on the CPU."""
@@ -178,11 +175,11 @@ class Evidence:
 
         A stage that was made with other evaluation rows was compared on those, and has none for these.
         """
-        made = done.facts.get("reference")
+        made = done.record.reference
         path = done.directory / REFERENCE_LOGITS
-        if made is None or made["rows"] != self.splits.fingerprints["evaluation"] or not path.exists():
+        if made is None or made.rows != self.splits.fingerprints["evaluation"] or not path.exists():
             return None, 0.0
-        return path.resolve(), 0.0 if made["machine"] == self._arithmetic() else OTHER_MACHINE
+        return path.resolve(), 0.0 if made.machine == self._arithmetic() else OTHER_MACHINE
 
     def _keep_logits(self, measured: Path, path: Path) -> None:
         """Logits with their row ids and labels, so that any two rows can be paired later."""
@@ -200,7 +197,7 @@ class Evidence:
         before = None
         if baseline is not None and not row.baseline:
             before = read_logits(baseline.directory / LOGITS)[1]
-        row.quality = quality(task, logits, labels, parts, before, select_value=done.facts["select_value"])
+        row.quality = quality(task, logits, labels, parts, before, select_value=done.record.select_value)
         if before is not None and not task.regression:
             row.changed_inputs = changed_inputs(
                 logits, before, labels, row_ids=rows["row_id"], texts=task.texts(rows), label_names=task.label_names

@@ -1,58 +1,64 @@
-"""One stage of a run, carried out once: find it finished, or run it in a directory of its own and keep the result."""
+"""The one procedure that executes the source, a stage and an export's reference: run it, save it, write it down."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress.core.model.bundle import Bundle
 from compress.core.model.change import Several
 from compress.core.stage.artifact import Artifact
 from compress.core.stage.exhibit import kept_units
-from compress.core.stage.stage import Stage
 from finetune.delta.record import is_delta
 from finetune.delta.saving import move_base
+from recipes.engine.encoding import encoding_facts
+from recipes.engine.finished import Done, Finished
+from recipes.engine.identity import stage_settings
 from recipes.engine.shared import run_stage
-from recipes.engine.store import Folder, Store
 from recipes.record import Cost
+from recipes.stage_record import Named, ReferenceLogits, StageRecord
 
 if TYPE_CHECKING:
     import torch
 
+    from compress.core.model.bundle import Bundle, Tuned
+    from compress.core.model.sketch import Sketch
     from compress.core.stage.context import Context
+    from compress.core.stage.stage import Stage
     from compress.core.training.fit import Fit, FitResult
+    from finetune.tasks.task import Splits
+    from recipes.engine.store import Folder, Store
+    from recipes.file.recipe import Recipe
 
-__all__ = ["Done", "Ledger", "bundle_facts", "carry_out", "find"]
+__all__ = ["REFERENCE_LOGITS", "Executor", "Ledger", "Work", "find"]
+
+REFERENCE_LOGITS = "reference.npz"
+"""In a stage's directory: the logits of its model before it was saved, which the reload must give again."""
 
 
-@dataclass
-class Done:
-    """A finished stage on disk. `facts` is what its `stage.json` says."""
+@dataclass(frozen=True)
+class Work:
+    """What is executed.
 
-    folder: Folder
-    facts: dict[str, Any]
-    reused: bool
+    Attributes:
+        named: what it is called.
+        stage: what is run; None for the source, which is kept as it comes.
+        open: the model that it works on.
+        base: where that model lies; a delta is saved with the way to it.
+        remarks: what a reader of its row should know, whatever comes out.
+        leaf: whether it is an export.
+    """
 
-    @property
-    def directory(self) -> Path:
-        return self.folder.final
-
-    @property
-    def identity(self) -> str:
-        return str(self.facts["identity"])
-
-    @property
-    def head_trained(self) -> bool:
-        return "head_trained" in self.facts["states"]
-
-    def bundle(self, device: torch.device | str = "cpu") -> Bundle:
-        from finetune.delta.opening import open_directory
-
-        return open_directory(self.directory, device=device)
+    named: Named
+    stage: Stage | None
+    open: Callable[[], Bundle]
+    base: Path | None = None
+    remarks: tuple[str, ...] = ()
+    leaf: bool = False
 
 
 @dataclass
@@ -87,142 +93,192 @@ class Ledger:
         flops = [float(result.notes["training_flops"]) for result in self.results if "training_flops" in result.notes]
         return sum(flops) if flops else None
 
+    @contextmanager
+    def measured(self, device: torch.device) -> Iterator[Callable[[], Cost]]:
+        """Within it the cost of a stage is measured; afterwards what is yielded gives it."""
+        from recipes.measure.energy import energy
+        from recipes.measure.memory import peak_memory
+
+        started = time.perf_counter()
+        with peak_memory(device) as peak, energy() as used:
+            yield lambda: Cost(
+                # A fit that was taken up again knows what it took before the interruption.
+                seconds=max(ended - started, self.seconds),
+                peak_bytes=peak.bytes,
+                import_bytes=peak.before,
+                trained_parameters=self.trained_parameters,
+                training_flops=self.training_flops,
+                energy_kwh=used.kwh,
+            )
+        ended = time.perf_counter()
+
 
 def find(
-    folder: Folder,
-    expected: str,
-    store: Store,
-    *,
-    leaf: bool,
-    about: Mapping[str, Any] | None = None,
-    base: Path | None = None,
+    folder: Folder, expected: str, store: Store, *, leaf: bool, named: Named | None = None, base: Path | None = None
 ) -> Done | None:
     """The stage if it is finished, here or in another run of the store.
 
     Args:
-        about: what it is called in this recipe (id, start, seed), which may be other names than it was made under.
+        folder: its place in this run.
+        expected: its identity.
+        store: of the run.
+        leaf: whether it is an export.
+        named: what it is called in this recipe, which may be other names than it was made under.
         base: where the stage that it works on lies here; a delta that was made elsewhere is told.
     """
-    facts = folder.finished(expected)
-    if facts is None:
+    record = folder.finished(expected)
+    if record is None:
         other = store.elsewhere(expected, leaf=leaf)
         if other is None:
             return None
         folder.adopt(other)
-        facts = folder.finished(expected)
-    if facts is None:
+        record = folder.finished(expected)
+    if record is None:
         return None
     if base is not None and is_delta(folder.final):
         move_base(folder.final, base)
-    named = {**facts, **(about or {})}
-    if named != facts:
-        folder.keep_facts(named)
-    return Done(folder, named, reused=True)
+    called = record.called(named) if named else record
+    if called != record:
+        folder.keep(called)
+    return Done(folder, called, reused=True)
 
 
-def carry_out(
-    stage: Stage,
-    parent: Bundle,
-    *,
-    folder: Folder,
-    expected: str,
-    context: Callable[[Path, Ledger], Context],
-    base: Path,
-    device: torch.device,
-    about: Mapping[str, Any],
-    facts: Callable[[Bundle, Path], dict[str, Any]],
-) -> Done:
-    """Run `stage` on `parent` and keep its result in `folder`.
+@dataclass
+class Executor:
+    """Executes the works of one run.
 
-    Args:
-        context: makes the stage's Context, given its scratch directory and the ledger of its fits.
-        base: where `parent` lies; a delta is saved with the way to it.
-        about: what `stage.json` says besides what is found out here (id, stage, start, seed, settings).
-        facts: what else it says of a model, found out while that is in memory; may write beside it.
+    Attributes:
+        finished: what is done before.
+        marks: of the logits that a reload must give.
     """
-    from recipes.measure.energy import energy
-    from recipes.measure.memory import peak_memory
 
-    partial = folder.begin(expected)
-    scratch = partial / "work"
-    scratch.mkdir(exist_ok=True)
-    ledger = Ledger()
-    ctx = context(scratch, ledger)
-    ctx.left = partial / "left"
-    ctx.left.mkdir(exist_ok=True)
-    before, count, tuned = parent.sketch(), len(parent.changes), parent.tuned
-    started = time.perf_counter()
-    with peak_memory(device) as peak, energy() as used:
-        outcome = run_stage(stage, parent, ctx, base=base)
-    cost = Cost(
-        # A fit that was taken up again knows what it took before the interruption.
-        seconds=max(time.perf_counter() - started, ledger.seconds),
-        peak_bytes=peak.bytes,
-        import_bytes=peak.before,
-        trained_parameters=ledger.trained_parameters,
-        training_flops=ledger.training_flops,
-        energy_kwh=used.kwh,
-    )
-    result = partial / "result"
-    about = {**about, "identity": expected, "cost": cost.model_dump(mode="json"), "facts": ctx.facts}
-    if isinstance(outcome, Artifact):
-        about |= _artifact_facts(outcome, result, parent)
-    else:
-        if outcome.tuned is tuned:
-            outcome.tuned = None  # it stands on the tuned model, and is no delta itself
-        said = [*about.get("notes", []), *ledger.notes]
-        about |= bundle_facts(outcome, result, ctx, facts, base=base, at=folder.final)
-        about["notes"] = [*said, *(note for note in about.get("notes", []) if note not in said)]
-        made = outcome.changes[count:]
-        about["cut"] = Several(steps=made).summary(before)
-    about["exhibits"] = [one.model_dump(mode="json") for one in (*kept_units(about["cut"]), *ctx.exhibits)]
-    # Copied, since what an interruption spares must still be there when the stage is run again.
-    shutil.copytree(partial / "left", result, dirs_exist_ok=True)
-    folder.finish(result, about)
-    return Done(folder, about, reused=False)
+    recipe: Recipe
+    splits: Splits
+    device: torch.device
+    finished: Finished
+    marks: ReferenceLogits
+
+    def execute(self, work: Work, folder: Folder, expected: str) -> Done:
+        """Run `work` in a directory of its own, and keep its result in `folder` in one rename.
+
+        Args:
+            work: what is run.
+            folder: its place in the run.
+            expected: its identity; what an interrupted run of the same left there is taken up.
+        """
+        from transformers import set_seed
+
+        partial, ledger = folder.begin(expected), Ledger()
+        ctx = self._context(work.named, partial, ledger)
+        set_seed(ctx.seed)
+        bundle = work.open()
+        before = _Before.of(bundle)
+        record = StageRecord(
+            **dict(work.named),
+            settings=stage_settings(work.stage) if work.stage else {},
+            identity=expected,
+            states=sorted(bundle.states),
+            cost=Cost(seconds=0.0),
+            notes=[*work.remarks] if work.stage else [*bundle.notes],
+        )
+        outcome: Bundle | Artifact = bundle
+        if work.stage is not None:
+            with ledger.measured(self.device) as spent:
+                outcome = run_stage(work.stage, bundle, ctx, base=work.base or folder.final)
+            record.cost, record.facts = spent(), dict(ctx.facts)
+            record.notes += ledger.notes
+        result = partial / "result"
+        if isinstance(outcome, Artifact):
+            _keep_artifact(outcome, result, record)
+        else:
+            if work.stage is not None and outcome.tuned is before.tuned:
+                outcome.tuned = None  # it stands on the tuned model, and is no delta itself
+            record.cut = before.cut(outcome)
+            self._keep_model(outcome, result, record, ctx, places=(work.base, folder.final))
+            self._compare_tokens(before.processor, outcome.processor, record, trained=bool(ledger.results))
+        record.exhibits = [*kept_units(record.cut), *ctx.exhibits]
+        # Copied, since what an interruption spares must still be there when the stage is run again.
+        shutil.copytree(partial / "left", result, dirs_exist_ok=True)
+        folder.finish(result, record)
+        return Done(folder, record, reused=False)
+
+    def _context(self, named: Named, partial: Path, ledger: Ledger) -> Context:
+        """What a stage may touch; its directories are in `partial`."""
+        from finetune.context import make_context
+
+        scratch, left = partial / "work", partial / "left"
+        for place in (scratch, left):
+            place.mkdir(exist_ok=True)
+        ctx = make_context(
+            self.recipe.task,
+            self.splits,
+            seed=self.recipe.seeds[0] if named.seed is None else named.seed,
+            device=self.device,
+            scratch=scratch,
+            progress=True,
+            earlier=self.finished.models(named.seed),
+            places=self.finished.places(named.seed),
+            best=lambda: self.finished.best(named.start, named.seed, device=self.device) if named.start else None,
+            left=left,
+        )
+        ctx.fit = ledger.watching(ctx.fit)
+        return ctx
+
+    def _keep_model(
+        self, bundle: Bundle, result: Path, record: StageRecord, ctx: Context, *, places: tuple[Path | None, Path]
+    ) -> None:
+        """Save `bundle` in `result`, and write down what is known of it while it is in memory.
+
+        Args:
+            bundle: its reload must give the same logits.
+            result: the directory that becomes the stage's.
+            record: filled in.
+            ctx: evaluates it.
+            places: where a delta's base lies, and where `result` will lie.
+        """
+        from compress.core.checkpoint.save import save
+        from compress.core.model.stored import storage_of
+        from finetune.delta.saving import save_delta
+        from recipes.measure.logits import reference_logits
+        from recipes.measure.size import counts
+        from recipes.plan.flops import forward_flops
+
+        task, length = self.recipe.task, int(getattr(self.recipe.task, "max_length", 128))
+        record.states, record.precision = sorted(bundle.states), storage_of(bundle.model)
+        record.select_value = ctx.evaluate(bundle) if record.head_trained else None
+        if bundle.tuned is None:
+            save(bundle.to("cpu"), result)
+        else:
+            save_delta(bundle.to("cpu"), result, base=places[0], at=places[1])
+        reference_logits(bundle, task, self.splits.evaluation, result / REFERENCE_LOGITS)
+        record.counts, record.flops = counts(bundle), forward_flops(bundle.model, length=length)
+        record.reference = self.marks
+
+    def _compare_tokens(self, reader: Any, processor: Any, record: StageRecord, *, trained: bool) -> None:
+        """Say which texts another tokenizer cuts into other pieces."""
+        facts, warning = encoding_facts(reader, processor, self.recipe.task, self.splits.evaluation, recovered=trained)
+        record.facts |= facts
+        record.notes += [note for note in warning if note not in record.notes]
 
 
-def _artifact_facts(artifact: Artifact, result: Path, parent: Bundle) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Before:
+    """What was known of a model before a stage, which may change it in place."""
+
+    sketch: Sketch
+    changes: int
+    tuned: Tuned | None
+    processor: Any
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> _Before:
+        return cls(bundle.sketch(), len(bundle.changes), bundle.tuned, bundle.processor)
+
+    def cut(self, after: Bundle) -> dict[str, Any]:
+        """The summary of what was changed."""
+        return Several(steps=after.changes[self.changes :]).summary(self.sketch)
+
+
+def _keep_artifact(artifact: Artifact, result: Path, record: StageRecord) -> None:
     shutil.move(artifact.directory, result)
-    return {
-        "runtime": artifact.runtime,
-        "precision": artifact.precision,
-        "artifact": dict(artifact.notes),
-        "states": sorted(parent.states),
-        "cut": {},
-        "select_value": None,
-    }
-
-
-def bundle_facts(
-    bundle: Bundle,
-    result: Path,
-    ctx: Context,
-    more: Callable[[Bundle, Path], dict[str, Any]],
-    *,
-    base: Path | None = None,
-    at: Path | None = None,
-) -> dict[str, Any]:
-    """Save `bundle` in `result`, and what `stage.json` says of it.
-
-    Args:
-        base, at: where a delta's base lies, and where `result` will lie.
-    """
-    from compress.core.checkpoint.save import save
-    from compress.core.model.stored import storage_of
-    from finetune.delta.saving import save_delta
-
-    trained = "head_trained" in bundle.states
-    select_value = ctx.evaluate(bundle) if trained else None
-    if bundle.tuned is None:
-        save(bundle.to("cpu"), result)
-    else:
-        save_delta(bundle.to("cpu"), result, base=base, at=at)
-    return {
-        "runtime": "pytorch",
-        "precision": storage_of(bundle.model),
-        "states": sorted(bundle.states),
-        "cut": {},
-        "select_value": select_value,
-        **more(bundle, result),
-    }
+    record.runtime, record.precision, record.artifact = artifact.runtime, artifact.precision, dict(artifact.notes)

@@ -9,17 +9,16 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """Writes each line twice. `quiet` leaves out the terminal, as for processes beside the main one."""
+    """Writes each line twice; without a file to the terminal alone."""
 
-    def __init__(self, file: Path | None, *, quiet: bool = False):
+    def __init__(self, file: Path | None):
         from rich.console import Console
 
-        self.file, self.quiet = file, quiet
+        self.file = file
         self.console = Console(stderr=True, highlight=False)
 
     def say(self, text: str, *, style: str | None = None) -> None:
-        if not self.quiet:
-            self.console.print(text, style=style, markup=False, soft_wrap=True)
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
         if self.file is not None:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             with self.file.open("a", encoding="utf-8") as log:
@@ -30,6 +29,3 @@ class Journal:
 
     def reused(self, number: int, count: int, name: str) -> None:
         self.say(f"[{number}/{count}] {name}: finished before and unchanged, reused", style="dim")
-
-    def failed(self, name: str, error: Exception) -> None:
-        self.say(f"{name} failed\n{error}", style="bold red")

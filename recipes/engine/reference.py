@@ -2,54 +2,52 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.core.errors import Refusal, StageFailed
-from compress.core.stage.artifact import Artifact
 from compress.core.stage.declaration import UNMERGED
-from recipes.engine.execute import Done, Ledger
+from recipes.engine.execute import Executor, Work
+from recipes.engine.finished import Done
 from recipes.engine.identity import stage_settings
-from recipes.engine.store import Store, identity
+from recipes.engine.store import Folder, Store, identity
+from recipes.stage_record import Named
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
-    from compress.core.stage.context import Context
     from compress.core.stage.stage import Stage
 
 __all__ = ["uncompressed"]
 
 
-def uncompressed(
-    reference: Stage | None, baseline: Done, store: Store, *, context: Callable[[Path, Ledger], Context]
-) -> Path | None:
+def uncompressed(reference: Stage | None, baseline: Done, store: Store, executor: Executor) -> Path | None:
     """The directory of `baseline` exported by `reference`, at its runtime's default precision; made once.
 
     None where there is no such export, or the baseline has something in it that no merge makes dense.
+
+    Args:
+        reference: the export of the uncompressed model.
+        baseline: of its seed.
+        store: of the run.
+        executor: of the run.
 
     Raises:
         StageFailed: the export gave something that is no artifact.
     """
     if reference is None:
         return None
-    mark = identity(stage=stage_settings(reference), baseline=baseline.identity)
-    directory = store.work / f"{reference.name}-{mark[:12]}"
-    if directory.exists():
-        return directory
+    expected = identity(stage=stage_settings(reference), baseline=baseline.identity)
+    folder = Folder(store.work, f"{reference.name}-{expected[:12]}")
+    if folder.finished(expected):
+        return folder.final
     bundle = _dense(baseline.bundle())
     if bundle is None:
         return None
-    scratch = store.work / f".{directory.name}.partial"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    artifact = reference.run(bundle, context(scratch, Ledger()))
-    if not isinstance(artifact, Artifact):
+    named = Named(id=folder.name, stage=reference.name, start=baseline.record.id, seed=baseline.record.seed)
+    done = executor.execute(Work(named, reference, lambda: bundle), folder, expected)
+    if done.record.is_model:
         raise StageFailed("an export gave no artifact", given=reference.recipe_form())
-    artifact.directory.rename(directory)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return directory
+    return done.directory
 
 
 def _dense(bundle: Bundle) -> Bundle | None:

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compress.core.errors import TrimformerError
 from finetune.processes import joined
 from recipes.engine.budget import judge
 from recipes.engine.evidence import Evidence
-from recipes.engine.execute import Done, Ledger, carry_out, find
-from recipes.engine.identity import source_identity, stage_identity, stage_settings
+from recipes.engine.execute import Executor, Work, find
+from recipes.engine.finished import Done, Finished
+from recipes.engine.identity import source_identity, stage_identity
 from recipes.engine.journal import Journal
+from recipes.engine.reference import uncompressed
 from recipes.engine.shared import dismissed, follow, same_start
-from recipes.engine.source import keep_source, load
+from recipes.engine.source import load
 from recipes.engine.store import Store, disk_errors
 from recipes.file.stage_ids import SOURCE
 from recipes.file.yaml import yaml_text
 from recipes.plan.predict import check_data, check_measure, check_training, usable_device
 from recipes.plan.tree import Node, Plan, plan
 from recipes.record import Report, Row
+from recipes.stage_record import Named
 
 if TYPE_CHECKING:
     import torch
 
     from compress.core.model.bundle import Bundle
-    from compress.core.stage.context import Context
     from finetune.tasks.task import Splits
     from recipes.engine.store import Folder
     from recipes.file.recipe import Recipe
 
 __all__ = ["run"]
-
-Key = tuple[str, int | None]
 
 
 def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto") -> Report:
@@ -70,20 +70,24 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
 
 @dataclass
 class _Engine:
+    """The algorithm: plan (done before), then for each stage and seed find or execute, measure, record."""
+
     recipe: Recipe
     plan: Plan
     store: Store
     splits: Splits
     device: torch.device
     journal: Journal
-    done: dict[Key, Done] = field(default_factory=dict)
     number: int = 0
 
     def __post_init__(self) -> None:
         from recipes.measure.environment import environment
 
         machine = environment()
+        self.finished = Finished(self.plan)
         self.evidence = Evidence(self.recipe, self.store, self.splits, machine, self.device.type)
+        marks = self.evidence.reference_marks()
+        self.executor = Executor(self.recipe, self.splits, self.device, self.finished, marks)
         self.report = Report(
             name=self.recipe.name,
             recipe=self.recipe.dump(),
@@ -92,6 +96,8 @@ class _Engine:
         )
 
     def run(self, source: Bundle) -> Report:
+        from recipes import report
+
         seeds = (None,) if self.plan.source_head_trained else self.recipe.seeds
         self.count = len(seeds) + sum(len(node.seeds) for node in self.plan.nodes)
         for seed in seeds:
@@ -102,53 +108,45 @@ class _Engine:
         self.report.pairs = self.evidence.pairs(self.report.rows)
         self.report.budget = judge(self.recipe.budget, self.report.rows)
         self._write()
-        self._draw()
+        report.write(self.report, self.store.directory)
         return self.report
 
     def _source(self, seed: int | None, bundle: Bundle) -> None:
         from compress.core.checkpoint.save import fingerprint
 
-        folder = self.store.folder(
-            "00-source" + (f"-seed-{seed}" if len(self.recipe.seeds) > 1 and seed is not None else "")
-        )
-        expected = source_identity(
-            self.recipe, fingerprint=fingerprint(self.recipe.reference), data=self.splits.fingerprints, seed=seed
-        )
-        done = find(folder, expected, self.store, leaf=False)
-        self._begin(SOURCE, seed, reused=done is not None)
-        if done is None:
-            context = partial(
-                self._context, SOURCE, seed, self.recipe.seeds[0] if seed is None else seed, ledger=Ledger()
-            )
-            done = keep_source(bundle, folder, expected, seed=seed, context=context, facts=self._facts_of_bundle)
-        self._finished((SOURCE, seed), done, parent=None)
+        several = len(self.recipe.seeds) > 1 and seed is not None
+        folder = self.store.folder("00-source" + (f"-seed-{seed}" if several else ""))
+        model = fingerprint(self.recipe.reference)
+        expected = source_identity(self.recipe, fingerprint=model, data=self.splits.fingerprints, seed=seed)
+        work = Work(Named(id=SOURCE, stage=SOURCE, seed=seed), None, lambda: bundle)
+        self._row(work, folder, expected)
 
     def _node(self, node: Node, seed: int | None) -> None:
-        parent = self.done.get(self._key(node.start, seed))
-        named = {f: self.done.get(self._key(name, seed)) for f, name in node.requires.names.items()}
-        if parent is None or None in named.values():
-            self._begin(node.id, seed)
-            self._failed(node.id, seed, "left out: a stage that it stands on failed")
+        named = Named(id=node.id, stage=node.stage.name, start=node.start, seed=seed)
+        parent = self.finished.of(node.start, seed)
+        others = {field: self.finished.of(name, seed) for field, name in node.requires.names.items()}
+        if parent is None or None in others.values():
+            self._begin(named)
+            self._failed(named, "left out: a stage that it stands on failed")
             return
-        expected = self._identity(node, seed, parent, {f: done for f, done in named.items() if done})
+        expected = self._identity(node, seed, parent, {field: done for field, done in others.items() if done})
         folder = self.store.folder(node.folder(seed), leaf=node.leaf)
+        remarks = self.plan.declaration(node.id).remarks
+        opened = partial(parent.bundle, self.device)
+        work = Work(named, node.stage, opened, base=parent.directory, remarks=tuple(remarks), leaf=node.leaf)
         try:
             with disk_errors(folder.partial):
-                about = {"id": node.id, "stage": node.stage.name, "start": node.start, "seed": seed}
-                done = find(folder, expected, self.store, leaf=node.leaf, about=about, base=parent.directory)
-                self._begin(node.id, seed, reused=done is not None)
-                done = done or self._carry_out(node, seed, parent, folder, expected, about)
-                self._finished((node.id, seed), done, parent=parent if node.leaf else None)
+                self._row(work, folder, expected, parent=parent)
         except TrimformerError as error:
-            self._forget((node.id, seed))
-            self._failed(node.id, seed, str(error))
+            self._forget(named)
+            self._failed(named, str(error))
 
     def _identity(self, node: Node, seed: int | None, parent: Done, named: dict[str, Done]) -> str:
         return stage_identity(
             node.stage,
             reads=node.requires.reads,
             parent=parent.identity,
-            named={f: done.identity for f, done in named.items()},
+            named={field: done.identity for field, done in named.items()},
             recipe=self.recipe,
             data=self.splits.fingerprints,
             seed=self.recipe.seeds[0] if seed is None else seed,
@@ -156,137 +154,54 @@ class _Engine:
             device=self.device.type,
         )
 
-    def _carry_out(
-        self, node: Node, seed: int | None, parent: Done, folder: Folder, expected: str, about: dict[str, Any]
-    ) -> Done:
-        from transformers import set_seed
-
-        drawn = self.recipe.seeds[0] if seed is None else seed
-        set_seed(drawn)
-        start, declared = parent.bundle(self.device), self.plan.declaration(node.id)
-        return carry_out(
-            node.stage,
-            start,
-            folder=folder,
-            expected=expected,
-            context=partial(self._context, node.start, seed, drawn),
-            base=parent.directory,
-            device=self.device,
-            about={**about, "settings": stage_settings(node.stage), "notes": list(declared.remarks)},
-            facts=partial(self._facts_of_bundle, reader=start.processor, trained=declared.training is not None),
-        )
-
-    def _context(self, start: str, seed: int | None, drawn: int, scratch: Path, ledger: Ledger) -> Context:
-        """What a stage that works on `start` may touch."""
-        from finetune.context import make_context
-
-        ctx = make_context(
-            self.recipe.task,
-            self.splits,
-            seed=drawn,
-            device=self.device,
-            scratch=scratch,
-            progress=True,
-            earlier={id: done.bundle for (id, s), done in self.done.items() if s in (None, seed) and _is_model(done)},
-            places={id: done.directory for (id, s), done in self.done.items() if s in (None, seed)},
-            best=partial(self._best, start, seed),
-        )
-        ctx.fit = ledger.watching(ctx.fit)
-        return ctx
-
-    def _best(self, start: str, seed: int | None) -> tuple[str, Bundle] | None:
-        """Of the stages that this one stands on, the one with the best value on *select*; of equals, the first."""
-        above = [SOURCE, *(other.id for other in self.plan.chain(start))]
-        found = [(id, self.done[self._key(id, seed)]) for id in above if self._key(id, seed) in self.done]
-        valued = [(id, done) for id, done in found if done.facts["select_value"] is not None]
-        if not valued:
-            return None
-        id, done = max(valued, key=lambda pair: pair[1].facts["select_value"])
-        return id, done.bundle(self.device)
-
-    def _key(self, id: str, seed: int | None) -> Key:
-        if id == SOURCE:
-            return id, None if self.plan.source_head_trained else seed
-        return id, self.plan.seed_of(id, seed)
-
-    def _facts_of_bundle(
-        self, bundle: Bundle, result: Path, *, reader: Any = None, trained: bool = False
-    ) -> dict[str, Any]:
-        """What is written down of a bundle while it is in memory; its reload must give the same logits.
-
-        Args:
-            reader: the tokenizer of the model that it was made of.
-            trained: whether its stage trained it.
-        """
-        from recipes.engine.encoding import encoding_facts
-        from recipes.engine.evidence import REFERENCE_LOGITS
-        from recipes.measure.logits import reference_logits
-        from recipes.measure.size import counts
-        from recipes.plan.flops import forward_flops
-
-        length = int(getattr(self.recipe.task, "max_length", 128))
-        reference_logits(bundle, self.recipe.task, self.splits.evaluation, result / REFERENCE_LOGITS)
-        return {
-            "counts": counts(bundle).model_dump(),
-            "flops": forward_flops(bundle.model, length=length),
-            "reference": self.evidence.reference_marks(),
-            **encoding_facts(reader, bundle.processor, self.recipe.task, self.splits.evaluation, recovered=trained),
-        }
-
-    def _finished(self, key: Key, done: Done, *, parent: Done | None) -> None:
-        self.done[key] = done
-        if done.head_trained and self.evidence.baseline_of(key[1]) is None:
-            self.evidence.baselines[key[1]] = done
-        row = self.evidence.row(done, parent=parent, runtime_reference=self._runtime_reference(key, done))
+    def _row(self, work: Work, folder: Folder, expected: str, *, parent: Done | None = None) -> None:
+        """Find the work finished or execute it, measure what came of it, and write its row."""
+        named = work.named
+        done = find(folder, expected, self.store, leaf=work.leaf, named=named, base=work.base)
+        self._begin(named, reused=done is not None)
+        done = done or self.executor.execute(work, folder, expected)
+        self.finished.keep(done)
+        if done.record.head_trained and self.evidence.baseline_of(named.seed) is None:
+            self.evidence.baselines[named.seed] = done
+        reference = self._reference(work, done)
+        row = self.evidence.row(done, parent=parent if work.leaf else None, runtime_reference=reference)
         self.report.rows.append(row)
         self._write()
         self.journal.say(f"      {_summary(row)}")
 
-    def _forget(self, key: Key) -> None:
-        """What could not be measured is nothing to stand on, and no baseline."""
-        done = self.done.pop(key, None)
-        if done is not None and self.evidence.baselines.get(key[1]) is done:
-            del self.evidence.baselines[key[1]]
-
-    def _runtime_reference(self, key: Key, done: Done) -> Path | None:
+    def _reference(self, work: Work, done: Done) -> Path | None:
         """The uncompressed model in the runtime of an export, made once."""
-        from recipes.engine.reference import uncompressed
-
-        baseline = self.evidence.baseline_of(key[1])
-        if _is_model(done) or baseline is None:
+        baseline = self.evidence.baseline_of(work.named.seed)
+        if work.stage is None or done.record.is_model or baseline is None:
             return None
-        node, seed = self.plan.node(key[0]), key[1]
-        drawn = self.recipe.seeds[0] if seed is None else seed
-        reference = self.plan.declaration(node.id).reference
-        return uncompressed(reference, baseline, self.store, context=partial(self._context, node.start, seed, drawn))
+        reference = self.plan.declaration(work.named.id).reference
+        return uncompressed(reference, baseline, self.store, self.executor)
 
-    def _begin(self, id: str, seed: int | None, *, reused: bool = False) -> None:
+    def _forget(self, named: Named) -> None:
+        """What could not be measured is nothing to stand on, and no baseline."""
+        done = self.finished.forget(named.id, named.seed)
+        if done is not None and self.evidence.baselines.get(named.seed) is done:
+            del self.evidence.baselines[named.seed]
+
+    def _begin(self, named: Named, *, reused: bool = False) -> None:
         self.number += 1
-        name = id if seed is None or len(self.recipe.seeds) == 1 else f"{id} (seed {seed})"
+        several = named.seed is not None and len(self.recipe.seeds) > 1
+        name = f"{named.id} (seed {named.seed})" if several else named.id
         (self.journal.reused if reused else self.journal.begin)(self.number, self.count, name)
 
-    def _failed(self, id: str, seed: int | None, message: str) -> None:
-        self.report.failed[id if seed is None else f"{id} (seed {seed})"] = message
+    def _failed(self, named: Named, message: str) -> None:
+        self.report.failed[named.id if named.seed is None else f"{named.id} (seed {named.seed})"] = message
         self._write()
         self.journal.say(message, style="bold red")
 
     def _write(self) -> None:
         self.report.write(self.store.directory)
 
-    def _draw(self) -> None:
-        from recipes import report
-
-        report.write(self.report, self.store.directory)
-
-
-def _is_model(done: Done) -> bool:
-    return bool(done.facts["runtime"] == "pytorch")
-
 
 def _summary(row: Row) -> str:
     parts = [f"{row.size.parameters:,} parameters, {row.size.bytes / 1e6:.1f} MB"] if row.size else []
     if row.quality:
         parts.append(f"{row.quality.metric} {row.quality.value:.4f}")
-    if row.cost:
+    if row.cost and row.cost.seconds:
         parts.append(f"{row.cost.seconds:.0f} s")
     return ", ".join(parts)

@@ -1,23 +1,16 @@
-"""Row 0: the model as given, with its own head or a fresh one, kept like any stage."""
+"""Row 0: the model as given, with its own head or a fresh one."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compress.core.errors import InputError
-from recipes.engine.execute import Done, bundle_facts
-from recipes.engine.store import Folder
-from recipes.record import Cost
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
-    from compress.core.stage.context import Context
     from recipes.file.recipe import Recipe
 
-__all__ = ["keep_source", "load"]
+__all__ = ["load"]
 
 
 def load(recipe: Recipe, seed: int) -> Bundle:
@@ -44,26 +37,3 @@ def load(recipe: Recipe, seed: int) -> Bundle:
     except InputError as error:
         error.where = error.where or recipe.where("model")
         raise
-
-
-def keep_source(
-    bundle: Bundle,
-    folder: Folder,
-    expected: str,
-    *,
-    seed: int | None,
-    context: Callable[[Path], Context],
-    facts: Callable[[Bundle, Path], dict[str, Any]],
-) -> Done:
-    """Save the source in `folder`, as `recipes.engine.execute.carry_out` keeps a stage."""
-    partial = folder.begin(expected)
-    started = time.perf_counter()
-    result = partial / "result"
-    about: dict[str, Any] = {
-        "id": "source", "stage": "source", "start": None, "seed": seed, "settings": {},
-        "identity": expected, "facts": {}, "notes": list(getattr(bundle, "notes", ())),
-    }  # fmt: skip
-    about |= bundle_facts(bundle, result, context(partial), facts)
-    about["cost"] = Cost(seconds=time.perf_counter() - started).model_dump(mode="json")
-    folder.finish(result, about)
-    return Done(folder, about, reused=False)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.core.errors import InputError, StageFailed, TrimformerError
 from compress.core.files import write_whole
+from recipes.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -53,9 +54,9 @@ class Folder:
         self.final = parent / name
         self.partial = parent / f".{name}.partial"
 
-    def finished(self, expected: str) -> dict[str, Any] | None:
+    def finished(self, expected: str) -> StageRecord | None:
         """What `stage.json` says, if the finished work has the expected identity."""
-        return _matching(self.final / STAGE_FILE, expected)
+        return _record(self.final / STAGE_FILE, expected)
 
     def measured(self, expected: str) -> dict[str, Any] | None:
         return _matching(self.final / MEASUREMENT_FILE, expected)
@@ -70,16 +71,16 @@ class Folder:
         shutil.rmtree(self.partial / "result", ignore_errors=True)
         return self.partial
 
-    def finish(self, result: Path, facts: dict[str, Any]) -> None:
+    def finish(self, result: Path, record: StageRecord) -> None:
         """Make `result` (inside the partial directory) the finished stage, in one rename, then drop the rest."""
-        write_whole(result / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
+        record.write(result / STAGE_FILE)
         discard(self.final)
         result.rename(self.final)
         shutil.rmtree(self.partial, ignore_errors=True)
 
-    def keep_facts(self, facts: dict[str, Any]) -> None:
+    def keep(self, record: StageRecord) -> None:
         """Say something else of the finished stage."""
-        write_whole(self.final / STAGE_FILE, json.dumps(facts, indent=1, sort_keys=True))
+        record.write(self.final / STAGE_FILE)
 
     def keep_measurement(self, facts: dict[str, Any]) -> None:
         write_whole(self.final / MEASUREMENT_FILE, json.dumps(facts, indent=1, sort_keys=True))
@@ -199,7 +200,7 @@ class Store:
         kind = "exports" if leaf else "stages"
         runs = [self.directory] if self.alone else [self.directory, *self._others()]
         for path in (found for run in runs for found in sorted(run.glob(f"{kind}/[!.]*/{STAGE_FILE}"))):
-            if _matching(path, expected):
+            if _record(path, expected):
                 return path.parent
         return None
 
@@ -249,6 +250,12 @@ def _refusal(error: Exception, where: Path) -> str | None:
 def _our_first_files(path: Path) -> bool:
     """What a process leaves that is killed before it has written `recipe.yaml`."""
     return path.name == ".lock" or _HALF_WRITTEN.fullmatch(path.name) is not None
+
+
+def _record(path: Path, expected: str) -> StageRecord | None:
+    """A stage's record, if it is of this identity; other people's files may be unreadable."""
+    record = StageRecord.read(path)
+    return record if record is not None and record.identity == expected else None
 
 
 def _matching(path: Path, expected: str) -> dict[str, Any] | None:

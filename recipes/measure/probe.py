@@ -61,11 +61,6 @@ class Probe(Choice):
 
     home = "recipes.measure.probes"
 
-    @property
-    def needs_rows(self) -> bool:
-        """Whether it reads the evaluation rows."""
-        return False
-
     def refuses(self, model: Bundle) -> str | None:
         """Why it cannot measure such a model here, or None; found before any work."""
         return None

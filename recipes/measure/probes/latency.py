@@ -34,10 +34,6 @@ class Latency(Probe):
     seconds: Positive = Field(6.0, description="a slow model's turns end after so long, but not before the fifth")
     rest: float = Field(0.05, ge=0.05, le=10, description="seconds before each call")
 
-    @property
-    def needs_rows(self) -> bool:
-        return "data" in self.sequence_lengths
-
     def refuses(self, model: Bundle) -> str | None:
         import torch
 

@@ -71,18 +71,18 @@ def test_texts_that_are_cut_otherwise_are_counted(ctx, task, teacher):
     assert cut_otherwise(teacher.processor, small.processor, (texts,)) == by_hand > 0
     assert cut_otherwise(teacher.processor, small.processor, (texts, texts)) == by_hand
     rows = task.load(0).evaluation
-    facts = encoding_facts(teacher.processor, small.processor, task, rows)
+    facts, (warning,) = encoding_facts(teacher.processor, small.processor, task, rows)
     assert facts[ENCODING]["of"] == len(rows) and facts[ENCODING]["rows"] > 0
-    assert "cut into other pieces" in facts["notes"][0] and "let the model `recover`" in facts["notes"][0]
-    healed = encoding_facts(teacher.processor, small.processor, task, rows, recovered=True)
-    assert "recovered on its new pieces" in healed["notes"][0] and "let the model" not in healed["notes"][0]
-    assert encoding_facts(teacher.processor, teacher.processor, task, rows) == {}
+    assert "cut into other pieces" in warning and "let the model `recover`" in warning
+    _, (healed,) = encoding_facts(teacher.processor, small.processor, task, rows, recovered=True)
+    assert "recovered on its new pieces" in healed and "let the model" not in healed
+    assert encoding_facts(teacher.processor, teacher.processor, task, rows) == ({}, [])
     few = rows.select(range(2))
     ctx.texts = lambda part: task.text_columns(few)
     used = TrimVocabulary(also=None).run(teacher.copy(), ctx)
     assert used.config.vocab_size < 80
     same = encoding_facts(teacher.processor, used.processor, task, few)
-    assert same == {ENCODING: {"rows": 0, "of": 2, "share": 0.0}}
+    assert same == ({ENCODING: {"rows": 0, "of": 2, "share": 0.0}}, [])
 
 
 def test_an_export_ships_the_trimmed_tokenizer(ctx, teacher, tmp_path):

@@ -8,10 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from compress.core.stage.exhibit import loss_curve
 from recipes.engine.encoding import ENCODING
-from recipes.engine.evidence import MACHINE, OTHER_MACHINE, REFERENCE_LOGITS, Evidence
+from recipes.engine.evidence import MACHINE, OTHER_MACHINE, Evidence
+from recipes.engine.execute import REFERENCE_LOGITS
+from recipes.engine.finished import Done
+from recipes.engine.store import Folder
 from recipes.measure.logits import write_logits
+from recipes.record import Cost
 from recipes.report.facts import flat
+from recipes.stage_record import StageRecord
 
 HERE = {**dict.fromkeys(MACHINE, "x"), "threads": 2}
 
@@ -24,27 +30,27 @@ def evidence(*, rows: str = "e", environment=HERE) -> Evidence:
 @pytest.fixture
 def done(tmp_path):
     (tmp_path / REFERENCE_LOGITS).touch()
-    return SimpleNamespace(directory=tmp_path, facts={"reference": evidence().reference_marks()})
+    return SimpleNamespace(directory=tmp_path, record=SimpleNamespace(reference=evidence().reference_marks()))
 
 
 def test_a_reload_gives_the_same_bits_where_they_are_computed_alike(done):
     assert evidence()._reference(done) == (done.directory / REFERENCE_LOGITS, 0.0)
 
 
-def test_texts_that_are_cut_otherwise_stand_in_the_row(tmp_path, monkeypatch):
+def test_what_is_known_of_a_stage_stands_in_its_row(tmp_path, monkeypatch):
     told = {"rows": 3, "of": 20, "share": 0.15}
-    facts = {
-        "id": "trim", "stage": "trim_vocabulary", "start": "source", "seed": 0, "runtime": "pytorch",
-        "precision": "fp32", "cost": {"seconds": 1.0}, "facts": {"vocabulary": {"rows": 64, "of": 82}}, "cut": {},
-        "settings": "trim_vocabulary", "notes": ["15.0% of the evaluation texts"], ENCODING: told,
-    }  # fmt: skip
-    done = SimpleNamespace(directory=tmp_path, facts=facts, identity="i", reused=False, head_trained=False)
-    outcome = SimpleNamespace(size=None, speeds=[], load_seconds=None, resident_bytes=None, sha256=None, notes=[])
+    (shown,) = loss_curve([1.0, 0.5])
+    record = StageRecord(
+        id="trim", stage="trim_vocabulary", start="source", seed=0, settings="trim_vocabulary", identity="i", states=[],
+        cost=Cost(seconds=1.0), facts={ENCODING: told}, notes=["15.0% of the evaluation texts"], exhibits=[shown],
+    )  # fmt: skip
+    outcome = SimpleNamespace(size=None, speeds=[], load_seconds=None, resident_bytes=None, sha256=None, notes=["slow"])
     found = Evidence(None, SimpleNamespace(relative=str), None, HERE)
     monkeypatch.setattr(found, "_measured", lambda *_: outcome)
     monkeypatch.setattr(found, "_is_baseline", lambda _: False)
-    row = found.row(done, parent=None, runtime_reference=None)
-    assert row.facts[ENCODING] == told and row.notes == ["15.0% of the evaluation texts"]
+    row = found.row(Done(Folder(tmp_path, "01-trim"), record, reused=False), parent=None, runtime_reference=None)
+    assert row.facts == {ENCODING: told, "settings": "trim_vocabulary"} and row.exhibits == [shown]
+    assert row.notes == ["15.0% of the evaluation texts", "slow"]
     assert ("encoded differently, rows", "3") in flat(row.facts)
 
 
@@ -55,7 +61,10 @@ def test_another_machine_adds_up_in_another_order(done, change):
 
 def test_logits_of_other_evaluation_rows_are_compared_with_nothing(done):
     assert evidence(rows="f")._reference(done)[0] is None
-    assert evidence()._reference(SimpleNamespace(directory=done.directory, facts={}))[0] is None
+    assert (
+        evidence()._reference(SimpleNamespace(directory=done.directory, record=SimpleNamespace(reference=None)))[0]
+        is None
+    )
 
 
 def test_a_file_that_another_run_shares_is_replaced_and_not_written_into(tmp_path):

@@ -6,12 +6,15 @@ import errno
 import json
 import shutil
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from compress.core.errors import InputError, StageFailed
 from recipes.engine.execute import find
 from recipes.engine.store import Store, discard, disk_errors, identity
+from recipes.record import Cost
+from recipes.stage_record import Named, StageRecord
 
 
 @pytest.fixture
@@ -19,12 +22,17 @@ def store(tmp_path):
     return Store(tmp_path / "runs" / "one")
 
 
+def record(mark: str, **about: Any) -> StageRecord:
+    named = {"id": "a", "stage": "prune", **about}
+    return StageRecord(**named, settings={}, identity=mark, states=[], cost=Cost(seconds=1.0))
+
+
 def finish(store: Store, name: str, mark: str) -> None:
     folder = store.folder(name)
     result = folder.begin(mark) / "result"
     result.mkdir()
     (result / "model.safetensors").write_text(mark)
-    folder.finish(result, {"identity": mark})
+    folder.finish(result, record(mark))
 
 
 def test_identity_is_of_contents_and_not_of_their_order():
@@ -33,7 +41,7 @@ def test_identity_is_of_contents_and_not_of_their_order():
 
 def test_a_finished_stage_is_found_by_its_identity_only(store):
     finish(store, "01-a", "x")
-    assert store.folder("01-a").finished("x") == {"identity": "x"}
+    assert store.folder("01-a").finished("x") == record("x")
     assert store.folder("01-a").finished("y") is None
     assert not store.folder("01-a").partial.exists()
 
@@ -72,11 +80,11 @@ def test_a_stage_that_moved_to_another_place_in_the_recipe_is_found(store):
 
 def test_a_stage_found_under_another_name_has_the_name_of_this_recipe(store):
     finish(store, "01-a", "x")
-    about = {"id": "b", "start": "source", "seed": 0}
-    found = find(store.folder("02-b"), "x", store, leaf=False, about=about)
-    assert found is not None and found.facts == {"identity": "x", **about}
-    assert store.folder("02-b").finished("x") == found.facts
-    assert store.folder("01-a").finished("x") == {"identity": "x"}
+    named = Named(id="b", stage="prune", start="source", seed=0)
+    found = find(store.folder("02-b"), "x", store, leaf=False, named=named)
+    assert found is not None and found.record == record("x", id="b", start="source", seed=0)
+    assert store.folder("02-b").finished("x") == found.record
+    assert store.folder("01-a").finished("x") == record("x")
 
 
 def test_a_store_that_works_alone_takes_nothing_from_other_runs(store, tmp_path):

@@ -174,7 +174,6 @@ def test_latency_reads_from_a_recipe_and_forbids_less_rest():
     found = Probe.parse({"latency": {"batch_sizes": [1, 8], "sequence_lengths": [128, "data"], "threads": 2}})
     assert found == Latency(threads=2)
     assert found.recipe_form() == {"latency": {"threads": 2}}
-    assert found.needs_rows and not Latency(sequence_lengths=(64,)).needs_rows
     for wrong in ({"rest": 0.01}, {"batch_sizes": []}, {"sequence_lengths": ["text"]}, {"device": "tpu"}, {"x": 1}):
         with pytest.raises(ValidationError):
             Latency(**wrong)
