@@ -87,7 +87,8 @@ def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
 
 
 def _open_export(directory: Path, threads: int) -> Model:
-    from compress.core.checkpoint.open import open_processor, read_config
+    from compress.core.checkpoint.open import open_processor
+    from compress.core.checkpoint.resolve import read_config
     from compress.export import open_artifact
 
     session = open_artifact(directory, threads=threads, exact=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import torch
 from torch import nn
 
 from compress.core.checkpoint.masks import read_masks
-from compress.core.checkpoint.open import library, open_processor, open_weights, quiet, read_config
+from compress.core.checkpoint.open import library, open_processor, open_weights, quiet
 from compress.core.checkpoint.quantized import put_on_meta
-from compress.core.checkpoint.record import HALF, history, read_record
-from compress.core.checkpoint.resolve import Reference, not_found, resolve
+from compress.core.checkpoint.record import history
+from compress.core.checkpoint.resolve import Checkpoint, Reference, not_found
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
 from compress.core.model.bundle import Bundle
@@ -74,9 +75,9 @@ def load_source(
         UnknownName: its family is none of ours.
         Refusal: its family has no such head.
     """
-    found = resolve(reference)
+    checkpoint = Checkpoint.at(reference)
     wanted = _Wanted(head, labels, regression)
-    config = _open_config(found)
+    config = _open_config(checkpoint)
     family = family_of(config.model_type)
     model_class = _class_for(config, family, head)
     own_labels = _own_labels(config, model_class)
@@ -86,11 +87,11 @@ def load_source(
         with torch.device("meta"), quiet():
             model = model_class(config)
         forget_block_ties(model, family)
-        put_on_meta(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
+        put_on_meta(model, checkpoint.half)
         missing: set[str] = set()
     else:
-        model, missing = _open_weights(found, model_class, config, family, seed)
-    record = read_record(found) if isinstance(found, Path) else {}
+        model, missing = _open_weights(checkpoint, model_class, config, family, seed)
+    found, record = checkpoint.found, checkpoint.record
     trained, notes = _judge(model, own_labels, wanted, missing, record)
     states: Any = known_states(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
     if storage_of(model) != "fp32":
@@ -100,11 +101,12 @@ def load_source(
     return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), masks, notes, fresh)
 
 
-def _open_config(found: Path | str) -> Any:
+def _open_config(checkpoint: Checkpoint) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
+    found = checkpoint.found
     if isinstance(found, Path):
-        model_type = read_config(found).get("model_type")
+        model_type = checkpoint.config.get("model_type")
         if model_type is None:
             raise InputError("config.json does not say its model_type", given=str(found))
         stock = CONFIG_MAPPING[family_of(model_type).model_type]
@@ -133,18 +135,20 @@ def _class_for(config: Any, family: Family, head: str) -> Any:
     return getattr(library(config.model_type), next((n for n in names if n in (config.architectures or ())), names[0]))
 
 
-def _open_weights(found: Path | str, model_class: Any, config: Any, family: Family, seed: int) -> tuple[Any, set[str]]:
+def _open_weights(
+    checkpoint: Checkpoint, model_class: Any, config: Any, family: Family, seed: int
+) -> tuple[Any, set[str]]:
     """The model, and the names of its parameters that the checkpoint does not have in this shape."""
     options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, report = open_weights(found, model_class, config=config, **options)
+        model, report = open_weights(checkpoint, model_class, config=config, **options)
     missing = set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
     lost = sorted(key for key in missing if not set(key.split(".")) & set(family.head_modules))
     if lost:
         raise InputError(
             f"the weights lack {len(lost)} tensors of the model itself (or have them in other shapes): {lost[0]}, ...",
-            given=str(found),
+            given=str(checkpoint.found),
             advice="config.json and model.safetensors do not belong together",
         )
     return model, missing
@@ -158,7 +162,7 @@ def _own_labels(config: Any, model_class: Any) -> tuple[str, ...] | None:
 
 
 def _judge(
-    model: nn.Module, own: tuple[str, ...] | None, wanted: _Wanted, missing: set[str], record: dict[str, Any]
+    model: nn.Module, own: tuple[str, ...] | None, wanted: _Wanted, missing: set[str], record: Mapping[str, Any]
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether the head is trained, and what the user should know about it."""
     config: Any = model.config

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from compress.core.checkpoint.quantized import adopt, foreign
-from compress.core.checkpoint.record import HALF, read_record
-from compress.core.checkpoint.resolve import find_weights, not_found, pickled_weights
+from compress.core.checkpoint.resolve import Checkpoint, find_weights, not_found, pickled_weights
 from compress.core.errors import InputError
 from compress.core.families.family import CHANGED_PREFIX, family_of
 from compress.core.model.sharing import forget_block_ties
 from compress.core.storage.package import bitsandbytes
 
-__all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet", "read_config"]
+__all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet"]
 
 # transformers imports bitsandbytes where it is installed, and that complains of an optional kernel on stderr.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
@@ -40,33 +38,6 @@ def quiet() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def read_config(directory: Path) -> dict[str, Any]:
-    """`config.json` as data.
-
-    Raises:
-        InputError: the directory or the file is not there, or it is not JSON.
-    """
-    path = directory / "config.json"
-    if not directory.is_dir():
-        raise InputError("the model directory does not exist", given=str(directory))
-    if not path.is_file() and (directory / "delta_config.json").is_file():
-        raise InputError(
-            "the directory holds a delta, which is no model without its base",
-            given=str(directory),
-            advice="open it with finetune.load(base, directory), or put `merge` behind the stage that made it",
-        )
-    if not path.is_file():
-        raise InputError(
-            "the directory holds no model: it has no config.json",
-            given=str(directory),
-            advice="name a directory that save_pretrained wrote, or a model id of the hub",
-        )
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"config.json is not valid JSON: {error}", where=str(path)) from error
-
-
 def library(model_type: str) -> ModuleType:
     """The module whose classes open such a model: transformers, or our `changed` with classes of the same names."""
     import transformers
@@ -76,7 +47,7 @@ def library(model_type: str) -> ModuleType:
     return changed if model_type.startswith(CHANGED_PREFIX) else transformers
 
 
-def model_class(config: dict[str, Any]) -> Any:
+def model_class(config: Mapping[str, Any]) -> Any:
     """The class that wrote the directory: transformers' own, or its changed twin."""
     name = (config.get("architectures") or [""])[0]
     found = getattr(library(config.get("model_type", "")), name, None) if name else None
@@ -85,19 +56,19 @@ def model_class(config: dict[str, Any]) -> Any:
     return found
 
 
-def open_model(directory: Path) -> Any:
+def open_model(checkpoint: Checkpoint) -> Any:
     """The model of a directory, in the type its weights are stored in, on the CPU; in evaluation mode."""
-    found = model_class(read_config(directory))
-    settings = found.config_class.from_pretrained(directory)
-    return open_weights(directory, found, config=settings, dtype="auto")
+    found = model_class(checkpoint.config)
+    settings = found.config_class.from_pretrained(checkpoint.found)
+    return open_weights(checkpoint, found, config=settings, dtype="auto")
 
 
-def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
+def open_weights(checkpoint: Checkpoint, model_class: Any, **options: Any) -> Any:
     """`model_class.from_pretrained`, from safetensors alone; with `output_loading_info`, the report beside the model.
 
     Args:
-        found: a directory, or a hub id.
-        model_class: which opens it.
+        checkpoint: whose weights.
+        model_class: which opens them.
         options: of `from_pretrained`; `config` is one.
 
     Raises:
@@ -106,6 +77,7 @@ def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
     """
     from safetensors import SafetensorError
 
+    found = checkpoint.found
     if isinstance(found, Path):
         find_weights(found)
     options |= _for_quantized(options.get("config"))
@@ -118,7 +90,7 @@ def open_weights(found: Path | str, model_class: Any, **options: Any) -> Any:
         missing = "safetensors" in str(error)
         raise (pickled_weights(str(found)) if missing else not_found(str(found), error)) from error
     model = opened[0] if isinstance(opened, tuple) else opened
-    adopt(model, read_record(found).get(HALF, ()) if isinstance(found, Path) else ())
+    adopt(model, checkpoint.half)
     owned(model)
     forget_block_ties(model, family_of(model.config.model_type))
     return opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_record(directory: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def history(record: dict[str, Any]) -> tuple[Change, ...]:
+def history(record: Mapping[str, Any]) -> tuple[Change, ...]:
     """The changes of a record, first change first. One that another package makes stays as it was written."""
     return tuple(_change(data) for data in record.get("changes", ()))
 

@@ -4,18 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compress.core.checkpoint.record import HALF, read_record
 from compress.core.errors import InputError
 
-__all__ = ["Reference", "files_in", "find_weights", "fingerprint", "not_found", "pickled_weights", "resolve"]
+__all__ = [
+    "Checkpoint",
+    "Reference",
+    "files_in",
+    "find_weights",
+    "fingerprint",
+    "not_found",
+    "pickled_weights",
+    "read_config",
+    "resolve",
+]
 
 Reference = str | Path | Mapping[str, str]
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of a model: where they are, and what those beside the weights say, read once.
+
+    Attributes:
+        found: a directory, or a hub id.
+        config: `config.json` as data; empty for a hub id, whose files transformers reads.
+        record: what `save` noted beside the model; empty where another tool wrote it.
+    """
+
+    found: Path | str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, reference: Reference) -> Checkpoint:
+        """What `reference` names.
+
+        Raises:
+            InputError: as `resolve`, and as `read_config` for a directory.
+        """
+        found = resolve(reference)
+        return cls(found, read_config(found), read_record(found)) if isinstance(found, Path) else cls(found)
+
+    @property
+    def half(self) -> tuple[str, ...]:
+        """Paths of the linears that are stored in bf16."""
+        return tuple(self.record.get(HALF, ()))
 
 
 def resolve(reference: Reference) -> Path | str:
@@ -55,6 +98,33 @@ def _in_package(reference: Mapping[str, str]) -> Path:
     if not path.is_dir():
         raise InputError(f"the package {package!r} has no directory {reference['path']!r}", given=dict(reference))
     return path
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """`config.json` as data.
+
+    Raises:
+        InputError: the directory or the file is not there, or it is not JSON.
+    """
+    path = directory / "config.json"
+    if not directory.is_dir():
+        raise InputError("the model directory does not exist", given=str(directory))
+    if not path.is_file() and (directory / "delta_config.json").is_file():
+        raise InputError(
+            "the directory holds a delta, which is no model without its base",
+            given=str(directory),
+            advice="open it with finetune.load(base, directory), or put `merge` behind the stage that made it",
+        )
+    if not path.is_file():
+        raise InputError(
+            "the directory holds no model: it has no config.json",
+            given=str(directory),
+            advice="name a directory that save_pretrained wrote, or a model id of the hub",
+        )
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"config.json is not valid JSON: {error}", where=str(path)) from error
 
 
 def find_weights(directory: Path) -> None:

@@ -20,8 +20,8 @@ from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.masks import read_masks, write_masks
 from compress.core.checkpoint.open import open_model, open_processor, quiet
 from compress.core.checkpoint.quantized import file_state, half_paths
-from compress.core.checkpoint.record import HALF, RECORD, history, read_record
-from compress.core.checkpoint.resolve import fingerprint, resolve
+from compress.core.checkpoint.record import HALF, RECORD, history
+from compress.core.checkpoint.resolve import Checkpoint, fingerprint, resolve
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import compactable
 from compress.core.model.sharing import shared_twice
@@ -90,8 +90,8 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
         InputError: there is no such directory, or no model in it.
     """
     directory = Path(directory)
-    model = open_model(directory)
-    record = read_record(directory)
+    checkpoint = Checkpoint.at(directory)
+    model, record = open_model(checkpoint), checkpoint.record
     return Bundle(
         model.to(device).eval(),
         open_processor(directory, model.config),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.core.checkpoint.open import open_weights, read_config
-from compress.core.checkpoint.resolve import find_weights, resolve
+from compress.core.checkpoint.open import open_weights
+from compress.core.checkpoint.resolve import Checkpoint, find_weights
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of, stock_type
 from compress.core.layers.low_rank import FactorizedEmbedding
@@ -114,31 +114,31 @@ class _OverWords(nn.Module):
         return functional.linear(hidden, self._table[0](words), self.bias)
 
 
-def check_head(reference: str, family: Family) -> Path | str:
-    """The directory or hub id of the checkpoint that a head is to come from.
+def check_head(reference: str, family: Family) -> Checkpoint:
+    """The checkpoint that a head is to come from.
 
     Raises:
         InputError: there is no such directory, it holds no weights, or a model of another family.
     """
-    found = resolve(reference)
-    if isinstance(found, Path):
-        find_weights(found)
-        theirs = stock_type(str(read_config(found).get("model_type")))
+    checkpoint = Checkpoint.at(reference)
+    if isinstance(checkpoint.found, Path):
+        find_weights(checkpoint.found)
+        theirs = stock_type(str(checkpoint.config.get("model_type")))
         if theirs != family.model_type:
             raise InputError(
                 f"the checkpoint of the head is of another family: {theirs!r}, not {family.model_type!r}",
                 given=reference,
                 advice="name a checkpoint of the model's own family, or leave out `head`",
             )
-    return found
+    return checkpoint
 
 
 def _start_from(model: Any, reference: str) -> None:
     """Copy what a checkpoint has outside of its body; the bias of each word only where the words are as many."""
-    directory = check_head(reference, family_of(model.config.model_type))
+    checkpoint = check_head(reference, family_of(model.config.model_type))
     kind = type(model)
-    config = kind.config_class.from_pretrained(directory)
-    theirs, report = open_weights(directory, kind, config=config, dtype=torch.float32, output_loading_info=True)
+    config = kind.config_class.from_pretrained(checkpoint.found)
+    theirs, report = open_weights(checkpoint, kind, config=config, dtype=torch.float32, output_loading_info=True)
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(prefix))
     state = {n: t for n, t in theirs.named_parameters() if not n.startswith(prefix)}
