@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from compress.core.errors import InputError
 from compress.core.training.hooks import Hook
@@ -72,14 +73,15 @@ class Pace:
                 self.groups.append(rate)
         optimizer.param_groups = groups
 
-    def reshape(self, scheduler: Any, total: int) -> None:
-        """Put each group's own schedule in place of the one that transformers gave them all."""
-        common = scheduler.lr_lambdas[0] if self.cut is None else self._slanted(total)
-        scheduler.lr_lambdas = [_scheduled(common, rate, total) for rate in self.groups]
-        first = [base * factor(0) for base, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
-        for group, rate in zip(scheduler.optimizer.param_groups, first, strict=True):
-            group["lr"] = rate
-        scheduler._last_lr = first
+    def scheduler(self, common: LambdaLR, total: int) -> LambdaLR:
+        """The learning rate of each group over `total` steps.
+
+        Args:
+            common: transformers' scheduler of the plan, on the optimiser that `regroup` has split.
+            total: optimiser steps of the training.
+        """
+        shape = common.lr_lambdas[0] if self.cut is None else self._slanted(total)
+        return LambdaLR(common.optimizer, [_scheduled(shape, rate, total) for rate in self.groups])
 
     def _slanted(self, total: int) -> Callable[[int], float]:
         cut = self.cut or 0.0

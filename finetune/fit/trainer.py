@@ -85,9 +85,9 @@ class HookedTrainer(Trainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         fresh = self.lr_scheduler is None
-        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        scheduler: Any = super().create_scheduler(num_training_steps, optimizer)
         if self.pace and fresh:
-            self.pace.reshape(scheduler, num_training_steps)
+            scheduler = self.lr_scheduler = self.pace.scheduler(scheduler, num_training_steps)
         return scheduler
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:

@@ -35,13 +35,20 @@ class Lora(PeftMethod):
         DEFAULT_PLAN
     )
 
+    magnitude: ClassVar[bool] = False
+    """Whether the norms of the weight's rows are trained apart from its direction."""
+
     rank: Count = Field(8, description="r, the rank of the update")
     alpha: Positive = Field(16.0, description="the update is multiplied by alpha / rank")
     dropout: Fraction = Field(0.0, description="of the update's input, while it trains")
 
     def change(self, sketch: Sketch) -> Change:
         return InsertLora(
-            targets=lora_targets(self.targets, sketch), rank=self.rank, alpha=self.alpha, dropout=self.dropout
+            targets=lora_targets(self.targets, sketch),
+            rank=self.rank,
+            alpha=self.alpha,
+            dropout=self.dropout,
+            magnitude=self.magnitude,
         )
 
     def refuses(self, sketch: Sketch) -> str | None:

@@ -146,3 +146,12 @@ def test_a_process_that_dies_ends_all_with_one_message(tmp_path: Path) -> None:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_share_a_run(tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, [FINETUNE])
+    code, _, err = ended(start(recipe, tmp_path / "out", launch=LAUNCH, device="cuda"))
+    assert code == 0, err
+    assert "trained on 2 processes" in rows(tmp_path / "out")[-1]["notes"]
