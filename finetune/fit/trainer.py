@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from compress.core.errors import InputError
 from compress.core.model.evaluation import model_inputs
 from compress.core.training.fit import Objective
 from compress.core.training.hooks import Hook
@@ -26,7 +27,11 @@ __all__ = ["HookedTrainer"]
 
 
 class HookedTrainer(Trainer):
-    """Minimises `objective`; calls `hooks` before a step, after backward on unclipped gradients, and after a step."""
+    """Minimises `objective`; calls `hooks` before a step, after backward on unclipped gradients, and after a step.
+
+    Raises:
+        InputError: the launcher asks for FSDP.
+    """
 
     # The loss is a mean over its batch; Trainer divides it by the number of batches in a step.
     loss_is_scaled_for_ga = False
@@ -55,6 +60,11 @@ class HookedTrainer(Trainer):
         )
         self.model_accepts_loss_kwargs = False  # else Trainer counts the labels of every batch for nothing
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled:
+            raise InputError(
+                "FSDP leaves each process a part of the weights, and a stage gives on a whole model",
+                advice="launch without FSDP: each process then holds the model, and they divide the rows",
+            )
 
     @property
     def progress(self) -> float:
@@ -112,7 +122,7 @@ class HookedTrainer(Trainer):
         super()._save_checkpoint(*args, **settings)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.is_deepspeed_enabled:
             super()._save(output_dir, state_dict)
         if self.args.should_save:
             directory = Path(output_dir or str(self.args.output_dir))
@@ -120,7 +130,7 @@ class HookedTrainer(Trainer):
             save_hooks(self.hooks, directory)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             load_weights(self.trained, Path(resume_from_checkpoint), self.names)

@@ -127,7 +127,7 @@ def test_a_stage_that_fails_in_every_process_leaves_the_others_their_turn(tmp_pa
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert code != 0 and "the loss became" in err
     assert [row["id"] for row in report["rows"]] == ["source", "finetune", "prune"]
-    assert list(report["failed"]) == ["hot"]
+    assert list(report["failed"]) == ["hot (seed 0)"]
 
 
 def test_a_process_that_dies_ends_all_with_one_message(tmp_path: Path) -> None:
