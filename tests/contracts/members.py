@@ -16,6 +16,7 @@ __all__ = ["MEMBERS", "SETTINGS", "made", "member", "of_kind"]
 MEMBERS = tuple((kind, name) for kind, found in sets().items() for name in found.members())
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("patterns", "blocks"): {"rows": 4, "columns": 4},
+    ("stages", "trim_positions"): {"length": 32},
 }
 """(kind, name) -> settings of a member whose shortest example is not for a tiny model of width 32 and 48 neurons."""
 ADVICE = """

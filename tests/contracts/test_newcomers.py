@@ -11,7 +11,7 @@ import pytest
 from recipes.file.catalogue import sets
 from tests.contracts.newcomers import HERE, ROOT, environment
 
-CONTRACTS = (str(HERE.parent / "test_members.py"),)
+CONTRACTS = tuple(str(HERE.parent / f"test_{name}.py") for name in ("members", "stages", "choices"))
 
 
 def pytest_in_a_fresh_process(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,5 +31,6 @@ def test_a_new_member_is_one_new_file(tmp_path):
 
 @pytest.mark.slow
 def test_new_members_run(tmp_path):
-    done = pytest_in_a_fresh_process(tmp_path, str(HERE / "held.py"), "-k", "runs")
+    every = ("-k", "newcomer", "-m", "not gpu and not network")
+    done = pytest_in_a_fresh_process(tmp_path, str(HERE / "held.py"), *CONTRACTS, *every)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

@@ -10,5 +10,8 @@ from compress.core.surgery.changes import KeepLayers
 class Newcomer(FixedChange):
     """Cut the last layer of the model's first stack."""
 
+    def refusal(self, sketch: Sketch) -> str | None:
+        return sketch.family.refuses("layers", stage=self.name)
+
     def change(self, sketch: Sketch) -> KeepLayers:
         return KeepLayers(kept=tuple(range(sketch.layers - 1)), of=sketch.layers)
