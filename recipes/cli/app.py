@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recipes.cli import options as option_values
+from recipes.cli.messages import one_message
 from recipes.cli.prose import WIDEST
 
 if TYPE_CHECKING:
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-FAILED, WRONG, MISSED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+FAILED, WRONG, MISSED = 1, 2, 3
 
 app = typer.Typer(
     name="trimformer",
@@ -51,33 +47,6 @@ class Device(str, Enum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
-
-
-class Terminated(BaseException):
-    """The process was asked to end."""
-
-
-@contextmanager
-def one_message() -> Iterator[None]:
-    """Every mistake and every failure is one message on stderr and an exit code; a bug keeps its traceback."""
-    from compress.core.errors import TrimformerError
-
-    def terminate(signum: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except TrimformerError as error:
-        if os.environ.get("TRIMFORMER_TRACEBACK"):
-            raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except (KeyboardInterrupt, Terminated) as stop:
-        typer.echo("\nstopped; what is finished is kept: run the same command again to resume", err=True)
-        raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()
