@@ -31,7 +31,7 @@ class Criterion(Choice):
     """Whether it reads the loss, so that the head must be trained for the task."""
     draws_random_numbers: ClassVar[bool] = False
 
-    def unfit(self, pattern: Pattern, allocation: Allocation) -> str | None:
+    def refuses(self, pattern: Pattern, allocation: Allocation) -> str | None:
         """Why it cannot choose among such units or weights, or None.
 
         Args:

@@ -75,7 +75,7 @@ class Scoring:
     def of_units(self, pattern: UnitPattern) -> list[Float[Tensor, " units"]]:
         if label(pattern) not in self.importance:
             if not isinstance(self.criterion, UnitCriterion):
-                raise TypeError(self.criterion.unfit(pattern, "uniform"))
+                raise TypeError(self.criterion.refuses(pattern, "uniform"))
             found = self.criterion.score(self.bundle, pattern, self.ctx)
             self.importance[label(pattern)] = [score.tolist() for score in found]
         return [torch.tensor(score) for score in self.importance[label(pattern)]]
@@ -102,7 +102,7 @@ class Scoring:
 
     def _mask_of_criterion(self, bundle: Bundle, plan: WeightPlan) -> Mask:
         if not isinstance(self.criterion, WeightCriterion):
-            raise TypeError(self.criterion.unfit(plan.pattern, "uniform"))
+            raise TypeError(self.criterion.refuses(plan.pattern, "uniform"))
         return self.criterion.mask(bundle, plan, self.ctx)
 
     def _note(self, pattern: str, scores: Scores) -> None:

@@ -51,7 +51,7 @@ class Prune(Recovering):
 
     @model_validator(mode="after")
     def _fits(self) -> Prune:
-        why = self.criterion.unfit(self.pattern, self.allocation)
+        why = self.criterion.refuses(self.pattern, self.allocation)
         why = why or self.pattern.unused(self.allocation, self.floor, usual="uniform")
         why = why or self.pattern.contradicts(self.sparsity, word="sparsity")
         if why:

@@ -41,7 +41,7 @@ class During(Choice):
         """Why it cannot go on while such a model is trained, for other reasons than its states; or None."""
         return None
 
-    def unfit(self, plan: TrainPlan) -> str | None:
+    def refuses_plan(self, plan: TrainPlan) -> str | None:
         """Why it cannot go on in a training by such a plan, or None."""
         return None
 

@@ -41,7 +41,7 @@ class Trains(Stage):
 
     def hinders(self, during: During) -> str | None:
         """Why `during` cannot go on in a training of these settings, or None."""
-        return during.unfit(self.plan())
+        return during.refuses_plan(self.plan())
 
     def with_during(self, declared: Declaration, sketch: Sketch) -> Declaration:
         """The declaration of the stage with what goes on inside its training."""

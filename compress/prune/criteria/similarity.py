@@ -43,7 +43,7 @@ class Similarity(UnitCriterion):
     batches: Count = Field(16, description="batches of train, drawn by the seed")
     batch_size: Count = Field(32, description="rows of a batch")
 
-    def unfit_units(self, pattern: UnitPattern, allocation: Allocation) -> str | None:
+    def refuses_units(self, pattern: UnitPattern, allocation: Allocation) -> str | None:
         if pattern.part == "layers":
             return None
         return f"'similarity' compares the input and the output of a layer, and {pattern.part} have none of their own"

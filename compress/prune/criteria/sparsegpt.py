@@ -34,10 +34,10 @@ class SparseGPT(LayerwiseCriterion):
     columns: Count = Field(128, description="inputs whose weights are chosen together")
     damping: Positive = Field(0.01, description="added to the Hessian's diagonal, as a share of its mean")
 
-    def unfit_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
+    def refuses_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
         if not (pattern.single or pattern.n_of_m()):
             return f"sparsegpt chooses single weights or n of m, not {pattern.name}"
-        return super().unfit_weights(pattern, allocation)
+        return super().refuses_weights(pattern, allocation)
 
     def prune_matrix(
         self,

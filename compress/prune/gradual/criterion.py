@@ -33,7 +33,7 @@ class LearnedCriterion(Criterion):
     def bytes_per_weight(self) -> int:
         """Memory for each weight while the model is trained, besides its mask."""
 
-    def unfit(self, pattern: Pattern, allocation: Allocation) -> str | None:
+    def refuses(self, pattern: Pattern, allocation: Allocation) -> str | None:
         return (
             f"{self.name} learns its scores in a training; write it into one: "
             f"`during: {{gradual: {{to: 0.9, criterion: {self.name}}}}}` of finetune or distill"

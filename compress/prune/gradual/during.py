@@ -70,7 +70,7 @@ class Gradual(During):
             raise ValueError(f"sparsity grows: `to` ({self.to:g}) must not lie below `from` ({self.from_:g})")
         if self.floor > 1 - self.to:
             raise ValueError(f"a floor of {self.floor:g} leaves more than `to: {self.to:g}` allows")
-        why = self._unfit_pattern() or self._unfit_criterion()
+        why = self._refused_pattern() or self._refused_criterion()
         why = why or self.pattern.unused(self.allocation, self.floor, usual="global")
         if why:
             raise ValueError(why)
@@ -82,7 +82,7 @@ class Gradual(During):
     def refuses(self, sketch: Sketch) -> str | None:
         return self._weights().refuses(sketch)
 
-    def unfit(self, plan: TrainPlan) -> str | None:
+    def refuses_plan(self, plan: TrainPlan) -> str | None:
         if plan.patience:
             return (
                 "an early stop brings back weights from before the last cuts; leave out `patience`, or prune before "
@@ -103,7 +103,7 @@ class Gradual(During):
                 return learned.hook(bundle, self._ramp())
             case WeightScoreCriterion() as scores:
                 return GradualPruning(bundle, self._ramp(), scores, ctx)
-        raise TypeError(self._unfit_criterion())
+        raise TypeError(self._refused_criterion())
 
     def _ramp(self) -> Ramp:
         return Ramp(
@@ -120,10 +120,10 @@ class Gradual(During):
 
     def _weights(self) -> WeightPattern:
         if not isinstance(self.pattern, WeightPattern):
-            raise TypeError(self._unfit_pattern())
+            raise TypeError(self._refused_pattern())
         return self.pattern
 
-    def _unfit_pattern(self) -> str | None:
+    def _refused_pattern(self) -> str | None:
         """Why these units cannot be masked little by little, or None."""
         if not isinstance(self.pattern, WeightPattern):
             return (
@@ -131,7 +131,7 @@ class Gradual(During):
             )
         return self.pattern.contradicts(self.to, word="to")
 
-    def _unfit_criterion(self) -> str | None:
+    def _refused_criterion(self) -> str | None:
         """Why the criterion cannot choose again and again while a model is trained, or None."""
         criterion = self.criterion
         if isinstance(criterion, LearnedCriterion):
@@ -140,4 +140,4 @@ class Gradual(During):
             return f"{criterion.name} reads data for its scores; in a training take magnitude, movement or random"
         if not isinstance(criterion, WeightScoreCriterion):
             return f"{criterion.name} scores {criterion.scores}, and a training masks by a score of each weight"
-        return criterion.unfit(self.pattern, self.allocation)
+        return criterion.refuses(self.pattern, self.allocation)

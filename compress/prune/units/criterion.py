@@ -39,8 +39,8 @@ class UnitCriterion(Criterion):
             ctx: for data, seed and task.
         """
 
-    def unfit_units(self, pattern: UnitPattern, allocation: Allocation) -> str | None:
-        """`unfit`, of units.
+    def refuses_units(self, pattern: UnitPattern, allocation: Allocation) -> str | None:
+        """`refuses`, of units.
 
         Args:
             pattern: what a unit is.
@@ -48,10 +48,10 @@ class UnitCriterion(Criterion):
         """
         return None
 
-    def unfit(self, pattern: Pattern, allocation: Allocation) -> str | None:
+    def refuses(self, pattern: Pattern, allocation: Allocation) -> str | None:
         if isinstance(pattern, UnitPattern):
-            return self.unfit_units(pattern, allocation)
-        return super().unfit(pattern, allocation)
+            return self.refuses_units(pattern, allocation)
+        return super().refuses(pattern, allocation)
 
     def decide(self, bundle: Bundle, plan: Plan, ctx: Context) -> Change:
         if not isinstance(plan, UnitPlan):

@@ -37,8 +37,8 @@ class WeightCriterion(Criterion):
             ctx: for data, seed and task.
         """
 
-    def unfit_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
-        """`unfit`, of weights.
+    def refuses_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
+        """`refuses`, of weights.
 
         Args:
             pattern: which weights go together.
@@ -46,10 +46,10 @@ class WeightCriterion(Criterion):
         """
         return None
 
-    def unfit(self, pattern: Pattern, allocation: Allocation) -> str | None:
+    def refuses(self, pattern: Pattern, allocation: Allocation) -> str | None:
         if isinstance(pattern, WeightPattern):
-            return self.unfit_weights(pattern, allocation)
-        return super().unfit(pattern, allocation)
+            return self.refuses_weights(pattern, allocation)
+        return super().refuses(pattern, allocation)
 
     def decide(self, bundle: Bundle, plan: Plan, ctx: Context) -> Change:
         return self.mask(bundle, plan, ctx) if isinstance(plan, WeightPlan) else super().decide(bundle, plan, ctx)

@@ -52,7 +52,7 @@ class LayerwiseCriterion(WeightCriterion):
             plan: which weights go together, and how many stay.
         """
 
-    def unfit_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
+    def refuses_weights(self, pattern: WeightPattern, allocation: Allocation) -> str | None:
         if allocation != "uniform":
             return f"{self.name} prunes one matrix at a time; with it the allocation is 'uniform', not {allocation!r}"
         return None

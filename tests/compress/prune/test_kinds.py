@@ -24,7 +24,7 @@ def test_a_criterion_takes_the_kinds_that_it_scores(member, pattern):
     criterion, plan = member(), pattern.plan(pattern.own_sparsity() or 0.5)
     if issubclass(member, kind):
         return
-    assert member.name in criterion.unfit(pattern, "uniform")
+    assert member.name in criterion.refuses(pattern, "uniform")
     with pytest.raises(ValueError, match=member.name):
         Prune(pattern=pattern, sparsity=pattern.own_sparsity() or 0.5, criterion=criterion)
     with pytest.raises(TypeError, match=type(plan).__name__):

@@ -92,7 +92,7 @@ def test_weights_of_two_stacks_are_masked_stack_by_stack_too():
 
 
 PATTERNS = [Elements(), NM(), Blocks(rows=4, columns=4)]
-PAIRS = [(c, p) for c in CRITERIA for p in PATTERNS if not c.unfit(p, "uniform")]
+PAIRS = [(c, p) for c in CRITERIA for p in PATTERNS if not c.refuses(p, "uniform")]
 
 
 @pytest.mark.parametrize(("criterion", "pattern"), PAIRS, ids=lambda each: each.name)

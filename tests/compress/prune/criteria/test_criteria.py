@@ -104,7 +104,7 @@ def test_every_criterion_scores_every_unit(name, pattern):
     bundle = trained(name)
     counts = pattern.counts(bundle.sketch())
     for criterion in (Random(), Magnitude(), *(kind(batches=2, batch_size=8) for kind in (Taylor, Fisher, Similarity))):
-        if criterion.unfit(pattern, "uniform"):
+        if criterion.refuses(pattern, "uniform"):
             continue
         scores = criterion.score(bundle, pattern, stub_context())
         assert tuple(map(len, scores)) == counts
@@ -201,7 +201,7 @@ def test_similarity_is_of_the_hidden_states_between_the_layers():
 
 
 def test_similarity_is_for_layers_alone():
-    assert Similarity().unfit(Layers(), "uniform") is None
+    assert Similarity().refuses(Layers(), "uniform") is None
     for pattern in (Heads(), Neurons()):
         with pytest.raises(ValidationError, match=f"{pattern.part} have none of their own"):
             Prune(pattern=pattern, sparsity=0.5, criterion=Similarity())
