@@ -17,11 +17,11 @@ from recipes.engine.identity import source_identity, stage_identity
 from recipes.engine.journal import Journal
 from recipes.engine.reference import uncompressed
 from recipes.engine.shared import dismissed, follow, same_start
-from recipes.engine.source import load
+from recipes.engine.source import given, load
 from recipes.engine.store import Store, disk_errors
 from recipes.file.stage_ids import SOURCE
 from recipes.file.yaml import yaml_text
-from recipes.plan.predict import check_data, check_measure, check_training, usable_device
+from recipes.plan.predict import check_measure, check_training, usable_device
 from recipes.plan.tree import Node, Plan, plan
 from recipes.record import Report, Row
 from recipes.stage_record import Named
@@ -52,9 +52,7 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
     """
     place = usable_device(device)
     with joined(place.type) as processes:
-        check_data(recipe)
-        splits = recipe.task.load(recipe.seeds[0])
-        source = load(recipe, recipe.seeds[0])
+        splits, source = given(recipe)
         check_measure(recipe, source)
         planned = plan(recipe, source)
         check_training(planned, place)
@@ -112,7 +110,7 @@ class _Engine:
         return self.report
 
     def _source(self, seed: int | None, bundle: Bundle) -> None:
-        from compress.core.checkpoint.save import fingerprint
+        from compress.core.checkpoint.resolve import fingerprint
 
         several = len(self.recipe.seeds) > 1 and seed is not None
         folder = self.store.folder("00-source" + (f"-seed-{seed}" if several else ""))

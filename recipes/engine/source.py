@@ -5,12 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compress.core.errors import InputError
+from recipes.plan.predict import check_data
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
+    from finetune.tasks.task import Splits
     from recipes.file.recipe import Recipe
 
-__all__ = ["load"]
+__all__ = ["given", "load"]
+
+
+def given(recipe: Recipe) -> tuple[Splits, Bundle]:
+    """The recipe's data and its model with the first seed, checked: what a run and a scan begin with.
+
+    Raises:
+        InputError: the data or the model cannot be used, with the place in the recipe.
+    """
+    check_data(recipe)
+    return recipe.task.load(recipe.seeds[0]), load(recipe, recipe.seeds[0])
 
 
 def load(recipe: Recipe, seed: int) -> Bundle:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from recipes.scan.scan import Scan
+    from recipes.scan.record import Scan
 
 __all__ = ["headline", "left_out", "markdown", "page", "plot", "write"]
 

@@ -2,83 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
+from tqdm.auto import tqdm
 
+from compress.core.checkpoint.resolve import fingerprint
 from compress.core.errors import InputError
-from compress.core.files import write_whole
-from recipes.record import Record
+from compress.prune.criterion import Criterion
+from compress.prune.pattern import Pattern
+from compress.prune.scan import Scoring, label, probes, value_at
+from compress.prune.stage import Prune
+from finetune.context import make_context
+from recipes.engine.identity import source_identity
+from recipes.engine.source import given
+from recipes.engine.store import identity
+from recipes.plan.predict import usable_device
+from recipes.report import scan as views
+from recipes.scan.record import LeftOut, Scan, ScanPoint
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from compress.core.stage.context import Context
-    from compress.prune.criterion import Criterion
-    from compress.prune.pattern import Pattern
-    from compress.prune.scan import Scoring
     from recipes.file.recipe import Recipe
 
-__all__ = ["LeftOut", "Scan", "ScanPoint", "scan"]
+__all__ = ["scan"]
 
-FILE = "scan.json"
 UNITS = ("heads", "neurons", "layers", "width")
-Chosen: TypeAlias = "list[tuple[Pattern, list[float]]]"
+Chosen: TypeAlias = list[tuple[Pattern, list[float]]]
 """Patterns, each with the sparsities that fit the model."""
-
-
-class ScanPoint(Record):
-    """The metric with some of a pattern masked: of `layer 3`, a kind of blocks, a role of matrices, or of `all`."""
-
-    pattern: str
-    where: str
-    sparsity: float
-    value: float
-
-
-class LeftOut(Record):
-    """A masking that was not measured, and why: a pattern at a sparsity."""
-
-    pattern: str
-    sparsity: float
-    why: str
-
-
-class Scan(Record):
-    """All that `scan.json` says.
-
-    `importance` has what the criterion gave, by pattern: each unit's score; of weights the mean of each matrix, a row
-    for each block, whose `columns` are the roles.
-    """
-
-    format: int = 1
-    name: str
-    identity: str
-    metric: str
-    part: str = "select"
-    rows: int
-    criterion: Any
-    model: Any
-    whole: float
-    """The metric of the model as it is."""
-    points: list[ScanPoint] = Field(default_factory=list)
-    importance: dict[str, list[list[float]]] = Field(default_factory=dict)
-    columns: dict[str, list[str]] = Field(default_factory=dict)
-    left_out: list[LeftOut] = Field(default_factory=list)
-    """What was asked for this time and does not fit the model."""
-
-    @classmethod
-    def read(cls, directory: Path) -> Scan | None:
-        """The scan that stands there, or None where there is none of this version."""
-        try:
-            return cls.model_validate_json((directory / FILE).read_text("utf-8"))
-        except (FileNotFoundError, ValidationError):
-            return None
-
-    def write(self, directory: Path) -> None:
-        write_whole(directory / FILE, json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
 
 
 def scan(
@@ -103,21 +57,11 @@ def scan(
     Raises:
         InputError: something that was given cannot work; found before any work.
     """
-    from compress.prune.criterion import Criterion
-    from recipes.engine.source import load
-    from recipes.plan.predict import check_data, usable_device
-    from recipes.report import scan as views
-
     place = usable_device(device)
-    check_data(recipe)
-    splits = recipe.task.load(recipe.seeds[0])
-    bundle = load(recipe, recipe.seeds[0])
+    splits, bundle = given(recipe)
     _check_head(recipe, bundle)
     scored = _parsed(Criterion, criterion)
     chosen, left_out = _chosen(bundle, patterns, sparsities, scored)
-    from compress.prune.scan import Scoring
-    from finetune.context import make_context
-
     ctx = make_context(recipe.task, splits, seed=recipe.seeds[0], device=place, scratch=None)
     begun = _begun(recipe, bundle, ctx, criterion, len(splits.select), splits.fingerprints)
     earlier = None if fresh else Scan.read(out)
@@ -134,10 +78,6 @@ def scan(
 
 def _fill(result: Scan, scoring: Scoring, chosen: Chosen, out: Path) -> None:
     """Measure what is missing, and write it down one by one."""
-    from tqdm.auto import tqdm
-
-    from compress.prune.scan import label, probes, value_at
-
     known = {(point.pattern, point.where, point.sparsity) for point in result.points}
     asked = [(label(pattern), probe) for pattern, at in chosen for probe in probes(pattern, scoring, at)]
     waiting = [(name, probe) for name, probe in asked if (name, probe.where, probe.sparsity) not in known]
@@ -161,9 +101,6 @@ def _chosen(
     bundle: Bundle, forms: Sequence[Any], sparsities: Sequence[float], criterion: Criterion
 ) -> tuple[Chosen, list[LeftOut]]:
     """What is scanned, and what is left out since it does not fit; all that was asked for by name must fit."""
-    from compress.prune.pattern import Pattern
-    from compress.prune.scan import label
-
     chosen: Chosen = []
     left_out: list[LeftOut] = []
     for form in forms or UNITS:
@@ -184,8 +121,6 @@ def _chosen(
 
 def _refusal(bundle: Bundle, pattern: Pattern, criterion: Criterion, sparsity: float) -> str | None:
     """Why such units or weights cannot be scanned, or None."""
-    from compress.prune.stage import Prune
-
     try:
         stage = Prune(pattern=pattern, sparsity=sparsity, criterion=criterion, recover=None)
     except ValidationError as error:
@@ -205,12 +140,7 @@ def _begun(
     recipe: Recipe, bundle: Bundle, ctx: Context, criterion: Any, rows: int, fingerprints: Any
 ) -> dict[str, Any]:
     """What a scan says before anything is measured."""
-    from compress.core.checkpoint.save import fingerprint
-    from recipes.engine.identity import source_identity
-
     source = source_identity(recipe, fingerprint=fingerprint(recipe.reference), data=fingerprints, seed=None)
-    from recipes.engine.store import identity
-
     return {
         "name": recipe.name,
         "identity": identity(source=source, criterion=criterion, seed=recipe.seeds[0], device=ctx.device.type),
@@ -223,8 +153,6 @@ def _begun(
 
 def _asked(result: Scan, chosen: Chosen) -> Scan:
     """The scan with the points that were asked for this time; the file keeps them all."""
-    from compress.prune.scan import label
-
     wanted = {(label(pattern), sparsity) for pattern, sparsities in chosen for sparsity in (*sparsities, 1.0)}
     points = [point for point in result.points if (point.pattern, point.sparsity) in wanted]
     return result.model_copy(update={"points": points})
