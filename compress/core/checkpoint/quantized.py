@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
-from compress.core.model.matrix import is_transposed
+from compress.core.model.linears import is_linear
 from compress.core.model.stored import storage_of, store, stored_linears
 from compress.core.model.wrapping import put
 from compress.core.storage.eight_bit import THRESHOLD, eight_bit_of
@@ -148,7 +148,7 @@ def _skipped(model: nn.Module) -> set[str]:
 
 
 def _has_linear(module: nn.Module) -> bool:
-    return any(isinstance(inner, nn.Linear) or is_transposed(inner) for inner in module.modules())
+    return any(is_linear(inner) for inner in module.modules())
 
 
 def _check(model: nn.Module, skipped: list[str]) -> None:
@@ -156,11 +156,7 @@ def _check(model: nn.Module, skipped: list[str]) -> None:
 
     kept = [*skipped, *(getattr(model, "_keep_in_fp32_modules", None) or ())]
     for path, module in model.named_modules():
-        if _is_linear(module) and should_convert_module(path, kept) != isinstance(module, StoredLinear):
+        if is_linear(module) and should_convert_module(path, kept) != isinstance(module, StoredLinear):
             raise StageFailed(
                 "the names of the linears do not tell which are quantized, so no directory can", given=path
             )
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or is_transposed(module)

@@ -10,9 +10,10 @@ from torch import nn
 
 from compress.core.families.family import Family, base_model, has
 from compress.core.layers.low_rank import FactorizedEmbedding, LowRankLinear
+from compress.core.model.matrix import is_transposed
 from compress.core.model.wrapping import linear_shape, unwrapped
 
-__all__ = ["ROLES", "Place", "linear_places", "word_place"]
+__all__ = ["ROLES", "Place", "is_linear", "linear_places", "role_paths", "word_place"]
 
 ROLES = ("query", "key", "value", "output", "up", "gate", "down")
 
@@ -49,7 +50,7 @@ def linear_places(model: nn.Module, family: Family) -> tuple[Place, ...]:
     """The linears of the blocks that have a role, first block first; a weight that several use stands here once."""
     found: dict[int, Place] = {}
     for number, block in enumerate(family.module_list(model) if family.blocks else ()):
-        for path, roles in _paths(block, family):
+        for path, roles in role_paths(block, family):
             linear: Any = unwrapped(block.get_submodule(path))
             if id(linear.weight) not in found:
                 rank = linear.rank if isinstance(linear, LowRankLinear) else None
@@ -70,9 +71,14 @@ def word_place(model: nn.Module, family: Family) -> Place | None:
     return Place(family.word_embedding, ("words",), None, table.num_embeddings, table.embedding_dim, rank)
 
 
-def _paths(block: nn.Module, family: Family) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Path of each linear in a block, and the roles that it has."""
+def role_paths(block: nn.Module, family: Family) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Path of each linear that has a role in a block, and its roles; several where the family fuses them."""
     paths = {role: family.path(block, role) for role in ROLES if getattr(family, role)}
     for path in dict.fromkeys(paths.values()):
         if has(block, path):
             yield path, tuple(role for role in ROLES if paths.get(role) == path)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether it is a linear, dense or stored in few bits, or transformers' Conv1D."""
+    return isinstance(module, nn.Linear) or is_transposed(module)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from compress.core.families.family import Family, base_model, has
 from compress.core.model.bundle import Bundle
-from compress.core.model.linears import ROLES
+from compress.core.model.linears import role_paths
 from compress.core.model.matrix import matrix
 from compress.core.model.wrapping import unwrapped
 
@@ -37,10 +36,6 @@ class Matrix:
     def role(self) -> str:
         """Of a fused one the first of its roles."""
         return self.roles[0]
-
-    def also(self, other: Matrix) -> Matrix:
-        """With the roles that the same linear has further on in the same block."""
-        return replace(self, roles=(*self.roles, *other.roles)) if self.place == other.place else self
 
     @property
     def place(self) -> tuple[str, int]:
@@ -77,11 +72,11 @@ def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
     """
     names = {id(module): path for path, module in bundle.model.named_modules()}
     found: dict[str, Matrix] = {}
-    for (block, number, record), role in product(_blocks(bundle), ROLES):
-        if getattr(record, role) and has(block, record.path(block, role)):
-            linear = record.part(block, role)
-            name, one = f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), (role,), number, record.stack)
-            found[name] = found[name].also(one) if name in found else one
+    for block, number, record in _blocks(bundle):
+        for path, roles in role_paths(block, record):
+            linear = block.get_submodule(path)
+            # What several blocks share is the first one's.
+            found.setdefault(f"{names[id(linear)]}.weight", Matrix(unwrapped(linear), roles, number, record.stack))
     return {n: part for n, part in found.items() if n in bundle.names} if isinstance(bundle, Excerpt) else found
 
 

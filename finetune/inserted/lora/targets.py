@@ -10,10 +10,11 @@ from torch import nn
 from compress.core.errors import InputError, Refusal, UnknownName
 from compress.core.families.family import Family, base_model, has
 from compress.core.model.bundle import Bundle
+from compress.core.model.linears import is_linear
 from compress.core.model.sketch import Sketch
 from compress.core.model.wrapping import linear_shape, unwrapped
 
-__all__ = ["ALL", "ROLES", "Targets", "check_rank", "is_linear", "narrowest", "rank_refusal", "target_linears"]
+__all__ = ["ALL", "ROLES", "Targets", "check_rank", "narrowest", "rank_refusal", "target_linears"]
 
 ALL = "all"
 ATTENTION, FEED_FORWARD = ("query", "key", "value", "output"), ("up", "gate", "down")
@@ -91,11 +92,6 @@ def _linears(bundle: Bundle) -> dict[str, nn.Module]:
             if not head & set(path.split(".")):
                 found[path] = module
     return found
-
-
-def is_linear(module: nn.Module) -> bool:
-    """Whether it is a linear, dense or stored in few bits, or transformers' Conv1D."""
-    return isinstance(module, nn.Linear) or hasattr(module, "nf")
 
 
 def _matches(bundle: Bundle, target: str, linears: dict[str, nn.Module]) -> set[str]:
