@@ -45,8 +45,8 @@ class Factors:
     """
 
     values: Float[Tensor, " k"]
-    left: Float[Tensor, "out k"]
-    right: Float[Tensor, "k in"]
+    left: Float[Tensor, "out most"]
+    right: Float[Tensor, "most in"]
 
     def shortened(self, rank: int) -> Factors:
         """The same, able to give factors up to this rank only, in less memory."""

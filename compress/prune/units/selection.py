@@ -16,7 +16,7 @@ __all__ = ["best_of_all", "best_of_each", "best_of_kinds", "spread", "spread_ove
 Kept = tuple[tuple[int, ...], ...]
 
 
-def best_of_each(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
+def best_of_each(scores: Sequence[Float[Tensor, " _"]], sparsity: float) -> Kept:
     """In each block the same share of its units stays, those with the highest scores; of equals the first.
 
     Args:
@@ -26,7 +26,7 @@ def best_of_each(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> 
     return tuple(_places(kept_mask(score, kept_count(len(score), sparsity))) for score in scores)
 
 
-def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> Kept:
+def best_of_all(scores: Sequence[Float[Tensor, " _"]], sparsity: float) -> Kept:
     """Of all blocks' units together the best stay, and the best one of each block whatever its score.
 
     Args:
@@ -37,7 +37,7 @@ def best_of_all(scores: Sequence[Float[Tensor, " units"]], sparsity: float) -> K
     return tuple(map(_places, kept_together(own, kept_count(sum(map(len, scores)), sparsity))))
 
 
-def best_of_kinds(scores: Sequence[Float[Tensor, " units"]], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
+def best_of_kinds(scores: Sequence[Float[Tensor, " _"]], sparsity: float, kinds: Sequence[Hashable]) -> Kept:
     """Of the units of each kind together the best stay, as many as `best_of_all` leaves; `kinds` names each group's.
 
     Args:
@@ -83,7 +83,7 @@ def _places(mask: Bool[Tensor, " units"]) -> tuple[int, ...]:
     return tuple(mask.nonzero().flatten().tolist())
 
 
-def together(scores: Sequence[Float[Tensor, " units"]], ties: Sequence[int]) -> list[Float[Tensor, " units"]]:
+def together(scores: Sequence[Float[Tensor, " _"]], ties: Sequence[int]) -> list[Float[Tensor, " units"]]:
     """Copies of the scores, summed over the groups that must keep the same units: those of one number in `ties`.
 
     Args:
