@@ -14,7 +14,8 @@ from recipes.file.yaml import book, read_text
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = {file.relative_to(ROOT).as_posix(): file for file in (ROOT / "README.md", *sorted(ROOT.glob(".docs/**/*.md")))}
+FILES = (ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *sorted(ROOT.glob(".docs/**/*.md")))
+PAGES = {file.relative_to(ROOT).as_posix(): file for file in FILES}
 MOST_BYTES = 11_000
 
 
@@ -84,3 +85,21 @@ def test_a_run_is_a_call_from_python_too():
     import recipes
 
     assert callable(recipes.run) and recipes.Recipe is Recipe
+
+
+def test_the_criterion_of_the_contributing_page_scores_every_neuron():
+    from compress.prune.units.neurons import Neurons
+    from tests.tiny import tiny_bundle
+
+    (source,) = blocks("python", PAGES[".github/CONTRIBUTING.md"].read_text("utf-8"))
+    names: dict = {}
+    exec(source.replace("(UnitCriterion)", "").replace("class Newest", "class _Newest"), names)
+    scores = names["_Newest"]().score(tiny_bundle("bert"), Neurons(), None)
+    assert [len(score) for score in scores] == [48, 48, 48, 48]
+
+
+def test_the_rooms_of_the_contributing_page_are_there():
+    section = PAGES[".github/CONTRIBUTING.md"].read_text("utf-8").split("## Where things are")[1].split("\n## ")[0]
+    rooms = re.findall(r"`((?:compress|finetune|recipes)/[a-z_/]+)`", section)
+    assert len(rooms) > 10
+    assert [room for room in rooms if not (ROOT / room).is_dir()] == []
