@@ -99,11 +99,7 @@ def run_job(file: Path, *, threads: int) -> Ended:
     Its memory holds the imports, about 300 MB, as a process's does that has imported them itself; what a job measures
     of memory and of loading begins after them.
     """
-    server = _servers.get(threads)
-    if server is None or server.closed:
-        _close()
-        server = _servers[threads] = ForkServer(threads)
-    return server.run(file)
+    return _server(threads).run(file)
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -117,6 +113,14 @@ def environment(threads: int) -> dict[str, str]:
 
 _servers: dict[int, ForkServer] = {}
 """By threads; one at a time, so that a process holds the memory of one."""
+
+
+def _server(threads: int) -> ForkServer:
+    server = _servers.get(threads)
+    if server is None or server.closed:
+        _close()
+        server = _servers[threads] = ForkServer(threads)
+    return server
 
 
 @atexit.register

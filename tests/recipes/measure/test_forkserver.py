@@ -28,11 +28,10 @@ run_job(Path(sys.argv[1]), threads=1)
 """
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = ForkServer(1)
-    yield server
-    server.close()
+@pytest.fixture
+def server() -> ForkServer:
+    """The one of this process, which imports once for all tests."""
+    return forkserver._server(1)
 
 
 @pytest.fixture
