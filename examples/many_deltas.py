@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
         out = Path(scratch)
         splits = TASK.load(0)
         model = arguments[0] if arguments else write_tiny_model(out / "model", TASK.texts(splits.train))
-        base = load_source(str(model), head=TASK.head, labels=TASK.label_names)
+        base = load_source(str(model), head=TASK.needs_head)
         ctx = make_context(TASK, splits, seed=0, device=torch.device("cpu"), scratch=None)
         for method in METHODS:
             tuned = finetune.Finetune(method=method, train=SHORT).run(base.copy(), ctx)

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import BatchSource, Context
 from finetune.data.batches import Batches, moved
-from finetune.data.predict import logits
+from finetune.data.predict import predict
 from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits, Task
 
@@ -46,6 +45,7 @@ def make_context(
         fit=make_fit(task, splits, seed=seed, device=device, directory=scratch, progress=progress),
         batches=make_batches(task, splits, seed=seed),
         texts=lambda part: task.text_columns(splits.part(part)),
+        targets=lambda part: task.targets(splits.part(part)),
         evaluate=lambda bundle: select_score(bundle, task, splits, device=device),
         device=device,
         seed=seed,
@@ -70,5 +70,4 @@ def make_batches(task: Task, splits: Splits, *, seed: int) -> BatchSource:
 
 def select_score(bundle: Bundle, task: Task, splits: Splits, *, device: torch.device | None = None) -> float:
     """The task's metric on *select*."""
-    answers = logits(bundle, task, splits.select, device=device)
-    return task.score(answers, np.asarray(splits.select["label"]))
+    return task.score(predict(bundle, task, splits.select, device=device), task.targets(splits.select))

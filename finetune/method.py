@@ -15,6 +15,7 @@ from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.context import Context
+from compress.core.stage.task import TaskView
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 
@@ -43,7 +44,7 @@ class Method(Choice):
         """What the method adds to the model before training, on the meta device too; nothing unless overridden."""
         return Nothing()
 
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def check_task(self, bundle: Bundle, task: TaskView | None) -> None:
         """Raise `InputError` where such a model, as changed, cannot be tuned on the task's rows; before any work."""
 
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:

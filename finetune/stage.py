@@ -17,6 +17,7 @@ from compress.core.stage.declaration import UNMERGED, Declaration, Training, mov
 from compress.core.stage.during import During, going_on
 from compress.core.stage.exhibit import loss_curve
 from compress.core.stage.requires import Requires
+from compress.core.stage.task import TaskView
 from compress.core.stage.trains import Trains
 from compress.core.training.fit import FitResult
 from compress.core.training.plan import TrainPlan
@@ -79,7 +80,7 @@ class Finetune(Trains):
         )
         return self.with_during(declared, sketch)
 
-    def check(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
         self.method.check_task(bundle, task)
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:

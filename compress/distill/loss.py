@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
+from compress.core.answers import Answers
 from compress.core.choice import Choice
-from compress.core.stage.context import TaskView
+from compress.core.model.evaluation import Batch
+from compress.core.stage.task import Outputs, TaskView
 from compress.core.values import Positive
 
 __all__ = ["Loss", "Seen"]
@@ -23,10 +25,10 @@ class Seen:
     """What student and teacher gave for one batch.
 
     Attributes:
-        task: whose labels they are.
-        labels: the batch's labels.
-        student_logits: of the student, with gradients.
-        teacher_logits: of the teacher, for the same rows; None where no loss needs a teacher.
+        task: whose rows they are.
+        batch: the rows, with their labels.
+        outputs: of the student, with gradients.
+        answers: of the teacher, to the same rows; None where no loss needs a teacher.
         student_hidden: what each of the student's layers gave.
         teacher_hidden: layer of the teacher -> what it gave, for the layers that a loss asked for.
         teacher_layers: how many the teacher has.
@@ -34,19 +36,23 @@ class Seen:
     """
 
     task: TaskView
-    labels: Tensor
-    student_logits: Float[Tensor, "batch labels"]
-    teacher_logits: Float[Tensor, "batch labels"] | None = None
+    batch: Batch
+    outputs: Outputs
+    answers: Answers[Tensor] | None = None
     student_hidden: tuple[Float[Tensor, "batch length width"], ...] = ()
     teacher_hidden: Mapping[int, Float[Tensor, "batch length width"]] = field(default_factory=dict)
     teacher_layers: int = 0
     tokens: Bool[Tensor, "batch length"] = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
 
-    def teacher(self) -> Tensor:
-        """The teacher's logits; a loss that says `needs_teacher` has them."""
-        if self.teacher_logits is None:
+    def student(self) -> Answers[Tensor]:
+        """The student's answers."""
+        return self.task.answers(self.outputs, self.batch)
+
+    def teacher(self) -> Answers[Tensor]:
+        """The teacher's answers; a loss that says `needs_teacher` has them."""
+        if self.answers is None:
             raise ValueError("this loss did not say that it needs a teacher")
-        return self.teacher_logits
+        return self.answers
 
 
 class Loss(Choice):

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from compress.core.errors import InputError, Refusal, StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, model_inputs, real_tokens
-from compress.core.stage.context import Context, TaskView
+from compress.core.stage.context import Context
 from compress.core.stage.exhibit import loss_curve
+from compress.core.stage.task import Outputs, TaskView
 from compress.core.training.fit import FitResult
 from compress.core.training.hooks import Hook
 from compress.core.training.plan import TrainPlan
 from compress.distill.cache.filling import NoRoom
 from compress.distill.cache.teacher import cached_teacher
 from compress.distill.loss import Loss, Seen
-from compress.distill.teacher import Answers, LiveTeacher, Teacher, logits_and_hidden, same_inputs
+from compress.distill.teacher import LiveTeacher, Taught, Teacher, outputs_and_hidden, same_inputs
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 
@@ -44,22 +45,22 @@ class Distillation(Hook):
         self.last: deque[Tensor] = deque(maxlen=50)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        logits, hidden = logits_and_hidden(model, model_inputs(batch), hidden=self.on_tokens)
-        answers = self.teacher(batch) if self.teacher else None
-        seen = self._seen(batch, logits, hidden, answers)
+        outputs, hidden = outputs_and_hidden(model, model_inputs(batch), hidden=self.on_tokens)
+        taught = self.teacher(batch) if self.teacher else None
+        seen = self._seen(batch, outputs, hidden, taught)
         values = torch.stack([loss.weight * loss.value(seen) for loss in self.losses])
         self.last.append(values.detach())
         return values.sum()
 
-    def _seen(self, batch: Batch, logits: Tensor, hidden: tuple[Tensor, ...], answers: Answers | None) -> Seen:
-        if answers is None:
-            return Seen(task=self.task, labels=batch["labels"], student_logits=logits)
-        found = Seen(self.task, batch["labels"], logits, answers.logits, hidden, answers.hidden, self.depth)
+    def _seen(self, batch: Batch, outputs: Outputs, hidden: tuple[Tensor, ...], taught: Taught | None) -> Seen:
+        if taught is None:
+            return Seen(task=self.task, batch=batch, outputs=outputs)
+        found = Seen(self.task, batch, outputs, taught.answers, hidden, taught.hidden, self.depth)
         if not hidden:
             return found
         tokens = real_tokens(batch, hidden[0])
-        if answers.matched is not None:
-            tokens = tokens & answers.matched[:, None]
+        if taught.matched is not None:
+            tokens = tokens & taught.matched[:, None]
         return replace(found, tokens=tokens)
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -108,7 +109,7 @@ def distillation(
     depth = teacher.sketch().layers
     pairs = [pair for loss in losses for pair in loss.layer_pairs(student.sketch().layers, depth)]
     layers = tuple(sorted({of_teacher for _, of_teacher in pairs}))
-    source = _teacher(student, teacher.to(ctx.device), ctx, plan, layers=layers, name=name)
+    source = _teacher(student, teacher.to(ctx.device), ctx, ctx.task, plan, layers=layers, name=name)
     return Distillation(losses, source, task=ctx.task, depth=depth)
 
 
@@ -139,18 +140,25 @@ def read_once(plan: TrainPlan) -> bool:
 
 
 def _teacher(
-    student: Bundle, teacher: Bundle, ctx: Context, plan: TrainPlan, *, layers: tuple[int, ...], name: str
+    student: Bundle,
+    teacher: Bundle,
+    ctx: Context,
+    task: TaskView,
+    plan: TrainPlan,
+    *,
+    layers: tuple[int, ...],
+    name: str,
 ) -> Teacher:
     same = same_inputs(student, teacher)
     precision = plan.precision or "auto"
-    live = LiveTeacher(teacher, layers=layers, precision=precision)
+    live = LiveTeacher(teacher, task, layers=layers, precision=precision)
     if same and read_once(plan):
         return live
     if ctx.scratch is None:
         raise InputError("a distillation needs a scratch directory", advice="give the Context one: scratch=Path(...)")
     directory = Path(ctx.scratch) / f"teacher-{name}"
     try:
-        return cached_teacher(teacher, ctx, directory=directory, layers=layers, precision=precision)
+        return cached_teacher(teacher, ctx, task, directory=directory, layers=layers, precision=precision)
     except NoRoom:
         if not same:
             advice = "free disk space, or leave out the loss on hidden states"

@@ -17,6 +17,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.declaration import Declaration, Training
 from compress.core.stage.requires import Data, Requires
 from compress.core.stage.stage import Stage
+from compress.core.stage.task import TaskView
 from compress.distill.recover import MaybeRecover, Recover, heal
 
 __all__ = ["Decider", "Recovering"]
@@ -72,7 +73,7 @@ class Recovering(Stage):
             training=Training(recover.plan(), taught=recover.needs_teacher),
         )
 
-    def check(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
         if self.recover:
             self.recover.check(bundle)
 

@@ -11,25 +11,27 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from compress.core.answers import Answers
 from compress.core.errors import Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.model.precision import autocast
+from compress.core.stage.task import Outputs, TaskView
 
-__all__ = ["Answers", "LiveTeacher", "Teacher", "logits_and_hidden", "same_inputs", "same_tokens"]
+__all__ = ["LiveTeacher", "Taught", "Teacher", "outputs_and_hidden", "same_inputs", "same_tokens"]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Taught:
     """What a teacher gave for a batch.
 
     Attributes:
-        logits: for each row.
+        answers: to its rows.
         hidden: layer -> what it gave, padded like the batch.
         matched: rows that both models cut into equally many pieces.
     """
 
-    logits: Float[Tensor, "batch labels"]
+    answers: Answers[Tensor]
     hidden: Mapping[int, Float[Tensor, "batch length width"]] = field(default_factory=dict)
     matched: Bool[Tensor, " batch"] | None = None
 
@@ -37,7 +39,7 @@ class Answers:
 class Teacher(Protocol):
     """Answers a batch that was encoded for the student."""
 
-    def __call__(self, batch: Batch) -> Answers: ...
+    def __call__(self, batch: Batch) -> Taught: ...
 
     def facts(self) -> dict[str, Any]:
         """What the report says of it; the same after an interruption."""
@@ -56,17 +58,17 @@ class LiveTeacher:
     It runs in the precision of the training, without dropout and without gradients.
     """
 
-    def __init__(self, teacher: Bundle, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
-        self.model = teacher.model
+    def __init__(self, teacher: Bundle, task: TaskView, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
+        self.model, self.task = teacher.model, task
         self.family, self.layers, self.precision = teacher.family, layers, precision
 
     @torch.no_grad()
-    def __call__(self, batch: Batch) -> Answers:
+    def __call__(self, batch: Batch) -> Taught:
         device = next(iter(batch.values())).device
         self.model.to(device)
         with evaluating(self.model), autocast(device, self.precision, self.family):
-            logits, hidden = logits_and_hidden(self.model, model_inputs(batch, self.model), hidden=bool(self.layers))
-        return Answers(logits, {layer: hidden[layer] for layer in self.layers})
+            outputs, hidden = outputs_and_hidden(self.model, model_inputs(batch, self.model), hidden=bool(self.layers))
+        return Taught(self.task.answers(outputs, batch), {layer: hidden[layer] for layer in self.layers})
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}
@@ -77,23 +79,23 @@ class LiveTeacher:
         return {"outputs": "computed for each batch"}
 
 
-def logits_and_hidden(
+def outputs_and_hidden(
     model: nn.Module, inputs: Mapping[str, Tensor], *, hidden: bool
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Logits, and what each layer gave where `hidden` asks for it (without the embeddings' output).
+) -> tuple[Outputs, tuple[Tensor, ...]]:
+    """The outputs, and what each layer gave where `hidden` asks for it (without the embeddings' output).
 
     Raises:
         Refusal: the model does not give its hidden states.
     """
     outputs = model(**inputs, output_hidden_states=True) if hidden else model(**inputs)
     if not hidden:
-        return outputs.logits, ()
+        return outputs, ()
     # Of an encoder with a decoder the stages know the encoder.
     found = getattr(outputs, "hidden_states", None) or getattr(outputs, "encoder_hidden_states", None)
     if found is None:
         what = f"hidden_states cannot compare the layers of {type(model).__name__}: it does not give their outputs"
         raise Refusal(what, advice="leave out the loss 'hidden_states'")
-    return outputs.logits, tuple(found[1:])
+    return outputs, tuple(found[1:])
 
 
 def same_inputs(one: Bundle, other: Bundle) -> bool:

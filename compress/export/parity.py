@@ -1,4 +1,4 @@
-"""Whether an exported model still gives the logits of the model that it came from."""
+"""Whether an exported model still answers as the model that it came from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from compress.core.answers import Answers, Known, outside_torch
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, evaluating
 from compress.core.stage.artifact import Session
+from compress.core.stage.task import TaskView
 from compress.export.traceable import input_names
 
 __all__ = ["Parity", "agreement", "compare"]
@@ -26,49 +28,54 @@ class Parity:
     rows: int
 
 
-def compare(bundle: Bundle, sessions: tuple[Session, ...], batches: Iterable[Batch]) -> list[Parity]:
+def compare(bundle: Bundle, sessions: tuple[Session, ...], batches: Iterable[Batch], *, task: TaskView) -> list[Parity]:
     """How each session differs from PyTorch, on the same batches, and on one row alone.
 
     The single row shows a batch size that the exporter took for a constant.
-    """
-    expected: list[np.ndarray] = []
-    given: list[list[np.ndarray]] = [[] for _ in sessions]
-    for number, batch in enumerate(batches):
-        for part in (batch, _first_row(batch)) if number == 0 else (batch,):
-            arrays, logits = _in_pytorch(bundle, part)
-            expected.append(logits)
-            for session, collected in zip(sessions, given):
-                collected.append(session(arrays))
-    if not expected:
-        raise StageFailed("an export is checked on the select part, and that has no rows")
-    return [_parity(np.concatenate(expected), np.concatenate(collected)) for collected in given]
-
-
-def agreement(expected: np.ndarray, given: np.ndarray) -> float:
-    """Share of rows with the same largest logit; for a single output, the correlation of the two.
 
     Args:
-        expected: (rows, labels).
-        given: the same shape.
+        bundle: the model in PyTorch.
+        sessions: the exported model, opened in one or more ways.
+        batches: encoded rows of select.
+        task: reads answers out of outputs, and tells whether two differ.
     """
-    if expected.shape[1] > 1:
-        return float(np.mean(expected.argmax(1) == given.argmax(1)))
-    if np.array_equal(expected, given) or len(expected) < 2:
+    expected: list[Known] = []
+    given: list[list[Known]] = [[] for _ in sessions]
+    for number, batch in enumerate(batches):
+        for part in (batch, _first_row(batch)) if number == 0 else (batch,):
+            arrays, answers = _in_pytorch(bundle, part, task)
+            expected.append(answers)
+            for session, collected in zip(sessions, given):
+                outputs = {name: torch.from_numpy(values) for name, values in session.outputs(arrays).items()}
+                collected.append(outside_torch(task.answers(outputs, {n: v.cpu() for n, v in part.items()})))
+    if not expected:
+        raise StageFailed("an export is checked on the select part, and that has no rows")
+    return [_parity(task, Answers.joined(expected), Answers.joined(collected)) for collected in given]
+
+
+def agreement(task: TaskView, expected: Known, given: Known) -> float:
+    """Share of rows with the same answer; the correlation of the two where every answer differs a little."""
+    changed = task.changed(given, expected)
+    if changed is not None:
+        return float(np.mean(~changed))
+    if np.array_equal(expected.values, given.values) or len(expected) < 2:
         return 1.0
-    return float(np.corrcoef(expected[:, 0], given[:, 0])[0, 1])
+    return float(np.corrcoef(expected.values.reshape(-1), given.values.reshape(-1))[0, 1])
 
 
-def _parity(expected: np.ndarray, given: np.ndarray) -> Parity:
-    if expected.shape != given.shape:
-        raise StageFailed(f"the exported model gives logits of shape {given.shape}, PyTorch {expected.shape}")
-    return Parity(float(np.abs(expected - given).max()), agreement(expected, given), len(expected))
+def _parity(task: TaskView, expected: Known, given: Known) -> Parity:
+    shapes = expected.values.shape, given.values.shape
+    if shapes[0] != shapes[1]:
+        raise StageFailed(f"the exported model gives logits of shape {shapes[1]}, PyTorch {shapes[0]}")
+    difference = float(np.abs(expected.values - given.values).max())
+    return Parity(difference, agreement(task, expected, given), len(expected))
 
 
-def _in_pytorch(bundle: Bundle, batch: Batch) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _in_pytorch(bundle: Bundle, batch: Batch, task: TaskView) -> tuple[dict[str, np.ndarray], Known]:
     names = input_names(bundle.model, batch)
     with evaluating(bundle.model), torch.inference_mode():
-        logits = bundle.model(**{name: batch[name].to(bundle.device) for name in names}).logits
-    return {name: batch[name].cpu().numpy() for name in names}, logits.float().cpu().numpy()
+        outputs = bundle.model(**{name: batch[name].to(bundle.device) for name in names})
+    return {name: batch[name].cpu().numpy() for name in names}, outside_torch(task.answers(outputs, batch))
 
 
 def _first_row(batch: Batch) -> Batch:

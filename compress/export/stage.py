@@ -21,6 +21,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.declaration import Declaration
 from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
+from compress.core.stage.task import TaskView
 from compress.core.values import Positive
 from compress.export.format import Format, Manifest
 from compress.export.parity import Parity, compare
@@ -96,7 +97,7 @@ class Export(Stage):
         served = open_artifact(directory)
         sessions = (served, open_artifact(directory, exact=True)) if fp32 else (served,)
         batches = ctx.batches(bundle, part="select", count=CHECKED_BATCHES if fp32 else None)
-        found = compare(bundle, sessions, batches)
+        found = compare(bundle, sessions, batches, task=_task(ctx))
         self._judge(found[-1])
         return {
             "largest_logit_difference": found[-1].max_difference,
@@ -121,6 +122,12 @@ class Export(Stage):
                 f"{self.agreement:.2%}",
                 advice="take precision fp32, another format, or a lower `agreement`",
             )
+
+
+def _task(ctx: Context) -> TaskView:
+    if ctx.task is None:
+        raise InputError("an export is checked on a task, and none was given", advice="name a task in the recipe")
+    return ctx.task
 
 
 def _empty_directory(ctx: Context) -> Path:

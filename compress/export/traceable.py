@@ -12,19 +12,24 @@ from torch import Tensor, nn
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, accepted
+from compress.core.stage.task import answering
 
 __all__ = ["Traceable", "input_names", "traceable"]
 
 
-class _Logits(nn.Module):
-    def __init__(self, model: nn.Module, inputs: tuple[str, ...]) -> None:
+class _Outputs(nn.Module):
+    """From tensors in the order of `inputs` to tensors in the order of `outputs`."""
+
+    def __init__(self, model: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self.inputs = model, inputs
+        self.model, self.inputs, self.outputs = model, inputs, outputs
         # The exporters put a module back into the mode that they found; a fresh wrapper would mean training.
         self.eval()
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.model(**dict(zip(self.inputs, tensors))).logits
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
+        given = self.model(**dict(zip(self.inputs, tensors)))
+        found = tuple(given[name] for name in self.outputs)
+        return found[0] if len(found) == 1 else found
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,10 @@ class Traceable:
     """What a format writes.
 
     Attributes:
-        module: takes the tensors of `inputs` in order, gives logits (batch, labels).
+        module: takes the tensors of `inputs` in order, gives those of `outputs`.
         inputs: their names.
-        example: one tensor for each, of at least two rows.
+        outputs: name -> whether it has the length of the text as its second axis.
+        example: one tensor for each input, of at least two rows.
         model_type: the family's name, for messages.
         heads: attention heads of each block, or empty where the family's blocks do not tell.
         head_size: width of one head.
@@ -43,6 +49,7 @@ class Traceable:
 
     module: nn.Module
     inputs: tuple[str, ...]
+    outputs: dict[str, bool]
     example: tuple[Tensor, ...]
     model_type: str
     heads: tuple[int, ...]
@@ -53,7 +60,7 @@ class Traceable:
         """Which axes change from batch to batch: the rows, and the length of a text."""
         axes = {0: "batch", 1: "sequence"}
         named = {name: axes if tensor.dim() == 2 else {0: "batch"} for name, tensor in zip(self.inputs, self.example)}
-        return {**named, "logits": {0: "batch"}}
+        return {**named, **{name: axes if long else {0: "batch"} for name, long in self.outputs.items()}}
 
 
 def traceable(bundle: Bundle, batch: Batch) -> Traceable:
@@ -73,10 +80,13 @@ def traceable(bundle: Bundle, batch: Batch) -> Traceable:
     _without_cache(model)
     inputs = input_names(model, batch)
     sketch = bundle.sketch()
+    example = tuple(_two_rows(batch[name]) for name in inputs)
+    outputs = _outputs(model, dict(zip(inputs, example)))
     return Traceable(
-        module=_Logits(model, inputs),
+        module=_Outputs(model, inputs, tuple(outputs)),
         inputs=inputs,
-        example=tuple(_two_rows(batch[name]) for name in inputs),
+        outputs=outputs,
+        example=example,
         model_type=bundle.family.model_type,
         heads=sketch.heads,
         head_size=sketch.head_size,
@@ -98,6 +108,23 @@ def input_names(model: nn.Module, batch: Batch) -> tuple[str, ...]:
     if not found:
         raise InputError("the batches have none of the inputs of the model", given=sorted(batch))
     return found
+
+
+def _outputs(model: nn.Module, example: dict[str, Tensor]) -> dict[str, bool]:
+    """The outputs that answer, each with whether it is as long as the text: seen on texts of another length."""
+    other = {name: _other_length(tensor) for name, tensor in example.items()}
+    with torch.no_grad():
+        given, again = (answering(model(**inputs)) for inputs in (example, other))
+    if not given:
+        raise InputError(f"the model has no head that answers: {type(model).__name__}")
+    return {name: tensor.shape != again[name].shape for name, tensor in given.items()}
+
+
+def _other_length(values: Tensor) -> Tensor:
+    """Token ids or a mask with a token less at the beginning; what is no text as it is."""
+    if values.dim() != 2:
+        return values
+    return values[:, 1:] if values.shape[1] > 1 else values.repeat(1, 2)
 
 
 def _two_rows(values: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.declaration import Declaration
 from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
+from compress.core.stage.task import TaskView
 from compress.core.values import Count, Name, NamedFile, Seed
 from compress.lottery.change import KeepShare, TicketsOffered
 from compress.lottery.control import Control
@@ -76,7 +77,7 @@ class ApplyTicket(Stage):
         uncertain = "which weights stay is the ticket's, which is not found yet"
         return replace(told, change=offer.share_after(self.round), uncertain=uncertain)
 
-    def check(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
         if self.ticket is not None:
             read_ticket(Path(self.ticket)).masks_for(bundle)
 

@@ -7,16 +7,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from compress.core.answers import Answers, Known, outside_torch
+from compress.core.errors import InputError
 from compress.core.files import written_whole
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import evaluating, model_inputs
 from compress.core.model.masks import Masks, apply_masks
 from compress.core.stage.context import Context
+from compress.core.stage.task import TaskView
 from compress.core.training.hooks import Hook
 from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State
@@ -63,11 +66,30 @@ class Bench:
     def ask(self, name: str) -> None:
         """Keep the model's answers on *select* as `name`."""
         if not self.has(name):
-            self.keep(name, {"logits": torch.from_numpy(self.logits())})
+            answers = self.asked()
+            counts = {} if answers.counts is None else {"counts": torch.from_numpy(answers.counts)}
+            self.keep(name, {"logits": torch.from_numpy(answers.values), **counts})
 
-    def answers(self, name: str) -> np.ndarray:
-        """(rows, labels): what was kept as `name`."""
-        return self.kept(name)["logits"].numpy()
+    def answers(self, name: str) -> Known:
+        """What was kept as `name`."""
+        kept = {key: tensor.numpy() for key, tensor in self.kept(name).items()}
+        return Answers(self.targets.row_ids, kept["logits"], kept.get("counts"))
+
+    @cached_property
+    def targets(self) -> Known:
+        """The right answers to *select*."""
+        return self.ctx.targets("select")
+
+    @property
+    def task(self) -> TaskView:
+        """By which tickets are judged.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.ctx.task is None:
+            raise InputError("tickets are judged on a task, and none was given", advice="name a task in the recipe")
+        return self.ctx.task
 
     def keep(self, name: str, tensors: State) -> None:
         """Write tensors as `name`, all or nothing."""
@@ -88,18 +110,13 @@ class Bench:
         if self.ctx.scratch is not None:
             shutil.rmtree(self.ctx.scratch / name, ignore_errors=True)
 
-    def logits(self) -> np.ndarray:
-        """(rows, labels): what the model answers to *select*, in its order."""
+    def asked(self) -> Known:
+        """What the model answers to *select*, in its order."""
         model, found = self.bundle.model, []
         with evaluating(model), torch.inference_mode():
             for batch in self.ctx.batches(self.bundle, part="select", batch_size=BATCH_SIZE):
-                found.append(model(**model_inputs(batch)).logits.float().cpu().numpy())
-        return np.concatenate(found)
-
-    def labels(self) -> np.ndarray:
-        """(rows,): the labels of *select*."""
-        batches = self.ctx.batches(self.bundle, part="select", batch_size=BATCH_SIZE)
-        return np.concatenate([batch["labels"].cpu().numpy() for batch in batches])
+                found.append(outside_torch(self.task.answers(model(**model_inputs(batch)), batch)))
+        return Answers.joined(found)
 
     def _file(self, name: str) -> Path:
         return self.directory / f"{name}.safetensors"

@@ -15,6 +15,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.declaration import Declaration, Training
 from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
+from compress.core.stage.task import TaskView
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
 from compress.lottery.bench import Bench, workspace
@@ -91,7 +92,7 @@ class FindTicket(Stage):
             offer=offer,
         )
 
-    def check(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
         check_steps(self.rewind, self._plan(), task)
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:

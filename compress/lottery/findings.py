@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from compress.core.errors import InputError
+from compress.core.answers import Known
 from compress.core.model.masks import Masks
+from compress.core.stage.task import Scoring
 from compress.lottery.bench import Bench
-from compress.lottery.judgement import Score, matching, paired
+from compress.lottery.judgement import matching, paired
 from compress.lottery.overlap import by_chance, overlap, overlap_by_parameter
 
 __all__ = ["Judge", "about", "judge_of", "overlaps"]
@@ -20,42 +21,40 @@ __all__ = ["Judge", "about", "judge_of", "overlaps"]
 
 @dataclass(frozen=True)
 class Judge:
-    """Turns logits into plain data.
+    """Turns answers into plain data.
 
     Attributes:
-        score: the metric.
-        labels: (rows,).
-        full: the full model's logits (rows, labels) of each seed.
-        is_share: whether the metric is the share of rows that are answered right.
+        task: scores them.
+        targets: the right ones.
+        full: the full model's answers of each seed.
     """
 
-    score: Score
-    labels: np.ndarray
-    full: Sequence[np.ndarray]
-    is_share: bool = False
+    task: Scoring
+    targets: Known
+    full: Sequence[Known]
 
     def full_scores(self) -> dict[str, Any]:
         """The full model's own."""
         return self._spread(self.full)
 
-    def against_full(self, logits: Sequence[np.ndarray]) -> dict[str, Any]:
+    def against_full(self, answers: Sequence[Known]) -> dict[str, Any]:
         """A subnetwork's scores, and whether it matches the full model, both ways."""
-        found = matching(self.score, self.labels, logits, self.full, is_share=self.is_share)
+        found = matching(self.task, self.targets, answers, self.full)
         return {
-            **self._spread(logits),
+            **self._spread(answers),
             "difference": found.paired.difference,
             "interval": list(found.paired.interval),
             "within_one_deviation": found.within_one_deviation,
             "strictly": found.strictly,
         }
 
-    def below(self, logits: Sequence[np.ndarray], ticket: Sequence[np.ndarray]) -> dict[str, Any]:
+    def below(self, answers: Sequence[Known], ticket: Sequence[Known]) -> dict[str, Any]:
         """A control's scores, and how far the ticket of its size lies above it."""
-        found = paired(self.score, self.labels, ticket, logits, is_share=self.is_share)
-        return {**self._spread(logits), "ticket_above": found.difference, "interval": list(found.interval)}
+        found = paired(self.task, self.targets, ticket, answers)
+        return {**self._spread(answers), "ticket_above": found.difference, "interval": list(found.interval)}
 
-    def _spread(self, logits: Sequence[np.ndarray]) -> dict[str, Any]:
-        scores = [float(self.score(one, self.labels)) for one in logits]
+    def _spread(self, answers: Sequence[Known]) -> dict[str, Any]:
+        scores = [float(self.task.score(one, self.targets)) for one in answers]
         deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
         return {"scores": scores, "mean": float(np.mean(scores)), "deviation": deviation}
 
@@ -66,18 +65,14 @@ def judge_of(bench: Bench, full: Sequence[str]) -> Judge:
     Raises:
         InputError: there is no task.
     """
-    task = bench.ctx.task
-    if task is None:
-        raise InputError("tickets are judged on a task, and none was given", advice="name a task in the recipe")
-    answers = [bench.answers(name) for name in full]
-    return Judge(task.score, bench.labels(), answers, is_share=task.metric == "accuracy")
+    return Judge(bench.task, bench.targets, [bench.answers(name) for name in full])
 
 
 def about(bench: Bench, judge: Judge, seeds: Sequence[int]) -> dict[str, Any]:
     """What every search and study has in its findings."""
     return {
-        "metric": bench.ctx.task.metric if bench.ctx.task else "",
-        "examples": len(judge.labels),
+        "metric": judge.task.metric,
+        "examples": len(judge.targets),
         "seeds": list(seeds),
         "full": judge.full_scores(),
         "parameters": bench.bundle.sketch().parameters,

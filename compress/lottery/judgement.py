@@ -1,18 +1,17 @@
-"""Whether a ticket matches the full model: as the paper judges, and by a paired interval. Pure functions of logits."""
+"""Whether a ticket matches the full model: as the paper judges, and by a paired interval. Pure functions of answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from compress.core.answers import Known
+from compress.core.stage.task import Scoring
 from compress.core.statistics import RESAMPLES, paired_bootstrap
 
-__all__ = ["Matching", "Paired", "Score", "matching", "paired"]
-
-Score = Callable[[np.ndarray, np.ndarray], float]
-"""The metric of logits (rows, labels) and labels (rows,); higher is better."""
+__all__ = ["Matching", "Paired", "matching", "paired"]
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,7 @@ class Matching:
         return self.paired.interval[1] >= 0
 
 
-def matching(
-    score: Score,
-    labels: np.ndarray,
-    ticket: Sequence[np.ndarray],
-    full: Sequence[np.ndarray],
-    *,
-    is_share: bool = False,
-) -> Matching:
+def matching(task: Scoring, targets: Known, ticket: Sequence[Known], full: Sequence[Known]) -> Matching:
     """Whether the ticket does as well as the full model.
 
     The paper's rule: the mean of the ticket is not below the mean of the full model by more than one standard
@@ -61,52 +53,49 @@ def matching(
     zero. The first asks about training again, the second about other examples.
 
     Args:
-        score: the metric.
-        labels: (rows,).
-        ticket, full: for each seed the logits (rows, labels); the same rows, and the same seeds in the same order.
-        is_share: whether the metric is the share of rows that are answered right.
+        task: scores the answers.
+        targets: the right ones.
+        ticket, full: the answers of each seed; to the same rows, and the same seeds in the same order.
 
     References:
         Chen et al. 2020, arXiv 2007.12223, section 3: "within one standard deviation".
     """
-    scores, full_scores = (tuple(score(logits, labels) for logits in runs) for runs in (ticket, full))
+    scores, full_scores = (tuple(task.score(answers, targets) for answers in runs) for runs in (ticket, full))
     deviation = float(np.std(full_scores, ddof=1)) if len(full_scores) > 1 else None
     within = None if deviation is None else bool(np.mean(scores) >= np.mean(full_scores) - deviation)
-    return Matching(scores, full_scores, deviation, within, paired(score, labels, ticket, full, is_share=is_share))
+    return Matching(scores, full_scores, deviation, within, paired(task, targets, ticket, full))
 
 
 def paired(
-    score: Score,
-    labels: np.ndarray,
-    one: Sequence[np.ndarray],
-    other: Sequence[np.ndarray],
-    *,
-    is_share: bool = False,
-    resamples: int = RESAMPLES,
+    task: Scoring, targets: Known, one: Sequence[Known], other: Sequence[Known], *, resamples: int = RESAMPLES
 ) -> Paired:
     """The mean over the seeds of score(one) - score(other), and its percentile bootstrap interval over the examples.
 
     The examples are drawn alike for all seeds and both models. The spread between seeds is not in the interval.
 
     Args:
-        is_share: whether the metric is the share of rows that are answered right; then the resamples take no time.
-
-    References:
-        Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
+        task: scores the answers.
+        targets: the right ones.
+        one, other: the answers of each seed.
+        resamples: of the bootstrap.
     """
+    gains = _gains(task, targets, one, other)
 
-    def difference(index: np.ndarray) -> float:
-        chosen = labels[index]
-        return float(np.mean([score(a[index], chosen) - score(b[index], chosen) for a, b in zip(one, other)]))
+    def difference(rows: np.ndarray) -> float:
+        if gains is not None:
+            return float(gains[rows].mean())
+        right = targets.take(rows)
+        scores = [(task.score(a.take(rows), right), task.score(b.take(rows), right)) for a, b in zip(one, other)]
+        return float(np.mean([a - b for a, b in scores]))
 
-    if is_share:
-        gains = np.mean([_right(a, labels) - _right(b, labels) for a, b in zip(one, other)], axis=0)
-        found = paired_bootstrap(lambda index: float(gains[index].mean()), len(labels), resamples=resamples)
-    else:
-        found = paired_bootstrap(difference, len(labels), resamples=resamples)
-    return Paired(difference(np.arange(len(labels))), found.interval)
+    found = paired_bootstrap(difference, len(targets), resamples=resamples)
+    value = float(np.mean([task.score(a, targets) - task.score(b, targets) for a, b in zip(one, other)]))
+    return Paired(value, found.interval)
 
 
-def _right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """1.0 for each row whose largest logit is the label's."""
-    return (logits.argmax(-1) == labels).astype(np.float64)
+def _gains(task: Scoring, targets: Known, one: Sequence[Known], other: Sequence[Known]) -> np.ndarray | None:
+    """What each row adds to the difference, where the metric is a share of rows: then a resample takes no time."""
+    if not all(task.is_share(answers) for answers in (*one, *other)):
+        return None
+    right = [[task.right(answers, targets) for answers in pair] for pair in zip(one, other)]
+    return np.mean([a.astype(float) - b.astype(float) for a, b in right if a is not None and b is not None], axis=0)

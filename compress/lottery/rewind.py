@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compress.core.choice import Choice
 from compress.core.errors import InputError
+from compress.core.stage.task import TaskView
 from compress.core.training.hooks import Hook
 from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State, state_of
@@ -33,10 +34,9 @@ class Rewind(Choice):
         return None
 
 
-def check_steps(rewind: Rewind, plan: TrainPlan, task: object) -> None:
+def check_steps(rewind: Rewind, plan: TrainPlan, task: TaskView | None) -> None:
     """Raise `InputError` where the training is too short for the rewinding."""
-    rows = getattr(task, "train_rows", None)
-    why = rewind.check_steps(plan.steps(rows=rows())) if callable(rows) else None
+    why = rewind.check_steps(plan.steps(rows=task.train_rows())) if task else None
     if why:
         raise InputError(why, given=rewind.recipe_form(), advice="choose an earlier step, or train for longer")
 

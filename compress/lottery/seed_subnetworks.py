@@ -106,7 +106,7 @@ class SeedSubnetworks:
         task = self.bench.ctx.task
         if task is None:
             raise InputError("subnetworks are judged on a task, and none was given")
-        return task.score(self.bench.logits(), self.bench.labels())
+        return task.score(self.bench.asked(), self.bench.targets)
 
     def _measure(self, kind: str, start: State) -> None:
         masks = self.ticket(kind).masks_named(self.bench.bundle)

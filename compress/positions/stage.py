@@ -12,6 +12,7 @@ from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.declaration import UNMERGED
 from compress.core.stage.fixed import FixedChange
+from compress.core.stage.task import TaskView
 from compress.core.values import Count
 from compress.positions.change import KeepPositions
 
@@ -35,8 +36,8 @@ class TrimPositions(FixedChange):
             return f"the model has {sketch.positions} positions; 'length: {self.length}' cuts none"
         return None
 
-    def check(self, bundle: Bundle, task: object) -> None:
-        served = getattr(task, "max_length", None)
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
+        served = task.longest_row() if task else None
         if served is not None and self.length < served:
             raise InputError(
                 f"the task's rows have up to {served} tokens, more than {self.length} positions",

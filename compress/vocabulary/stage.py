@@ -17,6 +17,7 @@ from compress.core.stage.context import Context
 from compress.core.stage.corpus import TASK, Corpus, files_of, texts_of
 from compress.core.stage.declaration import UNMERGED, Declaration
 from compress.core.stage.requires import Data, Requires
+from compress.core.stage.task import TaskView
 from compress.core.values import OR_NONE, Count, Settings
 from compress.distill.recover import MaybeRecover
 from compress.distill.recovering import Recovering
@@ -86,7 +87,7 @@ class TrimVocabulary(Recovering):
             return f"the vocabulary has {sketch.vocabulary} words, and 'top: {self.keep.top}' keeps them all"
         return None
 
-    def check(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
         why = refusal(bundle.processor)
         if why:
             raise Refusal(f"trim_vocabulary cannot rewrite the vocabulary: {why}")

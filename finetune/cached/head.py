@@ -57,7 +57,7 @@ class CachedHead:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         vectors = self.vectors[torch.searchsorted(self.ids, batch["row_id"].to(self.ids.device))]
-        return self.task.loss(self.reader.answer(model, vectors), batch["labels"])
+        return self.task.loss({"logits": self.reader.answer(model, vectors)}, batch)
 
     def training_flops(self, forward: tuple[float, float], *, tokens: int, squared: int, trained_share: float) -> float:
         """One forward pass over the rows, and the head forward and backward for each row that was read."""

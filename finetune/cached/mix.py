@@ -62,7 +62,7 @@ class CachedMix:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         rows = torch.searchsorted(self.ids, batch["row_id"].to(self.ids.device))
-        return self.task.loss(self.answer(model, self.layers[rows]), batch["labels"])
+        return self.task.loss({"logits": self.answer(model, self.layers[rows])}, batch)
 
     def training_flops(self, forward: tuple[float, float], *, tokens: int, squared: int, trained_share: float) -> float:
         """One forward pass over the rows, and mix and head forward and backward for each row that was read."""

@@ -10,6 +10,7 @@ import torch
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
+from compress.core.stage.task import DEFAULT_LENGTH
 from compress.core.training.fit import Texts
 from finetune.data.sampler import grouped_order
 from finetune.tasks.encoding import encode_texts
@@ -27,7 +28,7 @@ class Batches:
     def __init__(self, bundle: Bundle, task: Task, rows: Dataset | Texts):
         self.encoded: Encoded
         if isinstance(rows, Texts):
-            self.encoded = encode_texts(rows, bundle.processor, max_length=int(getattr(task, "max_length", 128)))
+            self.encoded = encode_texts(rows, bundle.processor, max_length=task.longest_row() or DEFAULT_LENGTH)
         else:
             self.encoded = task.encoded(rows, bundle.processor)
         self.names = {*accepted(bundle.model), *NOT_INPUTS}

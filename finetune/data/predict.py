@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from compress.core.answers import Answers, Known, outside_torch
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import evaluating, model_inputs
 from finetune.data.batches import Batches, moved
@@ -16,13 +17,13 @@ from finetune.tasks.task import Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["logits"]
+__all__ = ["predict"]
 
 
-def logits(
+def predict(
     bundle: Bundle, task: Task, rows: Dataset, *, batch_size: int = 64, device: torch.device | None = None
-) -> np.ndarray:
-    """The model's answers in fp32, (rows, labels), in the order of `rows`.
+) -> Known:
+    """The model's answers, values in fp32, in the order of `rows`.
 
     Batches hold rows of like length, the longest first; the same rows and batch size give the same bits. Processes that
     share the work (`finetune.processes.current`) divide the batches, and each has all answers.
@@ -36,12 +37,14 @@ def logits(
     """
     device = device or bundle.device
     batches = Batches(bundle.to(device), task, rows)
-    answers = np.zeros((len(rows), task.label_count), dtype=np.float32)
+    found: list[tuple[np.ndarray, Known]] = []
     order = np.argsort(-batches.lengths, kind="stable")
     processes = current()
     with evaluating(bundle.model), torch.inference_mode():
         for start in range(0, len(order), batch_size)[processes.rank :: processes.count]:
             chosen = order[start : start + batch_size]
-            answer = bundle.model(**model_inputs(moved(batches(chosen), device))).logits
-            answers[chosen] = answer.float().cpu().numpy()
-    return processes.total(answers)
+            batch = moved(batches(chosen), device)
+            found.append((chosen, outside_torch(task.answers(bundle.model(**model_inputs(batch)), batch))))
+    parts = [part for process in processes.gathered(found) for part in process]
+    places = np.concatenate([chosen for chosen, _ in parts])
+    return Answers.joined([answers for _, answers in parts]).take(np.argsort(places))

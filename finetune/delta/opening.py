@@ -136,5 +136,4 @@ def _replace(model: nn.Module, name: str, value: Tensor) -> None:
 
 def _opened(base: Reference, record: DeltaRecord) -> Bundle:
     head = snake_case(re.sub(r"^.*?For(?=[A-Z])", "", record.base.architecture))
-    labels = None if record.regression else record.labels
-    return load_source(base, head=head, labels=labels, regression=record.regression)
+    return load_source(base, head=head, labels=record.labels, regression=record.regression)

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from compress.core.errors import InputError
@@ -17,7 +16,7 @@ from compress.core.training.fit import Fit, FitResult, Objective, Texts, trained
 from compress.core.training.hooks import Hook
 from compress.core.training.plan import DEFAULT_PLAN, NO_RATES, Rate, TrainPlan
 from finetune.data.batches import Batches
-from finetune.data.predict import logits
+from finetune.data.predict import predict
 from finetune.fit.arguments import training_arguments, uses_bf16
 from finetune.fit.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks, trained_names
 from finetune.fit.flops import forward_flops, training_flops
@@ -221,8 +220,8 @@ class Run:
 
     def _select_score(self) -> float:
         with plain_forward(self.bundle.model):
-            answers = logits(self.bundle, self.task, self.splits.select)
-        return self.task.score(answers, np.asarray(self.splits.select["label"]))
+            answers = predict(self.bundle, self.task, self.splits.select)
+        return self.task.score(answers, self.task.targets(self.splits.select))
 
     def _notes(self) -> dict[str, Any]:
         model = self.bundle.model

@@ -9,6 +9,7 @@ from pydantic import Field
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.task import TaskView
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count
 from finetune.inserted.prompts.encoder import Kind
@@ -38,7 +39,7 @@ class PTuning(PromptMethod):
     def change(self, sketch: Sketch) -> InsertPrompt:
         return InsertPrompt(length=self.length, encoder=self.encoder)
 
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def check_task(self, bundle: Bundle, task: TaskView | None) -> None:
         check_room(bundle, task, self.length)
 
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:

@@ -9,6 +9,7 @@ from pydantic import Field
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
+from compress.core.stage.task import TaskView
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count
 from finetune.inserted.prompts.insert_prompt import InsertPrompt
@@ -48,7 +49,7 @@ class Prompt(PromptMethod):
             return f"a {sketch.family.model_type} model has no words for a prompt to begin with; take 'init: random'"
         return super().refuses(sketch)
 
-    def check_task(self, bundle: Bundle, task: object) -> None:
+    def check_task(self, bundle: Bundle, task: TaskView | None) -> None:
         check_room(bundle, task, self.length)
 
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:

@@ -5,22 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compress.core.answers import Answers, Known
 from compress.core.choice import Choice
 from compress.core.errors import InputError
 from compress.core.model.evaluation import Batch, model_inputs
+from compress.core.model.head import TaskHead
+from compress.core.stage.task import Outputs
+from finetune.tasks.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["Encoded", "Metric", "Splits", "Task"]
-
-Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
+__all__ = ["Encoded", "Splits", "Task"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,25 +73,22 @@ class Encoded:
 
 
 class Task(Choice):
-    """A task is one class in one file. Its settings say which data; everything else follows from them."""
+    """A task is one class in one file. Its settings say which data; everything else follows from them.
+
+    `compress.core.stage.task.TaskView` is what stages and measurements know of it.
+    """
 
     home: ClassVar[str] = "finetune.tasks"
-    head: ClassVar[str] = ""
-    """The kind of head that a model needs for it, as in `compress.core.checkpoint.save.load_source`."""
 
     @property
     @abstractmethod
-    def label_names(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the model's outputs; one name for a regression."""
+    def needs_head(self) -> TaskHead:
+        """The head that a model needs."""
 
     @property
     @abstractmethod
-    def regression(self) -> bool: ...
-
-    @property
-    @abstractmethod
-    def metric(self) -> Metric:
-        """The metric that `score` computes."""
+    def scoring(self) -> Metric:
+        """The metric of its answers."""
 
     @abstractmethod
     def load(self, seed: int) -> Splits:
@@ -104,16 +103,66 @@ class Task(Choice):
         """`rows` in the tokens (or pixels) of `processor`; computed once for the same rows and processor."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss over a batch."""
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """The mean loss of a batch against its `labels`."""
 
     @abstractmethod
-    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """The metric; higher is better."""
+    def answers(self, outputs: Outputs, batch: Batch) -> Answers[Tensor]:
+        """What the model's outputs for a batch answer to its rows, with gradients where the outputs have them."""
+
+    @abstractmethod
+    def targets(self, rows: Dataset) -> Known:
+        """The right answers to `rows`, in their order, item by item as `answers` gives them."""
+
+    @abstractmethod
+    def divergence(self, student: Answers[Tensor], teacher: Answers[Tensor], *, temperature: float) -> Tensor:
+        """How far a student's answers are from a teacher's to the same rows, as a loss, averaged over the rows."""
+
+    @abstractmethod
+    def in_words(self, answers: Known) -> list[str]:
+        """Each row's answer, or its right one, as a reader of the report knows it."""
 
     @abstractmethod
     def texts(self, rows: Dataset) -> list[str]:
         """A short text for each row, to show it."""
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self.scoring.metric
+
+    def score(self, answers: Known, targets: Known) -> float:
+        """The metric; higher is better."""
+        return self.scoring.score(answers, targets)
+
+    def is_share(self, answers: Known) -> bool:
+        """Whether the metric is the share of rows that are `right`."""
+        return self.scoring.is_share(answers)
+
+    def right(self, answers: Known, targets: Known) -> np.ndarray | None:
+        """(rows,) bool; None where an answer is more or less right."""
+        return self.scoring.right(answers, targets)
+
+    def changed(self, answers: Known, before: Known) -> np.ndarray | None:
+        """(rows,) bool: whose answer differs; None where every answer does a little."""
+        return self.scoring.changed(answers, before)
+
+    def mean_kl(self, answers: Known, before: Known) -> float | None:
+        """KL(before || answers) in nats; None where answers are no distributions."""
+        return self.scoring.mean_kl(answers, before)
+
+    def confidence(self, answers: Known) -> np.ndarray:
+        """(rows,): how sure each answer is; all alike where answers do not tell."""
+        return self.scoring.confidence(answers)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes that are told apart, in the order of the outputs; none where answers are no classes."""
+        return ()
+
+    def longest_row(self) -> int | None:
+        """The most tokens of an encoded row; None where rows are not counted in tokens."""
+        return None
 
     def text_columns(self, rows: Dataset) -> tuple[Sequence[str], ...]:
         """The texts of the rows as they stand in the data: one list, or two where a row is a pair.
@@ -122,11 +171,6 @@ class Task(Choice):
             InputError: the rows hold no text.
         """
         raise InputError(f"the rows of a {self.name} task hold no text", advice="name a file with texts")
-
-    @property
-    def label_count(self) -> int:
-        """The width of the model's output: 1 for a regression."""
-        return len(self.label_names)
 
     def train_rows(self) -> int:
         """How many rows are trained on."""
@@ -142,12 +186,16 @@ class Task(Choice):
 
     def objective(self, model: nn.Module, batch: Batch) -> Tensor:
         """Forward, then the task's loss."""
-        return self.loss(model(**model_inputs(batch)).logits, batch["labels"])
+        return self.loss(model(**model_inputs(batch)), batch)
+
+    def about(self) -> dict[str, Any]:
+        """Plain data for the report: what is asked, and how it is judged."""
+        return {"name": self.name, "metric": self.metric, "labels": list(self.needs_head.labels or ())}
 
     def describe(self, splits: Splits) -> dict[str, Any]:
-        """Plain data for the report."""
+        """`about`, and the parts of the data."""
         parts = {
             name: {"rows": len(splits.part(name)), "fingerprint": splits.fingerprints.get(name)}
             for name in ("train", "select", "evaluation")
         }
-        return {"name": self.name, "metric": self.metric, "labels": list(self.label_names), "parts": parts}
+        return {**self.about(), "parts": parts}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,20 +12,28 @@ from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJ
 from torch import Tensor
 from torch.nn import functional
 
+from compress.core.answers import Answers, Known
 from compress.core.errors import InputError
+from compress.core.model.evaluation import Batch
+from compress.core.model.head import TaskHead
+from compress.core.stage.task import Outputs
 from compress.core.values import Count, Settings
+from compress.distill.losses.soft_targets import soft_target_divergence
 from finetune.tasks.columns import Table, read_table, split_names
 from finetune.tasks.encoding import processor_fingerprint, tokenize
 from finetune.tasks.labels import LabelSet, find_labels
-from finetune.tasks.metrics import CLASSIFICATION, METRICS, REGRESSION
+from finetune.tasks.metrics.metric import Metric, metric_named
 from finetune.tasks.parts import Sources, assemble
 from finetune.tasks.source import Source, open_source
-from finetune.tasks.task import Encoded, Metric, Splits, Task
+from finetune.tasks.task import Encoded, Splits, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = ["Subset", "TextClassification"]
+
+OF_CLASSES, OF_NUMBERS = ("accuracy", "f1", "matthews"), ("pearson", "spearman")
+"""Metrics that fit a task of classes, and one of numbers."""
 
 
 def _source(value: Any) -> Any:
@@ -71,8 +79,6 @@ class Subset(Settings):
 class TextClassification(Task):
     """Sort texts, or pairs of texts, into two or more classes, or give each a number."""
 
-    head: ClassVar[str] = "sequence_classification"
-
     data: Data = Field(None, description="a hub id, a directory, a file, or made data such as `reviews`")
     config: str | None = Field(None, description="of a hub id that has several")
     train: str = Field("train", description="a split, or the path of a file")
@@ -84,23 +90,31 @@ class TextClassification(Task):
     asked_regression: bool | None = Field(
         None, alias="regression", description="found by the labels (numbers with a fraction) unless given"
     )
-    asked_metric: Metric | None = Field(
+    asked_metric: Literal["accuracy", "f1", "matthews", "pearson", "spearman"] | None = Field(
         None, alias="metric", description="accuracy, or pearson for a regression, unless given"
     )
     max_length: Count = Field(128, description="in tokens; longer rows are cut")
     subset: Subset | None = Field(None, description="train on so many rows only")
 
     @property
-    def label_names(self) -> tuple[str, ...]:
-        return self.sources.labels.names
+    def class_names(self) -> tuple[str, ...]:
+        return () if self._regression else self.sources.labels.names
 
     @property
-    def regression(self) -> bool:
+    def needs_head(self) -> TaskHead:
+        labels = self.sources.labels
+        return TaskHead.of_labels("sequence_classification", labels.names, regression=labels.regression)
+
+    @property
+    def scoring(self) -> Metric:
+        return metric_named(self.asked_metric or ("pearson" if self._regression else "accuracy"))
+
+    def longest_row(self) -> int:
+        return self.max_length
+
+    @property
+    def _regression(self) -> bool:
         return self.sources.labels.regression
-
-    @property
-    def metric(self) -> Metric:
-        return self.asked_metric or ("pearson" if self.regression else "accuracy")
 
     @cached_property
     def source(self) -> Source | None:
@@ -164,19 +178,35 @@ class TextClassification(Task):
                 [rows[column] for column in self.columns],
                 processor,
                 max_length=self.max_length,
-                labels=np.asarray(rows["label"], dtype=np.float32 if self.regression else np.int64),
+                labels=np.asarray(rows["label"], dtype=np.float32 if self._regression else np.int64),
                 row_ids=np.asarray(rows["row_id"], dtype=np.int64),
             )
         return known[key]
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy, or the mean square error of a regression."""
-        if self.regression:
-            return functional.mse_loss(logits.float().squeeze(-1), labels.float())
-        return functional.cross_entropy(logits.float(), labels)
+    def answers(self, outputs: Outputs, batch: Batch) -> Answers[Tensor]:
+        return Answers(batch["row_id"], outputs["logits"])
 
-    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        return METRICS[self.metric](logits, labels)
+    def targets(self, rows: Dataset) -> Known:
+        return Answers(np.asarray(rows["row_id"], dtype=np.int64), np.asarray(rows["label"]))
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Cross entropy, or the mean square error of a regression."""
+        logits, labels = outputs["logits"].float(), batch["labels"]
+        if self._regression:
+            return functional.mse_loss(logits.squeeze(-1), labels.float())
+        return functional.cross_entropy(logits, labels)
+
+    def divergence(self, student: Answers[Tensor], teacher: Answers[Tensor], *, temperature: float) -> Tensor:
+        """KL divergence of the softened answers, or the mean square of the difference of a regression."""
+        if self._regression:
+            return functional.mse_loss(student.values.float(), teacher.values.float())
+        return soft_target_divergence(student.values, teacher.values, temperature=temperature)
+
+    def in_words(self, answers: Known) -> list[str]:
+        if self._regression:
+            return [f"{value:.3g}" for value in answers.values.reshape(-1)]
+        numbers = answers.values if answers.values.ndim == 1 else answers.values.argmax(-1)
+        return [self.class_names[int(number)] for number in numbers]
 
     def texts(self, rows: Dataset) -> list[str]:
         return [" | ".join(row) for row in zip(*(rows[column] for column in self.columns), strict=True)]
@@ -192,7 +222,7 @@ class TextClassification(Task):
         return read_table(self.source, split, text=self.columns, label=label)
 
     def _check_metric(self, labels: LabelSet) -> None:
-        fitting = REGRESSION if labels.regression else CLASSIFICATION
+        fitting = OF_NUMBERS if labels.regression else OF_CLASSES
         if self.asked_metric is not None and self.asked_metric not in fitting:
             kind = "a regression" if labels.regression else f"{len(labels.names)} classes"
             raise InputError(

@@ -6,18 +6,17 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from compress.core.answers import Known, read_answers, write_answers
 from compress.core.files import written_whole
 from finetune.tasks.source import quiet
 from recipes.engine.execute import REFERENCE_LOGITS
 from recipes.engine.finished import Done
 from recipes.engine.store import Store, identity
 from recipes.measure.job import Job, Outcome, measure
-from recipes.measure.logits import read_logits
 from recipes.measure.pairs import neighbours
 from recipes.measure.quality import changed_inputs, quality
 from recipes.record import Pair, Row
@@ -101,13 +100,12 @@ class Evidence:
     def pairs(self, rows: Sequence[Row]) -> list[Pair]:
         """The fine-tuned rows compared with their neighbours, of those that every seed has; none below three."""
         tuned = [row for row in rows if row.stage == "finetune" and row.quality and row.path]
-        by_name: dict[str, list[np.ndarray]] = {}
+        by_name: dict[str, list[Known]] = {}
         for row in tuned:
-            by_name.setdefault(row.id, []).append(read_logits(self.store.directory / str(row.path) / LOGITS)[1])
+            by_name.setdefault(row.id, []).append(read_answers(self.store.directory / str(row.path) / LOGITS)[0])
         most = max((len(seeds) for seeds in by_name.values()), default=0)
         whole = {name: seeds for name, seeds in by_name.items() if len(seeds) == most}
-        labels = np.asarray(self.splits.evaluation["label"])
-        return neighbours(self.recipe.task, whole, labels) if len(whole) > 2 else []
+        return neighbours(self.recipe.task, whole, self._targets) if len(whole) > 2 else []
 
     def _is_baseline(self, done: Done) -> bool:
         return any(done.directory == baseline.directory for baseline in self.baselines.values())
@@ -156,7 +154,7 @@ class Evidence:
         scratch = self.store.work / f"measure-{done.folder.name}-{os.getpid()}"
         outcome = measure(job, scratch)
         if outcome.logits is not None:
-            self._keep_logits(outcome.logits, done.directory / LOGITS)
+            self._keep_answers(outcome.logits, done.directory / LOGITS)
         facts = {"identity": expected, "outcome": outcome.model_dump(mode="json", exclude={"logits", "select_logits"})}
         done.folder.keep_measurement(facts)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -181,24 +179,25 @@ class Evidence:
             return None, 0.0
         return path.resolve(), 0.0 if made.machine == self._arithmetic() else OTHER_MACHINE
 
-    def _keep_logits(self, measured: Path, path: Path) -> None:
-        """Logits with their row ids and labels, so that any two rows can be paired later."""
-        row_ids, logits = read_logits(measured)
+    @cached_property
+    def _targets(self) -> Known:
+        """The right answers to the evaluation rows."""
+        return self.recipe.task.targets(self.splits.evaluation)
+
+    def _keep_answers(self, measured: Path, path: Path) -> None:
+        """Answers beside the right ones, so that any two rows can be paired later."""
         # Never in place: another run of the store may hold the old file as its own.
-        with written_whole(path) as beside, beside.open("wb") as file:
-            np.savez(file, row_ids=row_ids, logits=logits, labels=np.asarray(self.splits.evaluation["label"]))
+        with written_whole(path) as beside:
+            write_answers(beside, read_answers(measured)[0], self._targets)
 
     def _judge(self, row: Row, done: Done) -> None:
         """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""
         task, rows = self.recipe.task, self.splits.evaluation
-        labels, parts = np.asarray(rows["label"]), rows["part"]
-        logits = read_logits(done.directory / LOGITS)[1]
+        answers = read_answers(done.directory / LOGITS)[0]
         baseline = self.baseline_of(row.seed)
         before = None
         if baseline is not None and not row.baseline:
-            before = read_logits(baseline.directory / LOGITS)[1]
-        row.quality = quality(task, logits, labels, parts, before, select_value=done.record.select_value)
-        if before is not None and not task.regression:
-            row.changed_inputs = changed_inputs(
-                logits, before, labels, row_ids=rows["row_id"], texts=task.texts(rows), label_names=task.label_names
-            )
+            before = read_answers(baseline.directory / LOGITS)[0]
+        row.quality = quality(task, answers, self._targets, rows["part"], before, select_value=done.record.select_value)
+        if before is not None:
+            row.changed_inputs = changed_inputs(task, answers, before, self._targets, texts=task.texts(rows))

@@ -238,20 +238,24 @@ class Executor:
         """
         from compress.core.checkpoint.save import save
         from compress.core.model.stored import storage_of
+        from compress.core.stage.task import DEFAULT_LENGTH
         from finetune.delta.saving import save_delta
-        from recipes.measure.logits import reference_logits
+        from recipes.measure.answers import reference_answers
         from recipes.measure.size import counts
         from recipes.plan.flops import forward_flops
 
-        task, length = self.recipe.task, int(getattr(self.recipe.task, "max_length", 128))
+        task = self.recipe.task
         record.states, record.precision = sorted(bundle.states), storage_of(bundle.model)
         record.select_value = ctx.evaluate(bundle) if record.head_trained else None
         if bundle.tuned is None:
             save(bundle.to("cpu"), result)
         else:
             save_delta(bundle.to("cpu"), result, base=places[0], at=places[1])
-        reference_logits(bundle, task, self.splits.evaluation, result / REFERENCE_LOGITS)
-        record.counts, record.flops = counts(bundle), forward_flops(bundle.model, length=length)
+        reference_answers(bundle, task, self.splits.evaluation, result / REFERENCE_LOGITS)
+        record.counts, record.flops = (
+            counts(bundle),
+            forward_flops(bundle.model, length=task.longest_row() or DEFAULT_LENGTH),
+        )
         record.reference = self.marks
 
     def _compare_tokens(self, reader: Any, processor: Any, record: StageRecord, *, trained: bool) -> None:

@@ -41,8 +41,7 @@ def source_identity(recipe: Recipe, *, fingerprint: str, data: Mapping[str, str]
     task = recipe.task
     valued = {"data": _seen(data), "task": task.recipe_form()} if seed is None else {}
     return identity(
-        model=fingerprint, head=task.head, labels=list(task.label_names), regression=task.regression,
-        seed=seed, versions=_versions(), **valued,
+        model=fingerprint, **task.needs_head.identity(), seed=seed, versions=_versions(), **valued,
     )  # fmt: skip
 
 

@@ -34,11 +34,8 @@ def load(recipe: Recipe, seed: int) -> Bundle:
     """
     from compress.core.checkpoint.for_task import load_source
 
-    task = recipe.task
     try:
-        source = load_source(
-            recipe.reference, head=task.head, labels=task.label_names, regression=task.regression, seed=seed
-        )
+        source = load_source(recipe.reference, head=recipe.task.needs_head, seed=seed)
         if source.processor is None:
             raise InputError(
                 "the model has no tokenizer beside it, so it cannot read the data",

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
+from compress.core.answers import read_answers
 from compress.core.errors import InputError
 from compress.core.hardware import available_threads
 from recipes.measure.job import Job, Outcome, measure
-from recipes.measure.logits import read_logits
 from recipes.measure.quality import quality
 from recipes.record import Quality, Row
 
@@ -74,14 +72,15 @@ def _quality(recipe: Recipe, outcome: Outcome) -> Quality:
     rows = recipe.task.load(recipe.seeds[0]).evaluation
     if outcome.logits is None:
         raise InputError("the task has no evaluation rows", given=recipe.name)
-    logits = read_logits(outcome.logits)[1]
-    if logits.shape[1] != recipe.task.label_count:
+    answers = read_answers(outcome.logits)[0]
+    width, labels = answers.values.shape[-1], recipe.task.needs_head.labels
+    if labels and width != len(labels):
         raise InputError(
-            f"the model answers with {logits.shape[1]} numbers, and the task has {recipe.task.label_count} labels",
+            f"the model answers with {width} numbers, and the task has {len(labels)} labels",
             given=recipe.name,
             advice="name the recipe that the model was made for",
         )
-    return quality(recipe.task, logits, np.asarray(rows["label"]), rows["part"])
+    return quality(recipe.task, answers, recipe.task.targets(rows), rows["part"])
 
 
 def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None) -> Row:

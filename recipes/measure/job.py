@@ -24,7 +24,7 @@ class Job(Record):
 
     directory: Path
     runtime: str = "pytorch"
-    reference: Path | None = Field(None, description="what `reference_logits` wrote; the reload is compared with it")
+    reference: Path | None = Field(None, description="what `reference_answers` wrote; the reload is compared with it")
     tolerance: float | None = Field(0.0, description="largest difference that passes; None: it is only reported")
     baseline: Path | None = None
     runtime_reference: Path | None = Field(None, description="the uncompressed model in this row's runtime")
@@ -46,7 +46,7 @@ class Outcome(Record):
 
     `load_seconds` and `resident_bytes` are of a second load in the process, so that imports are not among them, with
     one forward pass. `max_difference` is to the reference. `logits` and `select_logits` are files of
-    `recipes.measure.logits.read_logits`.
+    `compress.core.answers.read_answers`.
     """
 
     size: Size | None = None

@@ -86,7 +86,7 @@ def speed(
     )
 
 
-def _call(model: Callable[[Arrays], np.ndarray], inputs: list[Arrays]) -> Callable[[int], object]:
+def _call(model: Callable[[Arrays], object], inputs: list[Arrays]) -> Callable[[int], object]:
     return lambda turn: model(inputs[turn % len(inputs)])
 
 

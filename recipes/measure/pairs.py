@@ -2,67 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compress.core import statistics
+from compress.core.answers import Known
 from compress.core.statistics import RESAMPLES
-from recipes.measure.quality import Scoring
+from recipes.measure.quality import turned
 from recipes.record import Pair
+
+if TYPE_CHECKING:
+    from compress.core.stage.task import Scoring
 
 __all__ = ["neighbours", "pair"]
 
 
 def neighbours(
-    task: Scoring, logits: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, *, resamples: int = RESAMPLES
+    task: Scoring, answers: Mapping[str, Sequence[Known]], targets: Known, *, resamples: int = RESAMPLES
 ) -> list[Pair]:
     """The rows from the best to the worst metric, each with the next, and the paired interval of their difference.
 
     Args:
-        logits: row -> for each seed (examples, labels), of the same examples; as many seeds for every row.
-        labels: (examples,).
+        task: scores the answers.
+        answers: row -> those of each seed, to the same examples; as many seeds for every row.
+        targets: the right ones.
+        resamples: of the bootstrap.
     """
-    labels = np.asarray(labels)
-    value = {name: float(np.mean([task.score(seed, labels) for seed in seeds])) for name, seeds in logits.items()}
+    value = {name: float(np.mean([task.score(one, targets) for one in seeds])) for name, seeds in answers.items()}
     order = sorted(value, key=lambda name: -value[name])
     return [
-        pair(task, (name, logits[name]), (other, logits[other]), labels, resamples=resamples)
+        pair(task, (name, answers[name]), (other, answers[other]), targets, resamples=resamples)
         for name, other in pairwise(order)
     ]
 
 
 def pair(
     task: Scoring,
-    better: tuple[str, Sequence[np.ndarray]],
-    worse: tuple[str, Sequence[np.ndarray]],
-    labels: np.ndarray,
+    better: tuple[str, Sequence[Known]],
+    worse: tuple[str, Sequence[Known]],
+    targets: Known,
     *,
     resamples: int = RESAMPLES,
 ) -> Pair:
-    """Two rows compared on the same examples, each a name and its logits (examples, labels) for each seed.
+    """Two rows compared on the same examples, each a name and its answers for each seed.
 
-    One seed and accuracy: Tango's interval and the exact McNemar test. Otherwise the means over the seeds are compared
-    by a bootstrap over the examples, which are drawn alike for all seeds and both rows; the spread between seeds is
-    not in that interval.
+    One seed and a share of rows (accuracy): Tango's interval and the exact McNemar test. Otherwise the means over the
+    seeds are compared by a bootstrap over the examples, which are drawn alike for all seeds and both rows; the spread
+    between seeds is not in that interval.
+
+    Args:
+        task: scores the answers.
+        better, worse: the two rows.
+        targets: the right answers.
+        resamples: of the bootstrap.
     """
     (name, above), (other, below) = better, worse
 
-    def difference(index: np.ndarray) -> float:
-        chosen = labels[index]
-        gaps = [task.score(a[index], chosen) - task.score(b[index], chosen) for a, b in zip(above, below, strict=True)]
-        return float(np.mean(gaps))
+    def difference(rows: np.ndarray) -> float:
+        right = targets.take(rows)
+        scores = [(task.score(a.take(rows), right), task.score(b.take(rows), right)) for a, b in _both(above, below)]
+        return float(np.mean([a - b for a, b in scores]))
 
-    if len(above) == 1 and task.metric == "accuracy":
-        right, wrong = (rows[0].argmax(-1) == labels for rows in (above, below))
-        gained, lost = int((right & ~wrong).sum()), int((wrong & ~right).sum())
-        interval = statistics.paired_share_interval(gained, lost, len(labels))
+    rights = [task.right(seeds[0], targets) if task.is_share(seeds[0]) else None for seeds in (above, below)]
+    if len(above) == 1 and rights[0] is not None and rights[1] is not None:
+        gained, lost = turned(rights[0], rights[1])
+        interval = statistics.paired_share_interval(gained, lost, len(targets))
         p_value = statistics.mcnemar_p_value(gained, lost)
     else:
-        found = statistics.paired_bootstrap(difference, len(labels), resamples=resamples)
+        found = statistics.paired_bootstrap(difference, len(targets), resamples=resamples)
         interval, p_value = found.interval, found.p_value
     return Pair(
-        better=name, worse=other, difference=difference(np.arange(len(labels))), interval=interval, p_value=p_value,
-        seeds=len(above), examples=len(labels),
+        better=name, worse=other, difference=difference(np.arange(len(targets))), interval=interval, p_value=p_value,
+        seeds=len(above), examples=len(targets),
     )  # fmt: skip
+
+
+def _both(above: Sequence[Known], below: Sequence[Known]) -> Iterator[tuple[Known, Known]]:
+    return zip(above, below, strict=True)

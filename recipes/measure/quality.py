@@ -1,69 +1,78 @@
-"""How good the answers are, and how they differ from the baseline's on the same examples. Logits in, plain data out."""
+"""How good answers are, and how they differ from the baseline's on the same examples. Plain data comes out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from compress.core import statistics
+from compress.core.answers import Known
 from compress.core.statistics import RESAMPLES
 from recipes.record import ChangedInput, PartQuality, Quality
 
-__all__ = ["Scoring", "changed_inputs", "quality"]
+if TYPE_CHECKING:
+    from compress.core.stage.task import Scoring
+
+__all__ = ["Telling", "changed_inputs", "quality", "turned"]
 
 
-class Scoring(Protocol):
-    """What is needed of a task; `finetune.tasks` has them."""
+class Telling(Protocol):
+    """What is needed of a task to show answers; `finetune.tasks` has them."""
 
-    @property
-    def metric(self) -> str: ...
+    def right(self, answers: Known, targets: Known) -> np.ndarray | None: ...
 
-    @property
-    def regression(self) -> bool: ...
+    def changed(self, answers: Known, before: Known) -> np.ndarray | None: ...
 
-    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """The metric; higher is better."""
+    def confidence(self, answers: Known) -> np.ndarray:
+        """(rows,): how sure each answer is."""
+        ...
+
+    def in_words(self, answers: Known) -> list[str]:
+        """Each row's answer, as a reader knows it."""
         ...
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """Logits (examples, labels) and labels (examples,) of one part, with the baseline's logits where there is one."""
+class _Judged:
+    """Answers and the right ones to one part, with the baseline's answers where there is one."""
 
     task: Scoring
-    logits: np.ndarray
-    labels: np.ndarray
-    baseline: np.ndarray | None
+    answers: Known
+    targets: Known
+    baseline: Known | None
 
-    def of(self, chosen: np.ndarray) -> _Answers:
-        baseline = None if self.baseline is None else self.baseline[chosen]
-        return _Answers(self.task, self.logits[chosen], self.labels[chosen], baseline)
+    def of(self, rows: np.ndarray) -> _Judged:
+        baseline = None if self.baseline is None else self.baseline.take(rows)
+        return _Judged(self.task, self.answers.take(rows), self.targets.take(rows), baseline)
+
+    def right(self, answers: Known) -> np.ndarray | None:
+        return self.task.right(answers, self.targets)
 
     @property
     def is_share(self) -> bool:
-        return self.task.metric == "accuracy"
-
-    def right(self, logits: np.ndarray) -> np.ndarray:
-        return logits.argmax(-1) == self.labels
+        return self.task.is_share(self.answers)
 
     @property
-    def turned(self) -> tuple[int, int]:
-        """How many answers turned right, and wrong."""
-        if self.baseline is None:
-            return 0, 0
-        now, before = self.right(self.logits), self.right(self.baseline)
-        return int((now & ~before).sum()), int((before & ~now).sum())
+    def turned(self) -> tuple[int, int] | None:
+        """How many rows turned right, and wrong; None without a baseline, or where no answer is right or wrong."""
+        now, before = (None if one is None else self.right(one) for one in (self.answers, self.baseline))
+        return None if now is None or before is None else turned(now, before)
+
+
+def turned(now: np.ndarray, before: np.ndarray) -> tuple[int, int]:
+    """How many rows turned right, and how many wrong."""
+    return int((now & ~before).sum()), int((before & ~now).sum())
 
 
 def quality(
     task: Scoring,
-    logits: np.ndarray,
-    labels: np.ndarray,
+    answers: Known,
+    targets: Known,
     parts: Sequence[str] | None = None,
-    baseline_logits: np.ndarray | None = None,
+    baseline: Known | None = None,
     *,
     select_value: float | None = None,
     resamples: int = RESAMPLES,
@@ -71,63 +80,66 @@ def quality(
 ) -> Quality:
     """The metric with its interval, and the paired difference to the baseline, on all examples and on each part.
 
-    Accuracy has Wilson's interval, Tango's paired interval and the exact McNemar test; every other metric has
-    percentile bootstrap intervals and a paired bootstrap test. For regression there is no answer that could turn:
+    A share of rows (accuracy) has Wilson's interval, Tango's paired interval and the exact McNemar test; every other
+    metric has percentile bootstrap intervals and a paired bootstrap test. Where no answer could turn (a regression),
     `agreement`, `kl`, `fixed` and `broken` are None.
 
     Args:
-        logits: (examples, labels), or (examples, 1) for regression.
-        labels: (examples,).
+        task: scores the answers.
+        answers: to all examples.
+        targets: the right ones, in the same order.
         parts: the part of the evaluation split that each example belongs to; told apart where there are several.
-        baseline_logits: the baseline's, for the same examples in the same order; None for the baseline itself.
+        baseline: the baseline's answers, in the same order; None for the baseline itself.
         select_value: the metric on the select part, passed on.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
     """
-    answers = _Answers(task, logits, np.asarray(labels), baseline_logits)
-    whole, spread = _measures(answers, resamples, seed)
+    judged = _Judged(task, answers, targets, baseline)
+    whole, spread = _measures(judged, resamples, seed)
     names = np.asarray([] if parts is None else parts)
     several = sorted(set(names.tolist())) if len(set(names.tolist())) > 1 else []
+    of_parts = {name: judged.of(np.flatnonzero(names == name)) for name in several}
     return Quality(
         **whole,
         metric=task.metric,
-        test=_test_name(answers, resamples),
-        smallest_detectable=_smallest_detectable(answers, spread),
-        **_agreement(answers),
-        parts={name: PartQuality(**_measures(answers.of(names == name), resamples, seed)[0]) for name in several},
+        test=_test_name(judged, resamples),
+        smallest_detectable=_smallest_detectable(judged, spread),
+        **_agreement(judged),
+        parts={name: PartQuality(**_measures(part, resamples, seed)[0]) for name, part in of_parts.items()},
         select_value=select_value,
     )
 
 
-def _measures(answers: _Answers, resamples: int, seed: int) -> tuple[dict[str, Any], float | None]:
+def _measures(judged: _Judged, resamples: int, seed: int) -> tuple[dict[str, Any], float | None]:
     """The fields of a PartQuality, and the standard error of the difference where it was bootstrapped."""
-    value = answers.task.score(answers.logits, answers.labels)
-    fields: dict[str, Any] = {"value": value, "examples": len(answers.labels)}
-    if answers.baseline is not None:
-        fields["difference"] = value - answers.task.score(answers.baseline, answers.labels)
-    if answers.is_share:
-        return {**fields, **_share_measures(answers)}, None
-    measures, spread = _bootstrap_measures(answers, resamples, seed)
+    value = judged.task.score(judged.answers, judged.targets)
+    fields: dict[str, Any] = {"value": value, "examples": len(judged.targets)}
+    if judged.baseline is not None:
+        fields["difference"] = value - judged.task.score(judged.baseline, judged.targets)
+    if judged.is_share:
+        return {**fields, **_share_measures(judged)}, None
+    measures, spread = _bootstrap_measures(judged, resamples, seed)
     return {**fields, **measures}, spread
 
 
-def _share_measures(answers: _Answers) -> dict[str, Any]:
-    count = len(answers.labels)
-    fields: dict[str, Any] = {"interval": statistics.share_interval(int(answers.right(answers.logits).sum()), count)}
-    if answers.baseline is not None:
-        gained, lost = answers.turned
-        fields["difference_interval"] = statistics.paired_share_interval(gained, lost, count)
-        fields["p_value"] = statistics.mcnemar_p_value(gained, lost)
+def _share_measures(judged: _Judged) -> dict[str, Any]:
+    count, right, turned = len(judged.targets), judged.right(judged.answers), judged.turned
+    fields: dict[str, Any] = {"interval": statistics.share_interval(0 if right is None else int(right.sum()), count)}
+    if turned is not None:
+        fields["difference_interval"] = statistics.paired_share_interval(*turned, count)
+        fields["p_value"] = statistics.mcnemar_p_value(*turned)
     return fields
 
 
-def _bootstrap_measures(answers: _Answers, resamples: int, seed: int) -> tuple[dict[str, Any], float | None]:
-    score, baseline = answers.task.score, answers.baseline
+def _bootstrap_measures(judged: _Judged, resamples: int, seed: int) -> tuple[dict[str, Any], float | None]:
+    score, baseline = judged.task.score, judged.baseline
 
-    def both(index: np.ndarray) -> np.ndarray:
-        labels = answers.labels[index]
-        before = float("nan") if baseline is None else score(baseline[index], labels)
-        return np.array([score(answers.logits[index], labels), before])
+    def both(rows: np.ndarray) -> np.ndarray:
+        targets = judged.targets.take(rows)
+        before = float("nan") if baseline is None else score(baseline.take(rows), targets)
+        return np.array([score(judged.answers.take(rows), targets), before])
 
-    draws = statistics.bootstrap(both, len(answers.labels), resamples=resamples, seed=seed)
+    draws = statistics.bootstrap(both, len(judged.targets), resamples=resamples, seed=seed)
     fields: dict[str, Any] = {"interval": statistics.percentile_interval(draws[:, 0])}
     if baseline is None:
         return fields, None
@@ -135,68 +147,66 @@ def _bootstrap_measures(answers: _Answers, resamples: int, seed: int) -> tuple[d
     return {**fields, "difference_interval": found.interval, "p_value": found.p_value}, found.error
 
 
-def _test_name(answers: _Answers, resamples: int) -> str | None:
-    if answers.baseline is None:
+def _test_name(judged: _Judged, resamples: int) -> str | None:
+    if judged.baseline is None:
         return None
-    return "exact McNemar" if answers.is_share else f"paired bootstrap, {resamples} resamples"
+    return "exact McNemar" if judged.is_share else f"paired bootstrap, {resamples} resamples"
 
 
-def _smallest_detectable(answers: _Answers, spread: float | None) -> float | None:
-    if answers.baseline is None:
-        return None
+def _smallest_detectable(judged: _Judged, spread: float | None) -> float | None:
     if spread is not None:
         return (statistics.NORMAL_975 + statistics.NORMAL_80) * spread
-    count = len(answers.labels)
-    return statistics.smallest_detectable_share(sum(answers.turned) / count, count)
+    if judged.turned is None:
+        return None
+    count = len(judged.targets)
+    return statistics.smallest_detectable_share(sum(judged.turned) / count, count)
 
 
-def _agreement(answers: _Answers) -> dict[str, Any]:
-    if answers.baseline is None or answers.task.regression:
+def _agreement(judged: _Judged) -> dict[str, Any]:
+    if judged.baseline is None:
         return {}
-    gained, lost = answers.turned
-    same = float((answers.logits.argmax(-1) == answers.baseline.argmax(-1)).mean())
-    return {"agreement": same, "kl": mean_kl(answers.baseline, answers.logits), "fixed": gained, "broken": lost}
-
-
-def mean_kl(before: np.ndarray, after: np.ndarray) -> float:
-    """The mean over examples of KL(softmax(before) || softmax(after)), in nats."""
-    from scipy.special import log_softmax
-
-    old, new = log_softmax(before.astype(np.float64), axis=-1), log_softmax(after.astype(np.float64), axis=-1)
-    return max(0.0, float((np.exp(old) * (old - new)).sum(-1).mean()))
+    changed = judged.task.changed(judged.answers, judged.baseline)
+    fixed, broken = judged.turned or (None, None)
+    agreement = None if changed is None else float((~changed).mean())
+    return {
+        "agreement": agreement, "kl": judged.task.mean_kl(judged.answers, judged.baseline),
+        "fixed": fixed, "broken": broken,
+    }  # fmt: skip
 
 
 def changed_inputs(
-    logits: np.ndarray,
-    baseline_logits: np.ndarray,
-    labels: np.ndarray,
-    *,
-    row_ids: Sequence[int],
-    texts: Sequence[str],
-    label_names: Sequence[str],
-    most: int = 40,
+    task: Telling, answers: Known, before: Known, targets: Known, *, texts: Sequence[str], most: int = 40
 ) -> list[ChangedInput]:
     """Examples that this model and the baseline answer differently, the baseline's right answers first, and among those
-    the ones of which the model is surest now; at most `most`. Empty for regression (one logit).
+    the ones of which the model is surest now; at most `most`. Empty where every answer changes a little (a regression).
 
     Both answers may be wrong in different ways: then nothing was fixed, and it stands behind the broken ones.
-    """
-    from scipy.special import softmax
 
-    before, after = baseline_logits.argmax(-1), logits.argmax(-1)
-    changed = np.flatnonzero(before != after)
-    broken = (before == labels)[changed]
-    sure = softmax(logits.astype(np.float64), axis=-1).max(-1)[changed]
-    fixed = (after == labels)[changed]
-    order = np.lexsort((-sure, fixed, ~broken))[:most]
+    Args:
+        task: tells whether an answer changed, is right, and how it reads.
+        answers: of this model.
+        before: of the baseline, in the same order.
+        targets: the right ones.
+        texts: a short text of each example.
+        most: examples.
+    """
+    changed = task.changed(answers, before)
+    if changed is None:
+        return []
+    rows = np.flatnonzero(changed)
+    answers, before, targets = (one.take(rows) for one in (answers, before, targets))
+    now, then = (task.right(one, targets) for one in (answers, before))
+    fixed, broken = (np.zeros(len(rows), dtype=bool) if one is None else one for one in (now, then))
+    order = np.lexsort((-task.confidence(answers), fixed, ~broken))[:most]
+    label, was, is_now = (task.in_words(one.take(order)) for one in (targets, before, answers))
     return [
         ChangedInput(
-            row_id=int(row_ids[i]),
-            text=texts[i],
-            label=label_names[int(labels[i])],
-            before=label_names[int(before[i])],
-            after=label_names[int(after[i])],
-            fixed=bool(after[i] == labels[i]),
+            row_id=int(targets.row_ids[place]),
+            text=texts[rows[place]],
+            label=label[number],
+            before=was[number],
+            after=is_now[number],
+            fixed=bool(fixed[place]),
         )
-        for i in changed[order].tolist()
+        for number, place in enumerate(order.tolist())
     ]

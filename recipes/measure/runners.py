@@ -1,4 +1,4 @@
-"""Saved models, opened so that they can be called alike: arrays in, logits out."""
+"""Saved models, opened so that they can be called alike: arrays in, outputs out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from compress.core.errors import InputError
 from recipes.measure.inputs import Arrays
@@ -25,20 +23,20 @@ class Model:
     """An opened model.
 
     Attributes:
-        call: logits (batch, labels) float32 for the arrays of a batch.
+        call: the outputs by name (`logits`, ...), float32, for the arrays of a batch.
         processor: the tokenizer or image processor that was saved with it.
         config: its transformers configuration.
         device: where it runs; an export's is the CPU.
         bundle: the model itself, where it runs in PyTorch.
     """
 
-    call: Callable[[Arrays], np.ndarray]
+    call: Callable[[Arrays], Arrays]
     processor: Any
     config: Any
     device: str = "cpu"
     bundle: Bundle | None = None
 
-    def __call__(self, inputs: Arrays) -> np.ndarray:
+    def __call__(self, inputs: Arrays) -> Arrays:
         return self.call(inputs)
 
 
@@ -65,23 +63,24 @@ def _open_pytorch(directory: Path, device: str) -> Model:
     return Model(_pytorch_call(bundle.model, device), bundle.processor, bundle.config, device, bundle)
 
 
-def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], np.ndarray]:
+def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], Arrays]:
     import torch
 
     from compress.core.model.evaluation import accepted
+    from compress.core.stage.task import answering
 
     names = set(accepted(model))
 
-    def call(inputs: Arrays) -> np.ndarray:
+    def call(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(inputs[name]).to(device) for name in names & inputs.keys()}
-            logits = getattr(model(**tensors), "logits", None)
-            if logits is None:
+            outputs = answering(model(**tensors))
+            if not outputs:
                 raise InputError(
                     f"the model has no head that answers: {type(model).__name__}",
                     advice="measure a model with a head for a task, such as a stage of a run",
                 )
-            return logits.float().cpu().numpy()
+            return {name: tensor.float().cpu().numpy() for name, tensor in outputs.items()}
 
     return call
 
@@ -93,7 +92,7 @@ def _open_export(directory: Path, threads: int) -> Model:
 
     session = open_artifact(directory, threads=threads, exact=False)
     # The configuration may be of a type that only `compress` knows, and its class does not matter here.
-    return Model(session, open_processor(directory, None), SimpleNamespace(**read_config(directory)))
+    return Model(session.outputs, open_processor(directory, None), SimpleNamespace(**read_config(directory)))
 
 
 @dataclass(frozen=True)

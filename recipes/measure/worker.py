@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from compress.core.answers import write_answers
 from compress.core.errors import TrimformerError
+from recipes.measure.answers import compare, model_answers
 from recipes.measure.inputs import random_batch
 from recipes.measure.job import FAILED, Failure, Job, Outcome
-from recipes.measure.logits import compare, model_logits, write_logits
 from recipes.measure.memory import resident_bytes
 from recipes.measure.probe import Bench, Probe
 from recipes.measure.runners import Model, open_model
@@ -45,7 +46,7 @@ def work(job: Job, out: Path) -> Outcome:
         parts = [part for part in (rows, select) if part is not None]
         fields["max_difference"] = compare(model, task, parts, job.reference, job.tolerance)
     if job.answers:
-        fields |= _logits(job, model, task, {"logits": rows, "select_logits": select}, out)
+        fields |= _answers(job, model, task, {"logits": rows, "select_logits": select}, out)
     bench = Bench(
         row=job.directory, runtime=job.runtime, baseline=job.baseline, runtime_reference=job.runtime_reference,
         task=task, rows=rows, threads=job.threads, seed=job.seed,
@@ -99,14 +100,14 @@ def _read(directory: Path) -> Any:
     return load_from_disk(directory)
 
 
-def _logits(job: Job, model: Model, task: Any, parts: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write the logits of each part that is there; the file's path by field of the outcome."""
+def _answers(job: Job, model: Model, task: Any, parts: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write the answers to each part that is there; the file's path by field of the outcome."""
     wanted = {name: rows for name, rows in parts.items() if rows is not None}
     if not wanted:
         return {}
     on_device = _moved(job, model)
     for name, rows in wanted.items():
-        write_logits(out / f"{name}.npz", rows["row_id"], model_logits(on_device, task, rows))
+        write_answers(out / f"{name}.npz", model_answers(on_device, task, rows))
     return {"device": on_device.device, **{name: out / f"{name}.npz" for name in wanted}}
 
 

@@ -49,11 +49,10 @@ def check(recipe: Recipe, *, memory: int | None = None) -> Report:
     planned = plan(recipe)
     check_measure(recipe, planned.source)
     check_training(planned, default_device())
-    length = int(getattr(recipe.task, "max_length", None) or DEFAULT_LENGTH)
+    length = recipe.task.longest_row() or DEFAULT_LENGTH
     rows = [_source_row(planned, length), *(_row(planned, step, length, memory) for step in planned.steps)]
     rows = _on_their_bases(planned, rows)
-    task = {"name": recipe.task.name, "metric": recipe.task.metric, "labels": list(recipe.task.label_names)}
-    return Report(name=recipe.name, recipe=recipe.dump(), task=task, rows=rows)
+    return Report(name=recipe.name, recipe=recipe.dump(), task=recipe.task.about(), rows=rows)
 
 
 def check_data(recipe: Recipe) -> None:

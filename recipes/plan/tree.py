@@ -127,17 +127,9 @@ def source_on_meta(recipe: Recipe) -> Bundle:
     """The model that the recipe starts from, without its weights."""
     from compress.core.checkpoint.for_task import load_source
 
-    task = recipe.task
     try:
         _refuse_pickles(recipe)
-        return load_source(
-            recipe.reference,
-            head=task.head,
-            labels=task.label_names,
-            regression=task.regression,
-            seed=recipe.seeds[0],
-            meta=True,
-        )
+        return load_source(recipe.reference, head=recipe.task.needs_head, seed=recipe.seeds[0], meta=True)
     except InputError as error:
         error.where = error.where or recipe.where("model")
         raise

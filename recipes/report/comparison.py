@@ -9,7 +9,7 @@ from pathlib import Path
 from compress.core.errors import InputError
 from recipes.record import Quality, Report, Row
 from recipes.report.cells import Cell, difference_cell, row_cells
-from recipes.report.kept import Answers, NamedMetric, answers, answers_file, read_run
+from recipes.report.kept import Judged, answers_file, judged, read_run, scoring
 from recipes.report.points import Point, points, short
 from recipes.report.table import Column, Line, Table, metric
 
@@ -127,7 +127,7 @@ def _paired(
     missing = [file for file in files if not file.is_file()]
     if reason or missing:
         return Compared(name, second[1], against=against, reason=reason or f"not paired: no {missing[0]}")
-    before, after = answers(files[0]), answers(files[1])
+    before, after = judged(files[0]), judged(files[1])
     if before is None or after is None:
         return Compared(name, second[1], against=against, reason="not paired: logits were kept without their labels")
     if not before.same_examples(after):
@@ -145,7 +145,7 @@ def _differs(one: Report, two: Report) -> str:
     return ""
 
 
-def _quality(name: str, after: Answers, before: Answers) -> Quality:
+def _quality(name: str, after: Judged, before: Judged) -> Quality:
     from recipes.measure.quality import quality
 
-    return quality(NamedMetric.of(name), after.logits, after.labels, baseline_logits=before.logits)
+    return quality(scoring(name), after.answers, after.targets, baseline=before.answers)

@@ -1,4 +1,4 @@
-"""What a run keeps for later comparisons: its report, the logits beside its models, the metric that judges them."""
+"""What a run keeps for later comparisons: its report, the answers beside its models, the metric that judges them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.core.errors import InputError
+from compress.core.errors import InputError, UnknownName
 from recipes.record import Report
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from compress.core.answers import Known
+    from finetune.tasks.metrics.metric import Metric
     from recipes.record import Row
 
-__all__ = ["Answers", "NamedMetric", "answers", "answers_file", "read_run"]
+__all__ = ["Judged", "answers_file", "judged", "read_run", "scoring"]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Row ids (examples,) in ascending order, with their logits (examples, labels) and labels (examples,)."""
+class Judged:
+    """A row's answers beside the right ones, by ascending row id."""
 
-    row_ids: np.ndarray
-    logits: np.ndarray
-    labels: np.ndarray
+    answers: Known
+    targets: Known
 
-    def same_examples(self, other: Answers) -> bool:
-        if len(self.row_ids) != len(other.row_ids):
-            return False
-        return bool((self.row_ids == other.row_ids).all() and (self.labels == other.labels).all())
+    def same_examples(self, other: Judged) -> bool:
+        one, two = self.targets, other.targets
+        return one.same_rows(two) and bool((one.values == two.values).all())
 
 
 def read_run(run: Path) -> Report:
@@ -55,43 +53,23 @@ def answers_file(run: Path, row: Row) -> Path:
     return run / (row.path or "") / "logits.npz"
 
 
-def answers(file: Path) -> Answers | None:
-    """What the file holds; None where the labels are missing."""
-    import numpy as np
+def judged(file: Path) -> Judged | None:
+    """What the file holds; None where the right answers are missing."""
+    from compress.core.answers import read_answers
 
-    with np.load(file, allow_pickle=False) as arrays:
-        if "labels" not in arrays:
-            return None
-        order = np.argsort(arrays["row_ids"], kind="stable")
-        return Answers(arrays["row_ids"][order], arrays["logits"][order], arrays["labels"][order])
+    answers, targets = read_answers(file)
+    return None if targets is None else Judged(answers.in_order(), targets.in_order())
 
 
-@dataclass(frozen=True)
-class NamedMetric:
-    """As much of a task as pairing needs."""
+def scoring(name: str) -> Metric:
+    """The metric of that name.
 
-    metric: str
+    Raises:
+        InputError: no metric has the name, so that its runs cannot be paired.
+    """
+    from finetune.tasks.metrics.metric import metric_named
 
-    @classmethod
-    def of(cls, name: str) -> NamedMetric:
-        """The metric of that name.
-
-        Raises:
-            InputError: no metric has the name, so that its runs cannot be paired.
-        """
-        from finetune.tasks.metrics import METRICS
-
-        if name not in METRICS:
-            raise InputError(f"runs judged by {name!r} cannot be paired", advice=f"one of: {', '.join(METRICS)}")
-        return cls(name)
-
-    @property
-    def regression(self) -> bool:
-        from finetune.tasks.metrics import REGRESSION
-
-        return self.metric in REGRESSION
-
-    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        from finetune.tasks.metrics import METRICS
-
-        return METRICS[self.metric](logits, labels)
+    try:
+        return metric_named(name)
+    except UnknownName as error:
+        raise InputError(f"runs judged by {name!r} cannot be paired", advice=error.advice) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compress.core.errors import InputError, UnknownName
 from recipes.record import Pair, Report
-from recipes.report.kept import Answers, NamedMetric, answers, answers_file
+from recipes.report.kept import Judged, answers_file, judged, scoring
 from recipes.report.table import metric
 
 __all__ = ["pair_named", "paired_rows"]
@@ -39,18 +39,18 @@ def paired_rows(run: Path, report: Report, one: str, other: str) -> Pair:
     first = above[order[0]]
     if not all(each.same_examples(first) for rows in (above, below) for each in rows.values()):
         raise InputError(f"{one} and {other} were judged on different examples")
-    logits = {name: [rows[seed].logits for seed in order] for name, rows in ((one, above), (other, below))}
-    return pair(NamedMetric.of(metric(report)), (one, logits[one]), (other, logits[other]), first.labels)
+    answers = [[rows[seed].answers for seed in order] for rows in (above, below)]
+    return pair(scoring(metric(report)), (one, answers[0]), (other, answers[1]), first.targets)
 
 
-def _by_seed(run: Path, report: Report, name: str) -> dict[int, Answers]:
+def _by_seed(run: Path, report: Report, name: str) -> dict[int, Judged]:
     known = dict.fromkeys(row.id for row in report.rows if row.quality)
     if name not in known:
         raise UnknownName("row", name, known)
     found = {}
     for row in (row for row in report.rows if row.id == name):
         file = answers_file(run, row)
-        held = answers(file) if file.is_file() else None
+        held = judged(file) if file.is_file() else None
         if held is None:
             raise InputError(f"the answers of {name} are not there any more", where=str(file))
         found[row.seed or 0] = held

@@ -12,7 +12,7 @@ from compress.core.errors import InputError
 from compress.core.stage.stage import Stage
 from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.context import make_context
-from finetune.data.predict import logits
+from finetune.data.predict import predict
 from finetune.method import Method, only_trained
 from finetune.methods.full import Full
 from finetune.stage import Finetune
@@ -95,12 +95,12 @@ def test_the_context_holds_no_evaluation_row(task: TextClassification, splits: S
 @pytest.mark.parametrize("model_type", sorted(set(FAMILIES) - IMAGE_FAMILIES))
 def test_answers_stand_in_the_order_of_the_rows(task: TextClassification, splits: Splits, model_type: str) -> None:
     bundle = tiny_bundle(model_type)
-    found = logits(bundle, task, splits.select, batch_size=2)
-    alone = np.concatenate([logits(bundle, task, splits.select.select([i])) for i in range(len(splits.select))])
+    found = predict(bundle, task, splits.select, batch_size=2).values
+    alone = np.concatenate([predict(bundle, task, splits.select.select([i])).values for i in range(len(splits.select))])
     assert found.dtype == np.float32
     assert found.shape == (len(splits.select), 2)
     assert np.allclose(found, alone, atol=1e-4)
-    assert np.array_equal(found, logits(bundle, task, splits.select, batch_size=2))
+    assert np.array_equal(found, predict(bundle, task, splits.select, batch_size=2).values)
 
 
 def test_a_regression_trains(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_regression_trains(tmp_path: Path) -> None:
     bundle = tiny_bundle("distilbert", labels=1)
     ctx = make_context(task, splits, seed=0, device=CPU, scratch=None)
     after = Finetune(train=SHORT).run(bundle, ctx)
-    assert logits(after, task, splits.evaluation).shape == (9, 1)
+    assert predict(after, task, splits.evaluation).values.shape == (9, 1)
     assert -1 <= ctx.facts["select"] <= 1
 
 

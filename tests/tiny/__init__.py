@@ -11,11 +11,15 @@ from tests.tiny.models import (
 )
 from tests.tiny.rows import tiny_rows
 from tests.tiny.settings import tiny_settings
+from tests.tiny.task import TinyTask, class_answers, right_answers
 from tests.tiny.tokens import tiny_tokenizer
 
 __all__ = [
     "FAMILIES",
     "IMAGE_FAMILIES",
+    "TinyTask",
+    "class_answers",
+    "right_answers",
     "tiny_bundle",
     "tiny_classifier_directory",
     "tiny_config",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from compress.core.checkpoint.resolve import Checkpoint, Reference, not_found
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
 from compress.core.model.bundle import Bundle
+from compress.core.model.head import TaskHead
 from compress.core.model.sharing import forget_block_ties
 from compress.core.model.state import known_states
 from compress.core.model.stored import storage_of
@@ -25,33 +25,11 @@ from compress.core.model.stored import storage_of
 __all__ = ["load_source"]
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """The head that a task asks for."""
-
-    head: str
-    labels: tuple[str, ...] | None
-    regression: bool
-
-    def settings(self) -> dict[str, Any]:
-        """Fields of the configuration."""
-        if self.regression:
-            return {"num_labels": 1, "problem_type": "regression"}
-        if self.labels is None:
-            return {}
-        names = dict(enumerate(self.labels))
-        return {
-            "id2label": names,
-            "label2id": {label: number for number, label in names.items()},
-            "problem_type": "single_label_classification",
-        }
-
-
 def load_source(
     reference: Reference,
     *,
-    head: str,
-    labels: tuple[str, ...] | None,
+    head: TaskHead | str,
+    labels: tuple[str, ...] | None = None,
     regression: bool = False,
     seed: int = 0,
     meta: bool = False,
@@ -64,9 +42,9 @@ def load_source(
 
     Args:
         reference: a hub id, a directory, or {package, path}.
-        head: `sequence_classification`, `image_classification`, ... as in AutoModelFor...
-        labels: the names of the labels in order, or None to take the checkpoint's.
-        regression: one number instead of labels.
+        head: what a task says it needs, or a kind: `sequence_classification`, ... as in AutoModelFor...
+        labels: for a kind, the names of the labels in order, or None to take the checkpoint's.
+        regression: for a kind, one number instead of labels.
         seed: of the fresh head; two loads with one seed are equal to the bit.
         meta: build the shapes alone from `config.json`; no weights are needed or read.
 
@@ -76,10 +54,10 @@ def load_source(
         Refusal: its family has no such head.
     """
     checkpoint = Checkpoint.at(reference)
-    wanted = _Wanted(head, labels, regression)
+    wanted = TaskHead.of_labels(head, labels, regression=regression) if isinstance(head, str) else head
     config = _open_config(checkpoint)
     family = family_of(config.model_type)
-    model_class = _class_for(config, family, head)
+    model_class = _class_for(config, family, wanted.kind)
     own_labels = _own_labels(config, model_class)
     for field, value in wanted.settings().items():
         setattr(config, field, value)
@@ -162,7 +140,7 @@ def _own_labels(config: Any, model_class: Any) -> tuple[str, ...] | None:
 
 
 def _judge(
-    model: nn.Module, own: tuple[str, ...] | None, wanted: _Wanted, missing: set[str], record: Mapping[str, Any]
+    model: nn.Module, own: tuple[str, ...] | None, wanted: TaskHead, missing: set[str], record: Mapping[str, Any]
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether the head is trained, and what the user should know about it."""
     config: Any = model.config
@@ -176,7 +154,7 @@ def _judge(
         return False, (f"the checkpoint lacks parts of its head, drawn by the seed: {', '.join(sorted(missing))}",)
     if record and "head_trained" not in record.get("states", ()):
         return False, ("the head of this checkpoint was never trained",)
-    return True, () if wanted.labels is None else _align(model, own, wanted.labels)
+    return True, () if wanted.names is None else _align(model, own, wanted.names)
 
 
 def _align(model: nn.Module, own: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,8 +14,12 @@ __all__ = ["Artifact", "Session"]
 class Session(Protocol):
     """An exported model, opened in its runtime."""
 
+    def outputs(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the model gives by name (`logits`, ...), float32."""
+        ...
+
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Logits (batch, labels) float32 for int64 inputs (batch, length): `input_ids`, `attention_mask`, ..."""
+        """The `logits` alone, (batch, labels) float32, for int64 inputs: `input_ids` (batch, length), ..."""
         ...
 
 

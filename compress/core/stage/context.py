@@ -5,44 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
+from compress.core.answers import Known
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.exhibit import Exhibit
+from compress.core.stage.task import TaskView
 from compress.core.training.fit import Fit, Objective
 
-__all__ = ["BatchSource", "Context", "TaskView"]
-
-
-class TaskView(Protocol):
-    """What `compress` needs of a task; `finetune.tasks` has the tasks themselves."""
-
-    @property
-    def label_count(self) -> int: ...
-
-    @property
-    def regression(self) -> bool: ...
-
-    @property
-    def metric(self) -> str: ...
-
-    def score(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """The metric of answers (rows, labels); higher is better."""
-        ...
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss of a batch: cross entropy over (batch, labels), or the mean square for regression."""
-        ...
-
-    def objective(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The task's own objective: forward, then `loss`."""
-        ...
+__all__ = ["BatchSource", "Context"]
 
 
 BatchSource = Callable[..., Iterator[Batch]]
@@ -64,6 +39,7 @@ class Context:
         batches: `batches(bundle, part="train" | "select", count=None, batch_size=32)` yields encoded batches on the
             bundle's device; `count` batches drawn by the seed and of the served lengths, or all rows in order.
         texts: `texts("train" | "select")` gives the text columns of that part as the data has them, one list or two.
+        targets: `targets("train" | "select")` gives the right answers of that part, in the order of its rows.
         evaluate: `evaluate(bundle)` is the task's metric on *select*, higher is better.
         earlier: stage id -> a function that loads that stage's bundle.
         places: stage id -> the directory of that stage, with what it left there.
@@ -78,6 +54,7 @@ class Context:
     fit: Fit = _no_data
     batches: BatchSource = _no_data
     texts: Callable[[Literal["train", "select"]], tuple[Sequence[str], ...]] = _no_data
+    targets: Callable[[Literal["train", "select"]], Known] = _no_data
     evaluate: Callable[[Bundle], float] = _no_data
     earlier: Mapping[str, Callable[[], Bundle]] = field(default_factory=dict)
     places: Mapping[str, Path] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from compress.core.stage.artifact import Artifact
 from compress.core.stage.context import Context
 from compress.core.stage.declaration import Declaration
 from compress.core.stage.requires import Requires
+from compress.core.stage.task import TaskView
 from compress.core.values import Name
 
 __all__ = ["Stage"]
@@ -55,7 +56,7 @@ class Stage(Choice):
             named: field -> what the earlier stage declared that the field names (`Requires.names`).
         """
 
-    def check(self, bundle: Bundle, task: object) -> None:
+    def check(self, bundle: Bundle, task: TaskView | None) -> None:
         """Raise `InputError` where the stage cannot work with such a model on the task.
 
         Args:

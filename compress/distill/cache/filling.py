@@ -1,4 +1,4 @@
-"""One pass of a teacher over *train*: every row's logits, and the hidden states of its real tokens."""
+"""One pass of a teacher over *train*: every row's answers, and the hidden states of its real tokens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from compress.core.answers import Answers, Known, outside_torch, write_answers
 from compress.core.errors import StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, evaluating, model_inputs, real_tokens
 from compress.core.model.precision import autocast
 from compress.core.stage.context import Context
-from compress.distill.teacher import logits_and_hidden
+from compress.core.stage.task import TaskView
+from compress.distill.teacher import outputs_and_hidden
 
 __all__ = ["NoRoom", "by_length", "fill"]
 
@@ -31,23 +33,29 @@ class NoRoom(Exception):
 
 
 @torch.no_grad()
-def fill(directory: Path, teacher: Bundle, ctx: Context, *, layers: tuple[int, ...], precision: str) -> None:
-    """Write `rows.safetensors` (row_id, logits, offset, length; sorted by row_id) and `hidden.float16`."""
+def fill(
+    directory: Path, teacher: Bundle, ctx: Context, task: TaskView, *, layers: tuple[int, ...], precision: str
+) -> None:
+    """Write `rows.safetensors` (row_id, offset, length; sorted by row_id), `answers.npz` and `hidden.float16`."""
     from safetensors.torch import save_file
 
-    rows: dict[str, list[Tensor]] = {"row_id": [], "logits": [], "length": []}
+    rows: dict[str, list[Tensor]] = {"row_id": [], "length": []}
+    answers: list[Known] = []
     half = autocast(ctx.device, precision, teacher.family)
     with evaluating(teacher.model), half, (directory / "hidden.float16").open("wb") as file:
         for batch in _batches(teacher, ctx):
             inputs = model_inputs(batch, teacher.model)
-            logits, hidden = logits_and_hidden(teacher.model, inputs, hidden=bool(layers))
+            outputs, hidden = outputs_and_hidden(teacher.model, inputs, hidden=bool(layers))
             rows["row_id"].append(batch["row_id"].cpu())
-            rows["logits"].append(_finite(logits.float(), "logits").cpu())
+            given = task.answers(outputs, batch)
+            _finite(given.values, "answers")
+            answers.append(outside_torch(given))
             rows["length"].append(_write(file, batch, [hidden[layer] for layer in layers]))
     table = {name: torch.cat(values) for name, values in rows.items()}
     table["offset"] = table["length"].cumsum(0) - table["length"]
     order = table["row_id"].argsort()
     save_file({name: values[order].contiguous() for name, values in table.items()}, directory / "rows.safetensors")
+    write_answers(directory / "answers.npz", Answers.joined(answers).in_order())
 
 
 def by_length(batch: Batch, *, rows: int) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """A teacher's outputs for every row of *train*, computed once, read in each epoch.
 
-Logits are held in memory; hidden states in one file of float16 that is mapped into memory, so that only the pages in
+Answers are held in memory; hidden states in one file of float16 that is mapped into memory, so that only the pages in
 use take room: tokens x layers x width x 2 bytes (67,349 sentences of 13 tokens at width 384: 0.7 GB for each layer).
 The cache is keyed by row id and in the teacher's own tokens. `complete.json` is written last, with a key of the
 teacher, the data and the precision: a stage that was interrupted and goes on finds its cache and does not compute it
@@ -19,14 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.core.answers import in_torch, read_answers
 from compress.core.errors import StageFailed
 from compress.core.files import write_whole
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, padding_mask
 from compress.core.model.fingerprint import model_fingerprint
 from compress.core.stage.context import Context
+from compress.core.stage.task import TaskView
 from compress.distill.cache.filling import NoRoom, fill
-from compress.distill.teacher import Answers
+from compress.distill.teacher import Taught
 
 __all__ = ["CachedTeacher", "cached_teacher"]
 
@@ -38,7 +40,7 @@ class CachedTeacher:
         from safetensors.torch import load_file
 
         rows = load_file(directory / "rows.safetensors")
-        self.row_id, self.logits = rows["row_id"], rows["logits"]
+        self.row_id, self.answers = rows["row_id"], read_answers(directory / "answers.npz")[0]
         self.offset, self.length = rows["offset"], rows["length"]
         self.layers, self.reused = layers, reused
         self.bytes = sum(file.stat().st_size for file in directory.iterdir())
@@ -46,19 +48,19 @@ class CachedTeacher:
         tokens = int(self.length.sum())
         self.hidden = _mapped(directory, tokens=tokens, layers=len(layers)) if layers else None
 
-    def __call__(self, batch: Batch) -> Answers:
+    def __call__(self, batch: Batch) -> Taught:
         device = batch["row_id"].device
         rows = self._positions(batch["row_id"].cpu())
-        logits = self.logits[rows].to(device)
+        answers = in_torch(self.answers.take(rows.numpy()), device)
         if self.hidden is None:
-            return Answers(logits)
+            return Taught(answers)
         real = self._real(batch, rows)
         matched = real.sum(1) == self.length[rows]
         self.unmatched[rows[~matched]] = True
         states = self.hidden[self._tokens(rows[matched]).numpy()]
         padded = torch.zeros(*real.shape, *states.shape[1:])
         padded[real & matched[:, None]] = torch.from_numpy(states).float()
-        return Answers(logits, dict(zip(self.layers, padded.to(device).unbind(2))), matched.to(device))
+        return Taught(answers, dict(zip(self.layers, padded.to(device).unbind(2))), matched.to(device))
 
     def facts(self) -> dict[str, Any]:
         found = {"outputs": "cached", "rows": len(self.row_id), "bytes": self.bytes}
@@ -90,15 +92,16 @@ class CachedTeacher:
 
 
 def cached_teacher(
-    teacher: Bundle, ctx: Context, *, directory: Path, layers: tuple[int, ...], precision: str
+    teacher: Bundle, ctx: Context, task: TaskView, *, directory: Path, layers: tuple[int, ...], precision: str
 ) -> CachedTeacher:
     """The teacher's outputs on *train*, out of `directory` where they are complete, else computed into it.
 
     Args:
         teacher: answers without dropout and without gradients.
         ctx: whose `batches` gives the rows.
+        task: reads the answers out of the teacher's outputs.
         directory: where the cache lies.
-        layers: whose hidden states are wanted; none where logits are enough.
+        layers: whose hidden states are wanted; none where answers are enough.
         precision: of the training; the teacher computes in the same.
 
     Raises:
@@ -112,7 +115,7 @@ def cached_teacher(
     _clear(directory)
     directory.mkdir(parents=True)
     try:
-        fill(directory, teacher, ctx, layers=layers, precision=precision)
+        fill(directory, teacher, ctx, task, layers=layers, precision=precision)
     except NoRoom:
         _clear(directory)
         raise

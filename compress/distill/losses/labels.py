@@ -17,4 +17,4 @@ class Labels(Loss):
     needs_teacher: ClassVar[bool] = False
 
     def value(self, seen: Seen) -> Tensor:
-        return seen.task.loss(seen.student_logits, seen.labels)
+        return seen.task.loss(seen.outputs, seen.batch)

@@ -19,9 +19,7 @@ class SoftTargets(Loss):
     temperature: Positive = Field(2.0, description="divides the logits of both sides; higher is softer")
 
     def value(self, seen: Seen) -> Tensor:
-        if seen.task.regression:
-            return F.mse_loss(seen.student_logits.float(), seen.teacher().float())
-        return soft_target_divergence(seen.student_logits, seen.teacher(), temperature=self.temperature)
+        return seen.task.divergence(seen.student(), seen.teacher(), temperature=self.temperature)
 
 
 def soft_target_divergence(

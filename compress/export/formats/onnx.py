@@ -88,6 +88,10 @@ class _Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session: Any = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._names = tuple(given.name for given in self._session.get_inputs())
+        self._outputs = [given.name for given in self._session.get_outputs()]
+
+    def outputs(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, chosen(inputs, self._names)), strict=True))
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        return self._session.run(["logits"], chosen(inputs, self._names))[0]
+        return self.outputs(inputs)["logits"]

@@ -31,7 +31,7 @@ def trace(model: Traceable, path: Path, *, opset: int) -> Any:
             model.example,
             str(path),
             input_names=list(model.inputs),
-            output_names=["logits"],
+            output_names=list(model.outputs),
             dynamic_axes=model.dynamic_axes(),
             opset_version=opset,
             dynamo=False,

@@ -68,7 +68,12 @@ class _Session:
         self.float_type = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
         self._request = compiled.create_infer_request()
         self._names = names
+        self._outputs = [given.get_any_name() for given in compiled.outputs]
+
+    def outputs(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = self._request.infer(chosen(inputs, self._names))
+        # The request keeps its output tensors, and the next call writes over them.
+        return {name: np.array(found[name], dtype=np.float32) for name in self._outputs}
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        # The request keeps its output tensor, and the next call writes over it.
-        return np.array(self._request.infer(chosen(inputs, self._names))["logits"], dtype=np.float32)
+        return self.outputs(inputs)["logits"]

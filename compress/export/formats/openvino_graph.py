@@ -30,7 +30,8 @@ def trace(model: Traceable) -> Any:
         ) from error
     for given, name in zip(graph.inputs, model.inputs):
         given.get_tensor().set_names({name})
-    graph.outputs[0].get_tensor().set_names({"logits"})
+    for given, name in zip(graph.outputs, model.outputs):
+        given.get_tensor().set_names({name})
     graph.reshape({name: _shape(tensor) for name, tensor in zip(model.inputs, model.example)})
     return graph
 

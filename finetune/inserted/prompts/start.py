@@ -11,6 +11,7 @@ from torch import Tensor
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
+from compress.core.stage.task import TaskView
 from finetune.inserted.prompts.encoder import PromptEncoder
 from finetune.inserted.prompts.insert_prompt import encoder_of, positions, prompt_of
 
@@ -53,9 +54,9 @@ def draw_encoder(bundle: Bundle, ctx: Context) -> None:
         encoder.load_state_dict(PromptEncoder(encoder.kind, prompt.table.shape[1]).state_dict())
 
 
-def check_room(bundle: Bundle, task: object, length: int) -> None:
+def check_room(bundle: Bundle, task: TaskView | None, length: int) -> None:
     """Raise `InputError` where the task's longest row and the prompt need more positions than the model has."""
-    limit, asked = positions(bundle), getattr(task, "max_length", None)
+    limit, asked = positions(bundle), task.longest_row() if task else None
     if limit is None or asked is None:
         return
     longest = min(asked, getattr(bundle.processor, "model_max_length", asked))
@@ -77,8 +78,8 @@ def _deviation(bundle: Bundle) -> float:
 
 def _label_words(bundle: Bundle, ctx: Context) -> list[Tensor]:
     """The mean embedding of the pieces of each label's name."""
-    names: tuple[str, ...] = getattr(ctx.task, "label_names", ())
-    if not names or getattr(ctx.task, "regression", False):
+    names = () if ctx.task is None else ctx.task.class_names
+    if not names:
         raise InputError(
             "the prompt is to begin with label words, and the task has no classes",
             where="finetune.method.prompt.init",

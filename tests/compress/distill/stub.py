@@ -7,31 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
 from compress.core.training.fit import FitResult, Objective, trained_parameters
 from compress.core.training.plan import TrainPlan
-from tests.tiny import tiny_bundle, tiny_rows
+from tests.tiny import TinyTask, tiny_bundle, tiny_rows
 
 ROWS = tiny_rows(40, seed=3)
-
-
-class StubTask:
-    label_count = 2
-
-    def __init__(self, regression: bool = False) -> None:
-        self.regression = regression
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.mse_loss(logits[:, 0], labels.float()) if self.regression else F.cross_entropy(logits, labels)
-
-    def objective(self, model: Any, batch: Batch) -> Tensor:
-        inputs = {name: value for name, value in batch.items() if name not in ("labels", "row_id")}
-        return self.loss(model(**inputs).logits, batch["labels"])
 
 
 def encode(bundle: Bundle, rows: list[dict[str, Any]]) -> Batch:
@@ -79,7 +63,11 @@ class StubFit:
 def stub_context(scratch: Path | None = None, *, steps: int = 3, regression: bool = False, **extra: Any) -> Context:
     rows = ROWS
     return Context(
-        task=StubTask(regression), fit=StubFit(rows, steps=steps), batches=batches_of(rows), scratch=scratch, **extra
+        task=TinyTask("pearson" if regression else "accuracy"),
+        fit=StubFit(rows, steps=steps),
+        batches=batches_of(rows),
+        scratch=scratch,
+        **extra,
     )
 
 

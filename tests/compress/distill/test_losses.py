@@ -1,15 +1,18 @@
 """Each loss against numpy, padding included."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from compress.core.answers import Answers
 from compress.core.errors import InputError
 from compress.distill.loss import Seen
 from compress.distill.losses.hidden_states import HiddenStates, cosine_distance, mean_square
 from compress.distill.losses.labels import Labels
 from compress.distill.losses.soft_targets import SoftTargets, soft_target_divergence
-from tests.compress.distill.stub import StubTask
+from tests.tiny import TinyTask
 
 
 def softmax(x):
@@ -19,6 +22,12 @@ def softmax(x):
 
 def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seen(student, teacher=None, *, labels=None, task=None):
+    batch = {"row_id": torch.arange(len(student)), "labels": torch.zeros(len(student)) if labels is None else labels}
+    answers = None if teacher is None else Answers(batch["row_id"], teacher)
+    return Seen(task or TinyTask(), batch, {"logits": student}, answers)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
@@ -33,14 +42,14 @@ def test_soft_targets(temperature):
 
 def test_soft_targets_of_a_regression_are_the_outputs():
     student, teacher = random(6, 1), random(6, 1, seed=1)
-    found = SoftTargets().value(Seen(StubTask(regression=True), torch.zeros(6), student, teacher))
+    found = SoftTargets().value(seen(student, teacher, task=TinyTask("pearson")))
     np.testing.assert_allclose(found.item(), ((student - teacher) ** 2).mean().item(), rtol=1e-6)
 
 
 def test_labels_are_the_tasks_own_loss():
     logits, labels = random(5, 2), torch.tensor([0, 1, 1, 0, 1])
     expected = -np.log(softmax(logits.numpy())[np.arange(5), labels.numpy()]).mean()
-    np.testing.assert_allclose(Labels().value(Seen(StubTask(), labels, logits)).item(), expected, rtol=1e-5)
+    np.testing.assert_allclose(Labels().value(seen(logits, labels=labels)).item(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["cosine", "mean_square"])
@@ -77,7 +86,7 @@ def test_all_layers_average_the_pairs():
     hidden = tuple(random(2, 3, 4, seed=n) for n in range(2))
     teacher = {layer: random(2, 3, 4, seed=10 + layer) for layer in (1, 3)}
     tokens = torch.ones(2, 3, dtype=torch.bool)
-    seen = Seen(StubTask(), torch.zeros(2), random(2, 2), random(2, 2), hidden, teacher, 4, tokens)
+    given = replace(seen(random(2, 2)), student_hidden=hidden, teacher_hidden=teacher, teacher_layers=4, tokens=tokens)
     pairs = [mean_square(hidden[0], teacher[1], tokens), mean_square(hidden[1], teacher[3], tokens)]
-    found = HiddenStates(kind="mean_square", layers="all").value(seen)
+    found = HiddenStates(kind="mean_square", layers="all").value(given)
     torch.testing.assert_close(found, torch.stack(pairs).mean())

@@ -14,7 +14,7 @@ from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
 from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.export.traceable import input_names
-from tests.tiny import tiny_bundle, tiny_rows
+from tests.tiny import TinyTask, tiny_bundle, tiny_rows
 
 __all__ = ["context", "cut_bundle", "logits_of", "trained_bundle"]
 
@@ -42,7 +42,7 @@ def context(scratch: Path, *, rows: int = 96) -> Context:
         starts = list(range(0, len(drawn), batch_size))[:count]
         return (_encoded(bundle, drawn[start : start + batch_size]) for start in starts)
 
-    return Context(batches=batches, scratch=scratch)
+    return Context(task=TinyTask(), batches=batches, scratch=scratch)
 
 
 def _encoded(bundle: Bundle, rows: list[dict[str, Any]]) -> Batch:

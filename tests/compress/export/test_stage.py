@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,19 @@ from compress.export import open_artifact
 from compress.export.parity import agreement
 from compress.export.stage import Export
 from tests.compress.export.given import context, logits_of, trained_bundle
-from tests.tiny import tiny_bundle
+from tests.tiny import TinyTask, class_answers, tiny_bundle
 from tests.tiny.stages import declared, refused
+
+
+@dataclass
+class Changed:
+    """A session that answers otherwise."""
+
+    logits: Callable[[Any], np.ndarray]
+    float_type: str = "f32"
+
+    def outputs(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"logits": self.logits(inputs)}
 
 
 def bert(**config: Any) -> Bundle:
@@ -80,7 +93,7 @@ def test_too_little_agreement_refuses_with_the_measured_share(tmp_path: Path, mo
 
     def other(directory: Path, *, exact: bool = False) -> Any:
         session = open_artifact(directory, exact=exact)
-        return lambda inputs: -session(inputs)
+        return Changed(lambda inputs: -session(inputs))
 
     monkeypatch.setattr(stage, "open_artifact", other)
     with pytest.raises(ParityError, match=r"agrees with PyTorch on \d+\.\d+% of 41 select rows, less than 97.00%"):
@@ -91,7 +104,9 @@ def test_logits_that_are_no_numbers_are_refused(tmp_path: Path, monkeypatch: pyt
     from compress.export import stage
 
     monkeypatch.setattr(
-        stage, "open_artifact", lambda *_, **__: lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan)
+        stage,
+        "open_artifact",
+        lambda *_, **__: Changed(lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan, dtype=np.float32)),
     )
     for precision in ("fp32", "int8"):
         with pytest.raises(ParityError):
@@ -152,15 +167,20 @@ def test_a_directory_without_an_export_is_named(tmp_path: Path) -> None:
 
 def test_agreement_of_labels_and_of_one_output() -> None:
     labels = np.array([[0.0, 1.0], [1.0, 0.0], [0.2, 0.3], [2.0, 1.0]])
-    assert agreement(labels, labels * 0.4) == 1.0
-    assert agreement(labels, labels[[0, 1, 3, 2]]) == 0.5
+    assert alike(labels, labels * 0.4) == 1.0
+    assert alike(labels, labels[[0, 1, 3, 2]]) == 0.5
     line = np.arange(5.0)[:, None]
-    assert agreement(line, 2 * line + 1) == pytest.approx(1.0)
-    assert agreement(line, -line) == pytest.approx(-1.0)
-    assert agreement(line, line) == 1.0
+    assert alike(line, 2 * line + 1, metric="pearson") == pytest.approx(1.0)
+    assert alike(line, -line, metric="pearson") == pytest.approx(-1.0)
+    assert alike(line, line, metric="pearson") == 1.0
+
+
+def alike(one: np.ndarray, other: np.ndarray, *, metric: str = "accuracy") -> float:
+    return agreement(TinyTask(metric), class_answers(one), class_answers(other))
 
 
 def test_regression_is_exported_and_judged_by_correlation(tmp_path: Path) -> None:
     ctx = context(tmp_path)
+    ctx.task = TinyTask("pearson")
     Export(format="onnx").run(bert(labels=1), ctx)
     assert 0.97 <= ctx.facts["agreement_with_pytorch"] < 1.0

@@ -14,9 +14,9 @@ from compress.factorize.low_rank import Weighting, decompose, output_error
 from compress.prune.stage import Prune
 from compress.quantize.stored import StoreLinears
 from compress.share.stage import Share
-from tests.compress.distill.stub import StubTask, encode, stub_context, trained
+from tests.compress.distill.stub import encode, stub_context, trained
 from tests.compress.factorize.given import factorize, product_at, product_or_weight
-from tests.tiny import tiny_logits, tiny_rows
+from tests.tiny import TinyTask, tiny_logits, tiny_rows
 from tests.tiny.stages import declared, refused
 
 
@@ -48,10 +48,10 @@ def test_fisher_feels_all_blocks_that_share():
     batch, base = encode(bundle, tiny_rows(10, seed=3)), base_model(bundle.model)
     path = "encoder.layer.0.output.dense"
     users = {path: tuple(base.get_submodule(path.replace("0", str(number), 1)) for number in range(4))}
-    (found,) = row_information(bundle, users, batch, StubTask().objective)
+    (found,) = row_information(bundle, users, batch, TinyTask().objective)
     expected = torch.zeros(32)
     for row in range(10):
-        loss = StubTask().objective(bundle.model, {name: value[row : row + 1] for name, value in batch.items()})
+        loss = TinyTask().objective(bundle.model, {name: value[row : row + 1] for name, value in batch.items()})
         expected += torch.autograd.grad(loss, users[path][0].weight)[0].square().sum(1)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 

@@ -182,7 +182,8 @@ def test_positions_are_cut_to_the_served_length():
     assert torch.equal(answers(after), answers(before))
 
     class Longer:
-        max_length = 32
+        def longest_row(self):
+            return 32
 
     with pytest.raises(InputError, match="up to 32 tokens"):
         stage.check(after, Longer())

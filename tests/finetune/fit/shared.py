@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from compress.core.training.plan import TrainPlan
-from finetune.data.predict import logits
+from finetune.data.predict import predict
 from finetune.fit.fit import make_fit
 from finetune.processes import joined
 from finetune.tasks.text_classification import TextClassification
@@ -30,7 +30,7 @@ def main(data: str, out: Path) -> None:
     with joined("cpu") as processes, processes.together():
         fit = make_fit(task, splits, seed=0, device=CPU, directory=out / "fits", checkpointing=EVERY_STEP)
         result = fit(bundle, task.objective, PLAN)
-        answers = logits(bundle, task, splits.select)
+        answers = predict(bundle, task, splits.select).values
     if processes.main:
         told = {"steps": result.steps, "loss": result.loss, "notes": dict(result.notes), "answers": answers.tolist()}
         (out / "result.json").write_text(json.dumps(told))

@@ -306,7 +306,10 @@ class Named:
     """A task under other label names."""
 
     def __init__(self, task: Any, names: tuple[str, ...], *, regression: bool = False, max_length: int = 24):
-        self.task, self.label_names, self.regression, self.max_length = task, names, regression, max_length
+        self.task, self.class_names, self.max_length = task, () if regression else names, max_length
+
+    def longest_row(self) -> int:
+        return self.max_length
 
 
 def test_mistakes_are_told_before_the_training(context: Make) -> None:

@@ -15,7 +15,7 @@ import torch
 from finetune.tasks.task import Task
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.conftest import write_rows
-from tests.tiny import tiny_rows, tiny_tokenizer
+from tests.tiny import class_answers, right_answers, tiny_rows, tiny_tokenizer
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -40,7 +40,7 @@ def test_select_is_drawn_by_seed_and_keeps_the_shares_of_the_classes(tmp_path: P
     write_rows(tmp_path / "train.jsonl", rows)
     write_rows(tmp_path / "test.jsonl", rows)
     task = TextClassification(data=str(tmp_path))
-    assert task.label_names == ("common", "rare")
+    assert task.class_names == ("common", "rare")
     one, other = task.load(0), task.load(1)
     assert len(one.select) == len(other.select) == 20
     assert sum(one.select["label"]) == sum(other.select["label"]) == 2
@@ -114,8 +114,7 @@ def test_labels_of_any_kind_become_class_numbers(tmp_path: Path, values: list[An
     write_rows(tmp_path / "test.jsonl", rows[:3])
     task = TextClassification(data=str(tmp_path))
     expected = sorted(set(values))
-    assert not task.regression
-    assert task.label_count == len(expected)
+    assert len(task.class_names) == len(expected)
     assert list(task.load(0).evaluation["label"]) == [expected.index(value) for value in values]
 
 
@@ -131,9 +130,10 @@ def test_numbers_with_a_fraction_are_a_regression(tmp_path: Path) -> None:
     write_rows(tmp_path / "train.jsonl", rows)
     write_rows(tmp_path / "test.jsonl", rows[:5])
     task = TextClassification(data=str(tmp_path))
-    assert (task.regression, task.label_count, task.metric) == (True, 1, "pearson")
+    assert (task.class_names, task.metric) == ((), "pearson")
+    assert task.needs_head.settings() == {"num_labels": 1, "problem_type": "regression"}
     assert np.allclose(task.load(0).evaluation["label"], [0, 0.25, 0.5, 0.75, 1])
-    loss = task.loss(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0]))
+    loss = task.loss({"logits": torch.tensor([[1.0], [2.0]])}, {"labels": torch.tensor([0.0, 4.0])})
     assert loss.item() == pytest.approx(2.5)
 
 
@@ -143,7 +143,8 @@ def test_whole_numbers_are_a_regression_where_that_is_said(tmp_path: Path) -> No
     write_rows(tmp_path / "test.jsonl", rows[:5])
     task = TextClassification(data=str(tmp_path), regression=True, metric="spearman")
     assert task.load(0).evaluation["label"][3] == 3.0
-    assert task.score(np.array([[0.0], [1.0], [4.0], [9.0], [16.0]]), np.arange(5.0)) == pytest.approx(1.0)
+    answers = class_answers(np.array([[0.0], [1.0], [4.0], [9.0], [16.0]]))
+    assert task.score(answers, right_answers(np.arange(5.0))) == pytest.approx(1.0)
 
 
 def test_recipe_form_reads_back() -> None:

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from compress.core.answers import Answers, write_answers
 from compress.core.stage.exhibit import loss_curve
 from recipes.engine.encoding import ENCODING
 from recipes.engine.evidence import MACHINE, OTHER_MACHINE, Evidence
 from recipes.engine.execute import REFERENCE_LOGITS
 from recipes.engine.finished import Done
 from recipes.engine.store import Folder
-from recipes.measure.logits import write_logits
 from recipes.record import Cost
 from recipes.report.facts import flat
 from recipes.stage_record import StageRecord
@@ -24,7 +24,8 @@ HERE = {**dict.fromkeys(MACHINE, "x"), "threads": 2}
 
 def evidence(*, rows: str = "e", environment=HERE) -> Evidence:
     splits = SimpleNamespace(fingerprints={"evaluation": rows}, evaluation={"label": [0, 1]})
-    return Evidence(None, None, splits, environment)
+    task = SimpleNamespace(targets=lambda rows: Answers(np.array([3, 4]), np.array(rows["label"])))
+    return Evidence(SimpleNamespace(task=task), None, splits, environment)
 
 
 @pytest.fixture
@@ -71,8 +72,8 @@ def test_a_file_that_another_run_shares_is_replaced_and_not_written_into(tmp_pat
     measured, mine, others = tmp_path / "measured.npz", tmp_path / "mine.npz", tmp_path / "others.npz"
     others.write_bytes(b"of another run")
     os.link(others, mine)
-    write_logits(measured, [3, 4], np.zeros((2, 2)))
-    evidence()._keep_logits(measured, mine)
+    write_answers(measured, Answers(np.array([3, 4]), np.zeros((2, 2))))
+    evidence()._keep_answers(measured, mine)
     assert others.read_bytes() == b"of another run"
     with np.load(mine) as kept:
         assert kept["row_ids"].tolist() == [3, 4] and kept["labels"].tolist() == [0, 1]

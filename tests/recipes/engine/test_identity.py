@@ -9,6 +9,7 @@ import pytest
 import compress.factorize.stage
 import compress.share.stage
 import compress.vocabulary.stage  # noqa: F401
+from compress.core.model.head import TaskHead
 from compress.core.stage.stage import Stage
 from compress.prune.stage import Prune
 from finetune.stage import Finetune
@@ -18,7 +19,7 @@ DATA = {"train": "t", "select": "s", "evaluation": "e"}
 
 
 class Task:
-    head, label_names, regression = "sequence_classification", ("0", "1"), False
+    needs_head = TaskHead.of_labels("sequence_classification", ("0", "1"))
 
     def __init__(self, form="sst2"):
         self.form = form

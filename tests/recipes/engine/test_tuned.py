@@ -9,7 +9,7 @@ import pytest
 import finetune
 from compress.core.checkpoint.save import load
 from compress.core.errors import InputError
-from finetune.data.predict import logits
+from finetune.data.predict import predict
 from recipes.engine.run import run
 from recipes.file.recipe import Recipe
 from recipes.plan.tree import plan
@@ -54,7 +54,7 @@ def test_a_delta_of_a_run_opens_on_its_base(finished) -> None:
     base = load(root / "out" / found["source"].path)
     tuned = finetune.load(base, root / "out" / found["bitfit"].path)
     rows = recipe.task.load(0).evaluation
-    score = recipe.task.score(logits(tuned, recipe.task, rows), rows.with_format("numpy")["label"])
+    score = recipe.task.score(predict(tuned, recipe.task, rows), recipe.task.targets(rows))
     assert score == pytest.approx(found["bitfit"].quality.value)
 
 

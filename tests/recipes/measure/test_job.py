@@ -9,14 +9,15 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from compress.core.answers import Answers, read_answers, write_answers
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError, MissingPackage, ParityError, StageFailed
 from finetune.tasks.text_classification import TextClassification
-from recipes.measure import Job, measure, measure_directory, reference_logits
+from recipes.measure import Job, measure, measure_directory, reference_answers
 from recipes.measure import job as job_module
+from recipes.measure.answers import compare, model_answers
 from recipes.measure.forkserver import Ended
 from recipes.measure.inputs import random_batch
-from recipes.measure.logits import compare, model_logits, read_logits, write_logits
 from recipes.measure.quality import quality
 from recipes.measure.runners import Model, open_model
 from recipes.measure.worker import main, work
@@ -39,7 +40,7 @@ def saved(task, tmp_path_factory):
     bundle = tiny_bundle("bert")
     save(bundle, directory)
     reference = directory / "reference.npz"
-    reference_logits(bundle, task, task.load(0).evaluation, reference, threads=1)
+    reference_answers(bundle, task, task.load(0).evaluation, reference, threads=1)
     return directory, reference
 
 
@@ -74,16 +75,16 @@ def test_a_fresh_process_measures_everything(task, saved, tmp_path):
     )  # fmt: skip
     found = measure(job, tmp_path / "out")
     assert found.max_difference == 0.0
-    row_ids, logits = read_logits(found.logits)
-    np.testing.assert_array_equal(row_ids, splits.evaluation["row_id"])
-    np.testing.assert_array_equal(read_logits(found.select_logits)[0], splits.select["row_id"])
+    given = read_answers(found.logits)[0]
+    np.testing.assert_array_equal(given.row_ids, splits.evaluation["row_id"])
+    np.testing.assert_array_equal(read_answers(found.select_logits)[0].row_ids, splits.select["row_id"])
     assert [(s.batch_size, s.sequence_length) for s in found.speeds] == [(2, 16), (2, "data")]
     assert all(0.2 < s.ratio < 5 for s in found.speeds)
     assert found.load_seconds > 0 and found.resident_bytes >= 0
     assert found.size.parameters == sum(p.numel() for p in load(directory).model.parameters())
     labels = np.asarray(splits.evaluation["label"])
-    answers = quality(task, logits, labels, splits.evaluation["part"])
-    assert answers.value == pytest.approx((logits.argmax(-1) == labels).mean())
+    answers = quality(task, given, task.targets(splits.evaluation), splits.evaluation["part"])
+    assert answers.value == pytest.approx((given.values.argmax(-1) == labels).mean())
     assert set(answers.parts) == {"validation", "test"}
 
 
@@ -112,19 +113,19 @@ def test_within_a_tolerance_the_difference_is_only_reported(task, saved, tmp_pat
 
 def test_rows_of_another_split_are_not_compared(task, saved, tmp_path):
     directory, _ = saved
-    write_logits(tmp_path / "reference.npz", [10**9], np.zeros((1, 2)))
+    write_answers(tmp_path / "reference.npz", Answers(np.array([10**9]), np.zeros((1, 2))))
     with pytest.raises(InputError, match="evaluation part does not have"):
         compare(open_model(directory, threads=1), task, [task.load(0).evaluation], tmp_path / "reference.npz", 0.0)
 
 
-def test_reference_logits_leave_the_bundle_as_it_was(task, tmp_path):
+def test_reference_answers_leave_the_bundle_as_it_was(task, tmp_path):
     bundle = tiny_bundle("bert")
     bundle.model.train()
     before = torch.get_num_threads()
-    reference_logits(bundle, task, task.load(0).evaluation, tmp_path / "file.npz", threads=before + 1, rows_used=10)
+    reference_answers(bundle, task, task.load(0).evaluation, tmp_path / "file.npz", threads=before + 1, rows_used=10)
     assert bundle.model.training
     assert torch.get_num_threads() == before
-    assert read_logits(tmp_path / "file.npz")[1].shape == (10, 2)
+    assert read_answers(tmp_path / "file.npz")[0].values.shape == (10, 2)
 
 
 def test_another_runtime_answers_in_the_order_of_the_rows(task, saved):
@@ -132,16 +133,19 @@ def test_another_runtime_answers_in_the_order_of_the_rows(task, saved):
     model = open_model(directory, threads=1)
     rows = task.load(0).evaluation
     session = Model(model.call, model.processor, model.config)
-    np.testing.assert_allclose(model_logits(session, task, rows), model_logits(model, task, rows), atol=1e-6)
+    one, other = model_answers(session, task, rows), model_answers(model, task, rows)
+    np.testing.assert_array_equal(one.row_ids, rows["row_id"])
+    np.testing.assert_allclose(one.values, other.values, atol=1e-6)
 
 
 def test_logits_that_are_not_finite_name_their_rows(task, saved):
     directory, _ = saved
     model = open_model(directory, threads=1)
-    broken = Model(lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan), model.processor, model.config)
+    nothing = np.full((1000, 2), np.nan, dtype=np.float32)
+    broken = Model(lambda inputs: {"logits": nothing[: len(inputs["input_ids"])]}, model.processor, model.config)
     rows = task.load(0).evaluation
     with pytest.raises(StageFailed, match="not finite") as caught:
-        model_logits(broken, task, rows)
+        model_answers(broken, task, rows)
     assert str(rows["row_id"][0]) in str(caught.value)
 
 

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from compress.core import statistics
-from finetune.tasks.metrics import METRICS
+from compress.core.answers import Known
+from finetune.tasks.metrics.metric import metric_named
 from recipes.measure.pairs import neighbours
+from tests.tiny import class_answers, right_answers
 
 LABELS = np.array([0, 1] * 100)
-RANDOM = np.random.default_rng(0)
+TARGETS = right_answers(LABELS)
 
 
-def task(metric: str) -> SimpleNamespace:
-    return SimpleNamespace(metric=metric, regression=False, score=METRICS[metric])
-
-
-def answers(right: int) -> np.ndarray:
+def answers(right: int) -> Known:
     """Logits that are right on the first `right` examples."""
     said = np.where(np.arange(len(LABELS)) < right, LABELS, 1 - LABELS)
-    return np.eye(2)[said]
+    return class_answers(np.eye(2)[said])
 
 
 def test_each_row_is_compared_with_the_next_worse() -> None:
     pairs = neighbours(
-        task("accuracy"), {"low": [answers(100)], "high": [answers(180)], "middle": [answers(176)]}, LABELS
+        metric_named("accuracy"), {"low": [answers(100)], "high": [answers(180)], "middle": [answers(176)]}, TARGETS
     )
     assert [(pair.better, pair.worse) for pair in pairs] == [("high", "middle"), ("middle", "low")]
     first, second = pairs
@@ -40,8 +36,8 @@ def test_each_row_is_compared_with_the_next_worse() -> None:
 
 def test_several_seeds_are_averaged_on_the_same_examples() -> None:
     seeds = {"one": [answers(150), answers(160)], "other": [answers(152), answers(158)]}
-    (pair,) = neighbours(task("matthews"), seeds, LABELS, resamples=200)
+    (pair,) = neighbours(metric_named("matthews"), seeds, TARGETS, resamples=200)
     assert pair.seeds == 2 and pair.interval[0] <= 0 <= pair.interval[1] and pair.p_value > 0.05
-    score = METRICS["matthews"]
-    means = {name: np.mean([score(logits, LABELS) for logits in found]) for name, found in seeds.items()}
+    score = metric_named("matthews").score
+    means = {name: np.mean([score(one, TARGETS) for one in found]) for name, found in seeds.items()}
     assert pair.difference == pytest.approx(abs(means["one"] - means["other"]))

@@ -2,32 +2,15 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from recipes.measure.quality import changed_inputs, mean_kl, quality
+from compress.core.answers import Answers
+from finetune.tasks.metrics.metric import metric_named
+from recipes.measure.quality import changed_inputs, quality
+from tests.tiny import TinyTask, class_answers, right_answers
 
 
-class Accuracy:
-    metric = "accuracy"
-    regression = False
-
-    def score(self, logits, labels):
-        return float((logits.argmax(-1) == labels).mean())
-
-
-class F1(Accuracy):
-    metric = "f1"
-
-    def score(self, logits, labels):
-        told = logits.argmax(-1) == 1
-        hits = (told & (labels == 1)).sum()
-        return float(2 * hits / max(1, told.sum() + (labels == 1).sum()))
-
-
-class Pearson(Accuracy):
-    metric = "pearson"
-    regression = True
-
-    def score(self, logits, labels):
-        return float(np.corrcoef(logits[:, 0], labels)[0, 1])
+def given(logits, labels, baseline=None):
+    """Answers, the right ones, and the baseline's."""
+    return class_answers(logits), right_answers(labels), None if baseline is None else class_answers(baseline)
 
 
 def answers(labels, right, seed=0):
@@ -36,6 +19,11 @@ def answers(labels, right, seed=0):
     logits = np.zeros((len(labels), 2), dtype=np.float32)
     logits[np.arange(len(labels)), np.where(right, labels, 1 - labels)] = sure
     return logits
+
+
+def judged(metric, logits, labels, baseline=None, parts=None, **settings):
+    answers, targets, before = given(logits, labels, baseline)
+    return quality(metric_named(metric), answers, targets, parts, before, **settings)
 
 
 @pytest.fixture
@@ -50,7 +38,7 @@ def pair():
 
 def test_accuracy_beside_its_baseline(pair):
     labels, logits, baseline = pair
-    found = quality(Accuracy(), logits, labels, ["test"] * 200, baseline)
+    found = judged("accuracy", logits, labels, baseline, ["test"] * 200)
     assert found.value == pytest.approx(173 / 200)
     assert found.difference == pytest.approx(-7 / 200)
     assert (found.fixed, found.broken) == (5, 12)
@@ -66,7 +54,7 @@ def test_accuracy_beside_its_baseline(pair):
 
 def test_the_baseline_itself_has_no_differences(pair):
     labels, logits, _ = pair
-    found = quality(Accuracy(), logits, labels, select_value=0.5)
+    found = judged("accuracy", logits, labels, select_value=0.5)
     assert found.difference is found.p_value is found.agreement is found.fixed is found.smallest_detectable is None
     assert found.select_value == 0.5
 
@@ -74,7 +62,7 @@ def test_the_baseline_itself_has_no_differences(pair):
 def test_parts_are_measured_apart(pair):
     labels, logits, baseline = pair
     parts = ["validation"] * 100 + ["test"] * 100
-    found = quality(Accuracy(), logits, labels, parts, baseline)
+    found = judged("accuracy", logits, labels, baseline, parts)
     assert set(found.parts) == {"validation", "test"}
     assert found.parts["validation"].value == pytest.approx(88 / 100)
     assert found.parts["validation"].difference == pytest.approx(-12 / 100)
@@ -84,7 +72,7 @@ def test_parts_are_measured_apart(pair):
 
 def test_another_metric_is_bootstrapped_in_pairs(pair):
     labels, logits, baseline = pair
-    found = quality(F1(), logits, labels, None, baseline, resamples=400)
+    found = judged("f1", logits, labels, baseline, None, resamples=400)
     assert found.test == "paired bootstrap, 400 resamples"
     assert found.difference_interval[0] < found.difference < found.difference_interval[1]
     # The pairs agree on most examples, so the difference is known better than either value.
@@ -92,14 +80,14 @@ def test_another_metric_is_bootstrapped_in_pairs(pair):
     assert np.diff(found.difference_interval)[0] < width
     assert 0.02 < found.p_value < 0.5
     assert (found.fixed, found.broken) == (5, 12)
-    assert found == quality(F1(), logits, labels, None, baseline, resamples=400)
+    assert found == judged("f1", logits, labels, baseline, None, resamples=400)
 
 
 def test_a_regression_has_no_answers_that_could_turn():
     generator = np.random.default_rng(0)
     labels = generator.normal(size=150)
     logits, baseline = (labels + generator.normal(0, noise, 150) for noise in (1.0, 0.5))
-    found = quality(Pearson(), logits[:, None], labels, None, baseline[:, None], resamples=300)
+    found = judged("pearson", logits[:, None], labels, baseline[:, None], resamples=300)
     assert found.difference < 0
     assert found.p_value < 0.05
     assert found.agreement is found.kl is found.fixed is None
@@ -112,7 +100,7 @@ def test_the_bootstrapped_interval_covers_the_truth():
     for seed in range(120):
         labels = generator.integers(0, 2, 150)
         right = generator.random(150) < 0.8
-        found = quality(F1(), answers(labels, right), labels, resamples=150, seed=seed)
+        found = judged("f1", answers(labels, right), labels, resamples=150, seed=seed)
         hits += found.interval[0] <= 0.8 <= found.interval[1]
     assert hits / 120 >= 0.88
 
@@ -121,16 +109,17 @@ def test_divergence_is_the_mean_of_each_examples():
     generator = np.random.default_rng(0)
     before, after = generator.normal(size=(2, 20, 3))
     p, q = softmax(before, -1), softmax(after, -1)
-    assert mean_kl(before, after) == pytest.approx((p * np.log(p / q)).sum(-1).mean())
-    assert mean_kl(before, before) == 0.0
+    accuracy, (before, after) = metric_named("accuracy"), (class_answers(one) for one in (before, after))
+    assert accuracy.mean_kl(after, before) == pytest.approx((p * np.log(p / q)).sum(-1).mean())
+    assert accuracy.mean_kl(before, before) == 0.0
 
 
 def test_changed_inputs_start_with_what_broke_and_is_believed_most(pair):
     labels, logits, baseline = pair
     texts = [f"text {i}" for i in range(200)]
-    found = changed_inputs(
-        logits, baseline, labels, row_ids=range(1000, 1200), texts=texts, label_names=("no", "yes"), most=14
-    )
+    now, targets, before = given(logits, labels, baseline)
+    now, targets, before = (Answers(one.row_ids + 1000, one.values) for one in (now, targets, before))
+    found = changed_inputs(TinyTask(), now, before, targets, texts=texts, most=14)
     assert [change.fixed for change in found] == [False] * 12 + [True] * 2
     sure = [logits[change.row_id - 1000].max() for change in found]
     assert sure[:12] == sorted(sure[:12], reverse=True)
@@ -141,5 +130,5 @@ def test_changed_inputs_start_with_what_broke_and_is_believed_most(pair):
 
 def test_changed_inputs_of_a_regression_are_none():
     values = np.ones((3, 1))
-    found = changed_inputs(values, values + 1, np.ones(3), row_ids=[0, 1, 2], texts=["a"] * 3, label_names=("score",))
-    assert found == []
+    now, targets, before = given(values, np.ones(3), values + 1)
+    assert changed_inputs(TinyTask("pearson"), now, before, targets, texts=["a"] * 3) == []

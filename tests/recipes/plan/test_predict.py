@@ -183,7 +183,7 @@ def test_predicted_sizes_are_those_of_real_weights(tmp_path):
     from compress.core.checkpoint.for_task import load_source
 
     task = recipe.task
-    real = load_source(recipe.reference, head=task.head, labels=task.label_names, regression=False, seed=0)
+    real = load_source(recipe.reference, head=task.needs_head, seed=0)
     sizes = [step.bundle.sketch().parameters for step in plan(recipe, real).steps]
     assert sizes == [step.bundle.sketch().parameters for step in plan(recipe).steps]
 

@@ -14,9 +14,9 @@ from compress.distill.cache.teacher import CachedTeacher, cached_teacher
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.soft_targets import SoftTargets
 from compress.distill.objective import distillation, read_once
-from compress.distill.teacher import LiveTeacher, logits_and_hidden, same_inputs, same_tokens
+from compress.distill.teacher import LiveTeacher, outputs_and_hidden, same_inputs, same_tokens
 from tests.compress.distill.stub import ROWS, batches_of, encode, stub_context, trained
-from tests.tiny import tiny_bundle, tiny_tokenizer
+from tests.tiny import TinyTask, tiny_bundle, tiny_tokenizer
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def teacher():
 
 def cache(teacher, tmp_path, layers=(1, 3), **extra):
     ctx = stub_context(tmp_path, **extra)
-    return cached_teacher(teacher, ctx, directory=tmp_path / "cache", layers=layers, precision="fp32")
+    return cached_teacher(teacher, ctx, ctx.task, directory=tmp_path / "cache", layers=layers, precision="fp32")
 
 
 def test_cached_outputs_are_the_teachers(teacher, tmp_path):
-    cached, live = cache(teacher, tmp_path), LiveTeacher(teacher, layers=(1, 3))
+    cached, live = cache(teacher, tmp_path), LiveTeacher(teacher, TinyTask(), layers=(1, 3))
     batch = encode(teacher, [ROWS[n] for n in (7, 0, 39, 12, 7)])
     found, expected = cached(batch), live(batch)
-    torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.answers.values, expected.answers.values, atol=1e-5, rtol=1e-5)
     real = batch["attention_mask"].bool()
     assert found.matched.all() and not real.all()
     for layer in (1, 3):
@@ -140,16 +140,17 @@ def test_a_full_disk_falls_back_and_says_so(teacher, tmp_path, monkeypatch):
 
 def test_a_teacher_that_is_not_finite_stops_the_stage(teacher, tmp_path):
     teacher.model.classifier.bias.data[0] = float("nan")
-    with pytest.raises(StageFailed, match="logits are not finite"):
+    with pytest.raises(StageFailed, match="answers are not finite"):
         cache(teacher, tmp_path)
 
 
 def test_a_teacher_of_another_family_ignores_what_it_does_not_take(tmp_path):
     student, teacher = trained("bert"), trained("distilbert")
     teacher.processor = student.processor
-    answers = LiveTeacher(teacher, layers=())(encode(student, ROWS[:4]))
+    answers = LiveTeacher(teacher, TinyTask(), layers=())(encode(student, ROWS[:4]))
     inputs = {name: value for name, value in encode(student, ROWS[:4]).items() if name != "token_type_ids"}
-    torch.testing.assert_close(answers.logits, logits_and_hidden(teacher.model, inputs, hidden=False)[0])
+    outputs = outputs_and_hidden(teacher.model, inputs, hidden=False)[0]
+    torch.testing.assert_close(answers.answers.values, outputs["logits"])
 
 
 def test_batches_without_padding_count_as_full(tmp_path):
@@ -162,9 +163,9 @@ def test_batches_without_padding_count_as_full(tmp_path):
 
     ctx = stub_context(tmp_path)
     ctx.batches = batches
-    cached = cached_teacher(bundle, ctx, directory=tmp_path / "cache", layers=(3,), precision="fp32")
+    cached = cached_teacher(bundle, ctx, ctx.task, directory=tmp_path / "cache", layers=(3,), precision="fp32")
     batch = next(batches(bundle))
-    expected = LiveTeacher(bundle, layers=(3,))(batch)
+    expected = LiveTeacher(bundle, TinyTask(), layers=(3,))(batch)
     torch.testing.assert_close(cached(batch).hidden[3], expected.hidden[3], atol=5e-3, rtol=2e-3)
 
 

@@ -21,8 +21,8 @@ from compress.prune.weights.blocks import Blocks
 from compress.prune.weights.elements import Elements
 from compress.prune.weights.n_m import NM
 from compress.prune.weights.obs import Solver, inverse_factor
-from tests.compress.distill.stub import ROWS, StubTask, encode, stub_context, trained
-from tests.tiny import FAMILIES, IMAGE_FAMILIES
+from tests.compress.distill.stub import ROWS, encode, stub_context, trained
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, TinyTask
 
 TEXT = tuple(name for name in FAMILIES if name not in IMAGE_FAMILIES)
 CRITERIA = (Magnitude(), Taylor(batches=1, batch_size=6), Fisher(batches=1, batch_size=6), Wanda(), SparseGPT())
@@ -217,7 +217,7 @@ def test_taylor_and_fisher_are_their_formulas(name):
     matrices = block_matrices(bundle)
     taylor = Taylor(batches=1, batch_size=4).score_weights(bundle, matrices, ctx)
     fisher = Fisher(batches=1, batch_size=4).score_weights(bundle, matrices, ctx)
-    rows = [StubTask().objective(bundle.model, encode(bundle, [row])) for row in ROWS[:4]]
+    rows = [TinyTask().objective(bundle.model, encode(bundle, [row])) for row in ROWS[:4]]
     weights = [part.linear.weight for part in matrices.values()]
     found = zip(*(torch.autograd.grad(loss, weights) for loss in rows), strict=True)
     for (key, part), gradients in zip(matrices.items(), found, strict=True):
@@ -231,7 +231,7 @@ def test_without_data_they_say_so():
         with pytest.raises(InputError, match=r"needs data|rows of train"):
             prune(criterion).decide(trained(), Context())
         with pytest.raises(InputError, match="rows of train, and there are none"):
-            prune(criterion).decide(trained(), Context(batches=lambda *_, **__: iter(()), task=StubTask()))
+            prune(criterion).decide(trained(), Context(batches=lambda *_, **__: iter(()), task=TinyTask()))
 
 
 def test_blocks_by_wanda_are_chosen_in_each_band_of_outputs():

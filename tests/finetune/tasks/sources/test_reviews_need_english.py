@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,7 +11,7 @@ from compress.core.checkpoint.for_task import load_source
 from compress.core.model.bundle import Bundle
 from compress.core.training.plan import TrainPlan
 from finetune.context import make_context
-from finetune.data.predict import logits
+from finetune.data.predict import predict
 from finetune.stage import Finetune
 from finetune.tasks.sources.reviews import Reviews
 from finetune.tasks.text_classification import TextClassification
@@ -25,7 +24,7 @@ def score(bundle: Bundle, task: TextClassification) -> float:
     splits = task.load(0)
     ctx = make_context(task, splits, seed=0, device=torch.device("cpu"), scratch=None)
     trained = Finetune(train=TrainPlan(epochs=1)).run(bundle, ctx)
-    return task.score(logits(trained, task, splits.evaluation), np.asarray(splits.evaluation["label"]))
+    return task.score(predict(trained, task, splits.evaluation), task.targets(splits.evaluation))
 
 
 @pytest.fixture(scope="module")

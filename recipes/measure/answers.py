@@ -1,4 +1,4 @@
-"""Logits by example: of a model in this process, of a saved one, and what a reload is compared with."""
+"""Answers by example: of a model in this process, of a saved one, and what a reload is compared with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compress.core.answers import Answers, Known, outside_torch, read_answers, write_answers
 from compress.core.errors import InputError, ParityError, StageFailed
 from compress.core.hardware import available_threads
 from recipes.measure.inputs import arrays
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from recipes.measure.runners import Model
 
-__all__ = ["compare", "model_logits", "read_logits", "reference_logits", "write_logits"]
+__all__ = ["compare", "model_answers", "reference_answers"]
 
 BATCH_SIZE = 64
 REFERENCE_ROWS = 64
 
 
-def reference_logits(
+def reference_answers(
     bundle: Bundle, task: Any, rows: Any, path: Path, *, threads: int | None = None, rows_used: int = REFERENCE_ROWS
 ) -> None:
-    """Write what a reload of `bundle` must give: row ids and logits of the first `rows_used` rows, in fp32 on the CPU.
+    """Write what a reload of `bundle` must give: the answers to the first `rows_used` rows, in fp32 on the CPU.
 
     The worker encodes the same rows, in the same order and batches, with the same threads, so that equal weights give
     equal bits. The bundle comes back on its device, and in training mode if it was.
@@ -38,12 +39,12 @@ def reference_logits(
     """
     import torch
 
-    from finetune.data.predict import logits
+    from finetune.data.predict import predict
 
     first = rows.select(range(min(rows_used, len(rows))))
     with _on_the_cpu(bundle, threads or available_threads()):
-        found = logits(bundle, task, first, batch_size=BATCH_SIZE, device=torch.device("cpu"))
-    write_logits(path, first["row_id"], found)
+        found = predict(bundle, task, first, batch_size=BATCH_SIZE, device=torch.device("cpu"))
+    write_answers(path, found)
 
 
 @contextmanager
@@ -60,20 +61,8 @@ def _on_the_cpu(bundle: Bundle, threads: int) -> Iterator[None]:
         bundle.to(device)
 
 
-def write_logits(path: Path, row_ids: Any, logits: np.ndarray) -> None:
-    """Row ids int64 and logits float32, without pickle."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, row_ids=np.asarray(row_ids, dtype=np.int64), logits=np.asarray(logits, dtype=np.float32))
-
-
-def read_logits(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Row ids (examples,) and logits (examples, labels) of a file that `write_logits` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return file["row_ids"], file["logits"]
-
-
-def model_logits(model: Model, task: Any, rows: Any) -> np.ndarray:
-    """Logits of all `rows` in their order, computed in batches of similar length by the model's own runtime.
+def model_answers(model: Model, task: Any, rows: Any) -> Known:
+    """The answers to all `rows` in their order, computed in batches of similar length by the model's own runtime.
 
     Raises:
         StageFailed: a logit is not a number.
@@ -81,13 +70,14 @@ def model_logits(model: Model, task: Any, rows: Any) -> np.ndarray:
     if model.bundle is not None:
         import torch
 
-        from finetune.data.predict import logits
+        from finetune.data.predict import predict
 
-        found = logits(model.bundle, task, rows, batch_size=BATCH_SIZE, device=torch.device(model.device))
+        found = predict(model.bundle, task, rows, batch_size=BATCH_SIZE, device=torch.device(model.device))
     else:
-        found = _by_length(model, task.encoded(rows, model.processor))
-    bad = np.flatnonzero(~np.isfinite(found).all(-1))
-    if len(bad):
+        found = _by_length(model, task, task.encoded(rows, model.processor))
+    finite = np.asarray(np.isfinite(found.values).reshape(len(found.values), -1).all(-1))
+    bad = [row for row, good in enumerate(found.of_each_row(finite)) if not good.all()]
+    if bad:
         raise StageFailed(
             "the saved model gives logits that are not finite",
             given=[int(i) for i in np.asarray(rows["row_id"])[bad[:5]]],
@@ -96,11 +86,18 @@ def model_logits(model: Model, task: Any, rows: Any) -> np.ndarray:
     return found
 
 
-def _by_length(model: Model, encoded: Any) -> np.ndarray:
+def _by_length(model: Model, task: Any, encoded: Any) -> Known:
     order = np.argsort(-np.asarray(encoded.lengths), kind="stable")
     chunks = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
-    found = np.concatenate([model(arrays(encoded.batch(chunk))) for chunk in chunks])
-    return found[np.argsort(order)]
+    found = [_answered(model, task, encoded.batch(chunk)) for chunk in chunks]
+    return Answers.joined(found).take(np.argsort(order))
+
+
+def _answered(model: Model, task: Any, batch: Any) -> Known:
+    import torch
+
+    outputs = {name: torch.from_numpy(values) for name, values in model(arrays(batch)).items()}
+    return outside_torch(task.answers(outputs, batch))
 
 
 def compare(model: Model, task: Any, parts: list[Any], reference: Path, tolerance: float | None) -> float:
@@ -113,18 +110,19 @@ def compare(model: Model, task: Any, parts: list[Any], reference: Path, toleranc
     Raises:
         ParityError: the difference is larger.
     """
-    row_ids, wanted = read_logits(reference)
-    found = model_logits(model, task, _rows_of(parts, row_ids))
-    if found.shape != wanted.shape:
-        raise ParityError(
-            "the reloaded model gives logits of another shape", given={"saved": wanted.shape, "reloaded": found.shape}
-        )
-    differences = np.abs(found - wanted).max(-1)
+    wanted = read_answers(reference)[0]
+    found = model_answers(model, task, _rows_of(parts, wanted.row_ids))
+    shapes = {"saved": wanted.values.shape, "reloaded": found.values.shape}
+    if shapes["saved"] != shapes["reloaded"]:
+        raise ParityError("the reloaded model gives logits of another shape", given=shapes)
+    items = np.abs(found.values - wanted.values).reshape(len(wanted.values), -1).max(-1)
+    differences = np.array([row.max(initial=0.0) for row in wanted.of_each_row(items)])
     worst = int(differences.argmax())
     if tolerance is not None and differences[worst] > tolerance:
         raise ParityError(
             f"the reloaded model's logits differ by {differences[worst]:.3g} (tolerance {tolerance:g}) "
-            f"on {int((differences > tolerance).sum())} of {len(row_ids)} rows, most on row id {int(row_ids[worst])}",
+            f"on {int((differences > tolerance).sum())} of {len(wanted)} rows, "
+            f"most on row id {int(wanted.row_ids[worst])}",
             advice="what was saved is not the model that was made: please report it with the recipe",
         )
     return float(differences[worst])

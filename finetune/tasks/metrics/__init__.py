@@ -1,0 +1,1 @@
+"""Metrics of answers, one file for each family of them."""
