@@ -1,4 +1,4 @@
-"""One fit, for `torchrun -m tests.finetune.fit.shared DATA OUT`: what it gave is written by the main process."""
+"""One fit, for `torchrun -m tests.finetune.fit.shared DATA OUT [STOP]`: the main process writes what it gave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finetune.data.predict import predict
 from finetune.fit.fit import make_fit
 from finetune.processes import joined
 from finetune.tasks.text_classification import TextClassification
-from tests.finetune.fits import CPU, EVERY_STEP
+from tests.finetune.fits import CPU, EVERY_STEP, StopAfter
 from tests.tiny import tiny_bundle
 
 PLAN = TrainPlan(
@@ -21,15 +21,15 @@ PLAN = TrainPlan(
 )
 
 
-def main(data: str, out: Path) -> None:
-    """Train a tiny model without dropout on `data`; weights, loss and answers go to `out`."""
+def main(data: str, out: Path, stop: int = 10**9) -> None:
+    """Train a tiny model without dropout on `data`; weights, loss and answers go to `out`. It breaks off after `stop` steps."""
     task = TextClassification(data=data, max_length=24)
     splits = task.load(0)
     without = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
     bundle = tiny_bundle("bert", num_hidden_layers=2, **without)
     with joined("cpu") as processes, processes.together():
         fit = make_fit(task, splits, seed=0, device=CPU, directory=out / "fits", checkpointing=EVERY_STEP)
-        result = fit(bundle, task.objective, PLAN)
+        result = fit(bundle, task.objective, PLAN, hooks=[StopAfter(stop)])
         answers = predict(bundle, task, splits.select).values
     if processes.main:
         told = {"steps": result.steps, "loss": result.loss, "notes": dict(result.notes), "answers": answers.tolist()}
@@ -38,4 +38,4 @@ def main(data: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
