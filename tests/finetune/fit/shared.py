@@ -22,7 +22,10 @@ PLAN = TrainPlan(
 
 
 def main(data: str, out: Path, stop: int = 10**9) -> None:
-    """Train a tiny model without dropout on `data`; weights, loss and answers go to `out`. It breaks off after `stop` steps."""
+    """Train a tiny model without dropout on `data`; weights, loss and answers go to `out`.
+
+    It breaks off after `stop` steps.
+    """
     task = TextClassification(data=data, max_length=24)
     splits = task.load(0)
     without = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)

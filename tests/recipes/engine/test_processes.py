@@ -102,7 +102,8 @@ def test_a_killed_run_of_two_processes_resumes(runs: tuple[Path, Path, Path, str
     until = time.monotonic() + LIMIT
     while process.poll() is None and not list(out.glob("stages/*distill*/stage.json")) and time.monotonic() < until:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in [*children(process.pid), process.pid]:  # each has a session of its own
+        os.kill(pid, signal.SIGKILL)
     process.communicate()
     code, _, err = ended(start(recipe, out, launch=LAUNCH))
     assert code == 0, err
