@@ -66,7 +66,7 @@ def test_its_stage_does_what_it_declares(kind, name, task, tmp_path):
 @pytest.mark.parametrize("criterion", sets()["criteria"].members())
 def test_a_criterion_keeps_exactly_as_much_of_a_pattern_as_is_asked(criterion, pattern, task, tmp_path):
     chosen, by = made("patterns", pattern), made("criteria", criterion)
-    if why := by.unfit(chosen, "uniform"):
+    if why := by.refuses(chosen, "uniform"):
         pytest.skip(why)
     form = {"pattern": chosen.recipe_form(), "criterion": by.recipe_form(), "sparsity": chosen.own_sparsity() or 0.5}
     assert_does_what_it_declares(Stage.parse({"prune": {**form, "recover": "none"}}), "bert", task, tmp_path)
