@@ -31,7 +31,7 @@ class Task:
 def of_stage(stage, *, task="sst2", **changes) -> str:
     settings = {
         "parent": "p", "named": {}, "data": DATA, "seed": 0, "random": True, "device": "cpu",
-        "recipe": SimpleNamespace(task=Task(task)), **changes,
+        "recipe": SimpleNamespace(task=Task(task)), "reads": stage.requires().reads, **changes,
     }  # fmt: skip
     return stage_identity(stage, **settings)
 
