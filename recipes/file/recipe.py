@@ -5,12 +5,22 @@ No torch at import: the stages and the task are imported when the first recipe i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, ByteSize, Field, PrivateAttr, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from compress.core.errors import InputError
 from compress.core.values import Fraction, Name, Positive, Settings
@@ -31,10 +41,20 @@ else:
 
 __all__ = ["Budget", "Origin", "Packaged", "Recipe", "memory_option"]
 
-_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?[KMG]?i?B$"}]}
+_SIZE = re.compile(r"\s*[0-9]*\.?[0-9]+\s*[KMGT]?I?B\s*", re.IGNORECASE)
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?[KMGT]?i?B$"}]}
 
 
-Bytes = Annotated[ByteSize, AfterValidator(int), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)]
+def _whole_size(value: Any) -> Any:
+    """The text as it is, where all of it is a size: `ByteSize` alone reads `1.2.3GB` as 1 byte and `4TB!` as 4 TB."""
+    if isinstance(value, str) and not _SIZE.fullmatch(value):
+        raise ValueError("not a size; write a number and a unit: 17MB (10^6), 512MiB (2^20)")
+    return value
+
+
+Bytes = Annotated[
+    ByteSize, BeforeValidator(_whole_size), AfterValidator(int), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)
+]
 """`17MB` is 17,000,000 and `16MiB` 2^24."""
 
 

@@ -122,6 +122,7 @@ def test_sizes():
     assert memory_option("4GB") == 4 * 10**9
     assert memory_option("512MiB") == 512 * 2**20
     assert memory_option(" 0.5 gb ") == 5 * 10**8
+    assert memory_option("1TB") == 10**12
 
 
 @pytest.mark.parametrize("text", ["", "lots", "4", "-1GB", "0GB", "1.2.3GB", "4TB!", "GB", "nan GB"])
