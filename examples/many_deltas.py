@@ -16,7 +16,7 @@ from tiny_model import write_tiny_model
 
 import finetune
 from compress import load_source, save
-from compress.core.training.plan import TrainPlan
+from compress.core.fit.plan import TrainPlan
 from finetune.context import make_context
 from finetune.merge.stage import Merge
 from finetune.methods.bitfit import Bitfit

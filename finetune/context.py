@@ -13,8 +13,8 @@ from compress.core.model.evaluation import Batch
 from compress.core.stage.context import BatchSource, Context
 from finetune.data.batches import Batches, moved
 from finetune.data.predict import predict
-from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits, Task
+from finetune.training.fit import make_fit
 
 __all__ = ["make_batches", "make_context", "select_score"]
 

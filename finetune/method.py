@@ -10,14 +10,14 @@ from torch import nn
 
 from compress.core.choice import Choice
 from compress.core.errors import InputError
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
-from compress.core.training.fit import FitResult
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 
 __all__ = ["Method", "only_trained"]
 

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle, Tuned
 from compress.core.model.change import Change, Nothing, Several
 from compress.core.model.sketch import Sketch
@@ -19,10 +21,8 @@ from compress.core.stage.exhibit import loss_curve
 from compress.core.stage.requires import Requires
 from compress.core.stage.task import TaskView
 from compress.core.stage.trains import Trains
-from compress.core.training.fit import FitResult
-from compress.core.training.plan import TrainPlan
 from compress.core.values import Positive
-from compress.quantize.stored import StoreLinears
+from compress.quantize.store_linears import StoreLinears
 from finetune.delta.record import base_fingerprint, delta_bytes
 from finetune.method import Method, only_trained
 from finetune.methods.full import Full

@@ -1,0 +1,1 @@
+"""What every method stands on: models, their families, surgery, checkpoints, calibration, and what a stage is."""

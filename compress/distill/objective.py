@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import InputError, Refusal, StageFailed
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, model_inputs, real_tokens
 from compress.core.stage.context import Context
 from compress.core.stage.exhibit import loss_curve
 from compress.core.stage.task import Outputs, TaskView
-from compress.core.training.fit import FitResult
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 from compress.distill.cache.filling import NoRoom
 from compress.distill.cache.teacher import cached_teacher
 from compress.distill.loss import Loss, Seen

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from compress.core.checkpoint.resolve import files_in, resolve
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.stage.corpus import TASK, Corpus, files_of
 from compress.core.stage.requires import Data
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import OR_NONE, NamedFile, Settings
 from compress.distill.loss import Loss
 from compress.distill.losses.hidden_states import HiddenStates

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from compress.core.errors import InputError
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Nothing
 from compress.core.model.sketch import Sketch
@@ -16,7 +17,6 @@ from compress.core.stage.during import going_on
 from compress.core.stage.requires import Requires
 from compress.core.stage.trains import Trains
 from compress.core.surgery.changes import KeepLayers
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Name, Settings
 from compress.distill.layer_map import kept_layers
 from compress.distill.loss import Loss

@@ -1,0 +1,1 @@
+"""Low-rank factorization of linears and embedding matrices."""

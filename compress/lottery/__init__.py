@@ -1,0 +1,1 @@
+"""Lottery tickets: the search, tickets as files, their controls, good and bad subnetworks."""

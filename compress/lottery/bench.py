@@ -15,13 +15,13 @@ import torch
 from compress.core.answers import Answers, Known, outside_torch
 from compress.core.errors import InputError
 from compress.core.files import written_whole
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import evaluating, model_inputs
 from compress.core.model.masks import Masks, apply_masks
 from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State
 
 __all__ = ["Bench", "workspace"]

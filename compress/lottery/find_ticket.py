@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.fingerprint import base_fingerprint
 from compress.core.model.sketch import Sketch
@@ -16,7 +17,6 @@ from compress.core.stage.declaration import Declaration, Training
 from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.stage.task import TaskView
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Share
 from compress.lottery.bench import Bench, workspace
 from compress.lottery.change import TicketsOffered

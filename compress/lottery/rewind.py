@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from compress.core.choice import Choice
 from compress.core.errors import InputError
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
 from compress.core.stage.task import TaskView
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 from compress.lottery.search import State, state_of
 
 __all__ = ["Caught", "Rewind", "check_steps"]

@@ -8,15 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from compress.core.calibration.passes import mean_over_rows
+from compress.core.calibration.recording import recorded_inputs
+from compress.core.fit.protocol import Objective
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.model.masks import Masks
 from compress.core.model.matrices import first_stack
 from compress.core.model.matrix import matrix, rows_of
 from compress.core.stage.context import Context
-from compress.core.training.calibration import mean_over_rows
-from compress.core.training.fit import Objective
-from compress.core.training.recording import recorded_inputs
 from compress.lottery.search import Choose, all_ones, kept_after
 from compress.prune.units.gating import gradients_at
 

@@ -1,0 +1,1 @@
+"""Position embeddings truncated to the length that is served."""

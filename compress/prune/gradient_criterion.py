@@ -10,12 +10,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from compress.core.calibration.passes import mean_over_rows
+from compress.core.calibration.per_example_gradients import sums_over_examples
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.model.matrices import Matrix
 from compress.core.stage.context import Context
-from compress.core.training.calibration import mean_over_rows
-from compress.core.training.per_example_gradients import sums_over_examples
 from compress.core.values import Count
 from compress.prune.units.criterion import UnitCriterion
 from compress.prune.units.pattern import UnitPattern

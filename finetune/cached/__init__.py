@@ -1,0 +1,1 @@
+"""Training on frozen features that are computed once."""

@@ -15,7 +15,7 @@ from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.stage.context import Context
-from finetune.fit.flops import grid
+from finetune.training.flops import grid
 
 __all__ = ["BATCH_SIZE", "TOLERANCE", "CachedHead", "last_places"]
 

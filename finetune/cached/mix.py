@@ -16,8 +16,8 @@ from compress.core.model.evaluation import Batch, accepted, evaluating, model_in
 from compress.core.stage.context import Context
 from finetune.cached.head import BATCH_SIZE, TOLERANCE, last_places
 from finetune.data.example_inputs import example_inputs
-from finetune.fit.flops import grid
 from finetune.inserted.mix.insert import mix_of
+from finetune.training.flops import grid
 
 __all__ = ["CachedMix"]
 

@@ -1,0 +1,1 @@
+"""Batches of encoded rows, their order, and inference over a data set."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from compress.core.fit.protocol import Texts
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
 from compress.core.stage.task import DEFAULT_LENGTH
-from compress.core.training.fit import Texts
 from finetune.data.sampler import grouped_order
 from finetune.tasks.encoding import encode_texts
 from finetune.tasks.task import Encoded, Task

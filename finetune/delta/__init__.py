@@ -1,0 +1,1 @@
+"""Deltas: the tuned parameters saved without their base, opened on it, switched."""

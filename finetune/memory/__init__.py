@@ -1,0 +1,1 @@
+"""The peak memory of a training, predicted without running it."""

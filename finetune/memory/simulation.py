@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from compress.core.families.family import base_model
-from compress.core.storage.linear import StoredLinear, product
+from compress.core.low_bit.linear import StoredLinear, product
 from finetune.data.example_inputs import example_inputs
-from finetune.fit.scopes import recompute
+from finetune.training.scopes import recompute
 
 __all__ = ["Moment", "StepShape", "simulated_peak"]
 

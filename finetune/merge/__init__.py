@@ -1,0 +1,1 @@
+"""Tuned parameters folded into the weights of their base."""

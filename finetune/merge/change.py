@@ -7,7 +7,7 @@ from typing import Literal
 from compress.core.errors import Refusal
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
-from compress.quantize.stored import StoreLinears, stored_as, to_dense
+from compress.quantize.store_linears import StoreLinears, stored_as, to_dense
 from finetune.inserted.insertion import Insertion, insertions
 
 __all__ = ["Merged"]

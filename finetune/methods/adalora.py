@@ -7,12 +7,12 @@ from typing import ClassVar
 import torch
 from pydantic import Field, model_validator
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Fraction, Positive
 from finetune.inserted.lora.adaptive import InsertAdalora, finished
 from finetune.inserted.lora.allocation import Allocation, Orthogonal

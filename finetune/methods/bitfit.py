@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
 from compress.core.surgery.biases import AddBiases
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.inserted.adapters.biases import AddZeroBiases
 from finetune.method import Method
 from finetune.parameters.parts import bias_names, head_names, role_biases

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult
-from compress.core.training.plan import TrainPlan
 from compress.core.values import Count
 from finetune.method import Method
 from finetune.parameters.depth import by_depth, rates_by_depth

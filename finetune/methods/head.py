@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.cached.head import CachedHead
 from finetune.cached.mix import CachedMix
 from finetune.inserted.mix.insert import InsertLayerMix, mix_of

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.sketch import Sketch
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Positive
 from finetune.inserted.adapters.bottleneck import Activation
 from finetune.inserted.adapters.insert import InsertAdapters, Place

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.inserted.lora.method import PeftMethod
 from finetune.inserted.lora.scaling import InsertIa3
 

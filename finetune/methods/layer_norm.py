@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.method import Method
 from finetune.parameters.parts import head_names, norm_names
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Fraction, Positive
 from finetune.inserted.lora.low_rank import InsertLora
 from finetune.inserted.lora.method import PeftMethod, lora_targets

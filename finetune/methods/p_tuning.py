@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count
 from finetune.inserted.prompts.encoder import Kind
 from finetune.inserted.prompts.insert_prompt import InsertPrompt, settled

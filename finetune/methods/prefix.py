@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Count, Positive
 from finetune.inserted.prompts.insert_prefix import InsertPrefix, draw
 from finetune.inserted.prompts.method import PromptMethod

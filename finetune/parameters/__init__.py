@@ -1,0 +1,1 @@
+"""Named parts of a model's parameters: head, norms, biases, groups by depth."""

@@ -6,8 +6,8 @@ import math
 
 from torch import nn
 
+from compress.core.fit.plan import Rate, TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import Rate, TrainPlan
 from finetune.parameters.parts import head_names
 
 __all__ = ["by_depth", "rates_by_depth"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from compress.core.errors import InputError
-from compress.core.training.fit import Texts
+from compress.core.fit.protocol import Texts
 from finetune.tasks.task import Encoded
 
 __all__ = ["EncodedText", "encode_texts", "processor_fingerprint", "text_fingerprint", "tokenize"]

@@ -1,0 +1,1 @@
+"""A run: stages executed, measured, kept, reused and resumed; budgets."""

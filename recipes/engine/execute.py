@@ -18,18 +18,18 @@ from finetune.delta.saving import move_base
 from recipes.engine.encoding import encoding_facts
 from recipes.engine.finished import Done, Finished
 from recipes.engine.identity import stage_settings
-from recipes.engine.shared import run_stage
+from recipes.engine.several_processes import run_stage
 from recipes.record import Cost
 from recipes.stage_record import Named, ReferenceLogits, StageRecord
 
 if TYPE_CHECKING:
     import torch
 
+    from compress.core.fit.protocol import Fit, FitResult
     from compress.core.model.bundle import Bundle, Tuned
     from compress.core.model.sketch import Sketch
     from compress.core.stage.context import Context
     from compress.core.stage.stage import Stage
-    from compress.core.training.fit import Fit, FitResult
     from finetune.tasks.task import Splits
     from recipes.engine.store import Folder, Store
     from recipes.file.recipe import Recipe
@@ -237,7 +237,7 @@ class Executor:
             places: where a delta's base lies, and where `result` will lie.
         """
         from compress.core.checkpoint.save import save
-        from compress.core.model.stored import storage_of
+        from compress.core.model.low_bit import storage_of
         from compress.core.stage.task import DEFAULT_LENGTH
         from finetune.delta.saving import save_delta
         from recipes.measure.answers import reference_answers

@@ -16,7 +16,7 @@ from recipes.engine.finished import Done, Finished
 from recipes.engine.identity import source_identity, stage_identity
 from recipes.engine.journal import Journal
 from recipes.engine.reference import uncompressed
-from recipes.engine.shared import dismissed, follow, same_start
+from recipes.engine.several_processes import dismissed, follow, same_start
 from recipes.engine.source import given, load
 from recipes.engine.store import Store, disk_errors
 from recipes.file.stage_ids import SOURCE

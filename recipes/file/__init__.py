@@ -1,0 +1,1 @@
+"""The recipe file: reading, validation and its errors, `--set`, the catalogue of names."""

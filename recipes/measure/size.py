@@ -39,7 +39,7 @@ class Counts(Record):
 
 def counts(bundle: Bundle) -> Counts:
     """The counts of a model in memory. A tensor that two modules share is counted once."""
-    from compress.core.model.stored import nonzero_count
+    from compress.core.model.low_bit import nonzero_count
 
     sketch = bundle.sketch()
     return Counts(

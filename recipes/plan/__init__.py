@@ -1,0 +1,1 @@
+"""The tree of stages checked before any work, and what `check` predicts."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from compress.core.fit.plan import DEFAULT_PLAN
 from compress.core.model.bundle import Bundle
-from compress.core.model.stored import stored_bytes
+from compress.core.model.low_bit import stored_bytes
 from compress.core.stage.declaration import Training
-from compress.core.training.plan import DEFAULT_PLAN
 from compress.distill.objective import read_once
 from finetune.memory.estimate import TrainingMemory
 from recipes.plan.tree import Plan, Step

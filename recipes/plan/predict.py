@@ -14,11 +14,11 @@ from compress.core.checkpoint.compact import BITS, VALUES
 from compress.core.checkpoint.save import description_bytes
 from compress.core.errors import InputError
 from compress.core.families.family import Family
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.hardware import default_device
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import compactable
 from compress.core.model.sketch import NO_MASKS
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.delta.record import delta_bytes
 from recipes.file.mistakes import in_one
 from recipes.file.recipe import Recipe
@@ -93,7 +93,7 @@ def _check_plan(train: TrainPlan | None, family: Family, device: torch.device) -
     # Only these can be wrong, and to try them brings in transformers' Trainer.
     if train is None or not (train.arguments or train.precision == "bf16"):
         return
-    from finetune.fit.arguments import training_arguments
+    from finetune.training.arguments import training_arguments
 
     training_arguments(train.over(DEFAULT_PLAN), family, rows=1, seed=0, device=device, output=Path("unused"))
 

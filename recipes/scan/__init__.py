@@ -1,0 +1,1 @@
+"""Sensitivity scans: metric against sparsity by masking, without training."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.context import make_context
 from finetune.memory.estimate import TrainingMemory
 from finetune.method import Method

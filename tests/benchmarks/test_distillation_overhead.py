@@ -8,9 +8,9 @@ import time
 import pytest
 import torch
 
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.matrices import block_matrices
 from compress.core.surgery.changes import KeepLayers
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.losses.hidden_states import HiddenStates
 from compress.distill.losses.soft_targets import SoftTargets
 from compress.distill.objective import distillation

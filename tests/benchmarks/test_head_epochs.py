@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
 from finetune.cached.head import CachedHead
 from finetune.context import make_context
 from finetune.method import only_trained

@@ -13,7 +13,7 @@ from compress.core.stage.context import Context
 from compress.export.format import Format
 from compress.export.stage import Export
 from recipes.measure.inputs import random_batch
-from recipes.measure.latency import interleaved
+from recipes.measure.probes.interleaved import interleaved
 from recipes.measure.runners import open_model
 from tests.tiny import tiny_tokenizer
 

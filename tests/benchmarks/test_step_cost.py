@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 from finetune.context import make_context
 from finetune.method import Method
 from finetune.stage import Finetune

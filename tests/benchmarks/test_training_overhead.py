@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 from finetune.data.batches import Batches
 from finetune.data.sampler import grouped_order
-from finetune.fit.fit import make_fit
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
+from finetune.training.fit import make_fit
 from tests.finetune.conftest import write_rows
 from tests.tiny import tiny_bundle, tiny_rows
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
-from finetune.fit.checkpoints import Checkpointing
-from finetune.fit.fit import make_fit
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
+from finetune.training.checkpoints import Checkpointing
+from finetune.training.fit import make_fit
 from tests.tiny import tiny_bundle
 
 PLAN = TrainPlan(epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32")

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.model.stored import dense_weight, storage_of, stored_linears
+from compress.core.model.low_bit import dense_weight, storage_of, stored_linears
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
-from compress.quantize.stored import StoreLinears, to_dense
+from compress.quantize.store_linears import StoreLinears, to_dense
 from finetune.context import make_context
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from compress.core.errors import InputError
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.stage.stage import Stage
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.context import make_context
 from finetune.data.predict import predict
 from finetune.method import Method, only_trained

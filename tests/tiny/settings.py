@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from compress.core.training.plan import TrainPlan
+from compress.core.fit.plan import TrainPlan
 from compress.core.values import Settings
 
 __all__ = ["LARGEST", "tiny_settings"]

@@ -17,8 +17,8 @@ from compress.core.errors import StageFailed
 from compress.core.families.family import Family, base_model, has
 from compress.core.layers.low_rank import factor_ranks, install
 from compress.core.model.config import OURS, built_config, built_fields, stock_class, stock_config
+from compress.core.model.low_bit import stored_linears
 from compress.core.model.sharing import shared_parts
-from compress.core.model.stored import stored_linears
 
 __all__ = [
     "Difference",

@@ -18,9 +18,9 @@ from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
 from compress.core.model.bundle import Bundle
 from compress.core.model.head import TaskHead
+from compress.core.model.low_bit import storage_of
 from compress.core.model.sharing import forget_block_ties
 from compress.core.model.state import known_states
-from compress.core.model.stored import storage_of
 
 __all__ = ["load_source"]
 

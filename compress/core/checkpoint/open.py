@@ -13,8 +13,8 @@ from compress.core.checkpoint.quantized import adopt, foreign
 from compress.core.checkpoint.resolve import Checkpoint, find_weights, not_found, pickled_weights
 from compress.core.errors import InputError
 from compress.core.families.family import CHANGED_PREFIX, family_of
+from compress.core.low_bit.package import bitsandbytes
 from compress.core.model.sharing import forget_block_ties
-from compress.core.storage.package import bitsandbytes
 
 __all__ = ["library", "model_class", "open_model", "open_processor", "open_weights", "owned", "quiet"]
 

@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
+from compress.core.low_bit.eight_bit import THRESHOLD, eight_bit_of
+from compress.core.low_bit.four_bit import FourBit, four_bit_of
+from compress.core.low_bit.linear import HalfLinear, StoredLinear
+from compress.core.low_bit.package import bitsandbytes
 from compress.core.model.linears import is_linear
-from compress.core.model.stored import storage_of, store, stored_linears
+from compress.core.model.low_bit import storage_of, store, stored_linears
 from compress.core.model.wrapping import put
-from compress.core.storage.eight_bit import THRESHOLD, eight_bit_of
-from compress.core.storage.four_bit import FourBit, four_bit_of
-from compress.core.storage.linear import HalfLinear, StoredLinear
-from compress.core.storage.package import bitsandbytes
 
 __all__ = ["adopt", "file_state", "foreign", "half_paths", "misread", "put_on_meta", "quantization_config"]
 

@@ -11,8 +11,8 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
+from compress.core.low_bit.linear import StoredLinear
 from compress.core.model.wrapping import unwrapped
-from compress.core.storage.linear import StoredLinear
 
 __all__ = [
     "Masks",

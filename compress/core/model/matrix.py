@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from compress.core.errors import Refusal
 from compress.core.families.family import Family
 from compress.core.layers.low_rank import LowRankLinear
-from compress.core.storage.linear import StoredLinear
+from compress.core.low_bit.linear import StoredLinear
 
 __all__ = ["is_transposed", "matrix", "part_matrix", "rows_of"]
 
@@ -35,7 +35,7 @@ def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
     if tensor is None and isinstance(module, StoredLinear):
         raise Refusal(
             f"the weight of this linear is stored in {module.storage}, and cannot be cut or looked at as a matrix",
-            advice="make the model dense first (`merge`, or compress.quantize.stored.to_dense)",
+            advice="make the model dense first (`merge`, or compress.quantize.store_linears.to_dense)",
         )
     found: Any = module.weight if tensor is None else tensor
     return found.T if is_transposed(module) else found

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from compress.core.families.family import Family, base_model
 from compress.core.model.embeddings import position_count, word_count
 from compress.core.model.linears import Place, linear_places, word_place
+from compress.core.model.low_bit import parameter_count, stored_bytes
 from compress.core.model.masks import saved_bytes
 from compress.core.model.state import State
-from compress.core.model.stored import parameter_count, stored_bytes
 from compress.core.model.wrapping import linear_shape
 
 __all__ = ["NO_MASKS", "Sketch"]

@@ -1,0 +1,1 @@
+"""What every stage promises: requirements, declaration, run; and what it may touch and show."""

@@ -11,11 +11,11 @@ import torch
 
 from compress.core.answers import Known
 from compress.core.errors import InputError
+from compress.core.fit.protocol import Fit, Objective
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.exhibit import Exhibit
 from compress.core.stage.task import TaskView
-from compress.core.training.fit import Fit, Objective
 
 __all__ = ["BatchSource", "Context"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State, obstacles
-from compress.core.training.plan import TrainPlan
 
 if TYPE_CHECKING:
     from compress.core.stage.stage import Stage

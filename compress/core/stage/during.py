@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from compress.core.choice import Choice
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 
 __all__ = ["During", "DuringHook", "going_on"]
 

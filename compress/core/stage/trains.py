@@ -9,13 +9,13 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.change import Several
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.declaration import Declaration
 from compress.core.stage.during import During
 from compress.core.stage.stage import Stage
-from compress.core.training.plan import TrainPlan
 
 __all__ = ["Trains"]
 

@@ -1,0 +1,1 @@
+"""Cutting a model: layers, heads, neurons, hidden size, embedding rows, masked weights."""

@@ -1,0 +1,1 @@
+"""The teacher's outputs, computed once and read again in every epoch."""

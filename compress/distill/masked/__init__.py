@@ -1,0 +1,1 @@
+"""Recovery on raw text by masked-language modelling and sentence order."""

@@ -6,11 +6,11 @@ from typing import Any
 
 from compress.core.errors import InputError
 from compress.core.families.family import base_model
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import NO_LABEL
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.core.stage.corpus import TASK, documents
-from compress.core.training.fit import NO_LABEL
-from compress.core.training.plan import TrainPlan
 from compress.distill.masked.model import ORDER, check_head, masked_model
 from compress.distill.masked.objective import MaskedWords
 from compress.distill.masked.segments import rows_of_text

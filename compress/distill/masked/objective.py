@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
+from compress.core.fit.hooks import Hook
+from compress.core.fit.protocol import NO_LABEL
 from compress.core.model.evaluation import Batch, model_inputs
-from compress.core.training.fit import NO_LABEL
-from compress.core.training.hooks import Hook
 from compress.distill.masked.model import ORDER
 
 __all__ = ["MaskedWords"]

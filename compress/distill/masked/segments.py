@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-from compress.core.training.fit import NO_LABEL, Texts
+from compress.core.fit.protocol import NO_LABEL, Texts
 
 __all__ = ["IN_ORDER", "SWAPPED", "rows_of_text", "sentences"]
 

@@ -1,0 +1,1 @@
+"""Decompositions of a matrix into two factors, one file each."""

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from compress.core.calibration.passes import drawn_batches
+from compress.core.calibration.recording import recorded_tokens
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, forward, padding_mask
 from compress.core.stage.context import Context
-from compress.core.training.calibration import drawn_batches
-from compress.core.training.recording import recorded_tokens
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import Weighting

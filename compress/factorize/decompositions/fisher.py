@@ -10,13 +10,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from compress.core.calibration.passes import mean_over_rows
+from compress.core.calibration.per_example_gradients import check_rows, example_gradients
+from compress.core.calibration.recording import recorded_calls
+from compress.core.fit.protocol import Objective
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.calibration import mean_over_rows
-from compress.core.training.fit import Objective
-from compress.core.training.per_example_gradients import check_rows, example_gradients
-from compress.core.training.recording import recorded_calls
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
 from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite

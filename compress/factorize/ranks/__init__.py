@@ -1,0 +1,1 @@
+"""Rank selection, one file for each rule."""

@@ -1,0 +1,1 @@
+"""Subnetworks that a ticket must beat, one file each."""

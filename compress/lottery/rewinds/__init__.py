@@ -1,0 +1,1 @@
+"""Where each round of a ticket search begins, one file each."""

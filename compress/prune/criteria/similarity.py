@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from compress.core.calibration.passes import drawn_batches
+from compress.core.calibration.recording import after
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.stage.context import Context
-from compress.core.training.calibration import drawn_batches
-from compress.core.training.recording import after
 from compress.core.values import Count
 from compress.prune.plan import Allocation
 from compress.prune.units.criterion import UnitCriterion

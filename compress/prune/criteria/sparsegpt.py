@@ -11,9 +11,9 @@ from torch import Tensor
 from compress.core.values import Count, Positive
 from compress.prune.plan import Allocation
 from compress.prune.weights.layerwise import LayerwiseCriterion
-from compress.prune.weights.obs import Solver
 from compress.prune.weights.pattern import WeightPattern
 from compress.prune.weights.plan import WeightPlan
+from compress.prune.weights.sparsegpt_solver import Solver
 
 __all__ = ["SparseGPT"]
 

@@ -1,0 +1,1 @@
+"""Pruning inside a training: sparsity schedules, masks that tighten, movement scores."""

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
 from compress.core.model.state import State
 from compress.core.stage.context import Context
 from compress.core.stage.during import During
-from compress.core.training.plan import TrainPlan
 from compress.core.values import Count, Fraction, Share
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criterion import Criterion

@@ -1,0 +1,1 @@
+"""Structured pruning: heads, neurons, layers, entries of the hidden size."""

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from compress.core.training.per_example_gradients import check_rows, example_gradients
-from compress.core.training.recording import before
+from compress.core.calibration.per_example_gradients import check_rows, example_gradients
+from compress.core.calibration.recording import before
 
 if TYPE_CHECKING:
+    from compress.core.fit.protocol import Objective
     from compress.core.model.bundle import Bundle
     from compress.core.model.evaluation import Batch
-    from compress.core.training.fit import Objective
 
 __all__ = [
     "gradients_at",

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from compress.core.calibration.recording import after, leaf
 from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.changes import KeepLayers
-from compress.core.training.recording import after, leaf
 from compress.prune.units.pattern import UnitPattern
 
 __all__ = ["Layers"]

@@ -11,13 +11,13 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from compress.core.calibration.recording import recorded_inputs
 from compress.core.families.family import Part
+from compress.core.fit.protocol import Objective
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.evaluation import Batch
 from compress.core.model.sketch import Sketch
-from compress.core.training.fit import Objective
-from compress.core.training.recording import recorded_inputs
 from compress.prune.pattern import Pattern
 from compress.prune.plan import Allocation
 from compress.prune.units.gating import gradients_at, inputs_gated

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from compress.core.calibration.recording import after, before, leaf
 from compress.core.families.family import Part
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.width import hidden_dimensions, keep_width
-from compress.core.training.recording import after, before, leaf
 from compress.prune.units.changes import KeepWidth
 from compress.prune.units.pattern import UnitPattern
 

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
+from compress.core.calibration.passes import drawn, solved_in_passing
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrices import as_stored, block_matrices
 from compress.core.stage.context import Context
-from compress.core.training.calibration import drawn, solved_in_passing
 from compress.core.values import Count
 from compress.prune.plan import Allocation
 from compress.prune.weights.criterion import WeightCriterion

@@ -1,0 +1,1 @@
+"""How the one block of a sharing group is initialised, one file each."""

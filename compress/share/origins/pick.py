@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
+from compress.core.calibration.passes import drawn_batches
+from compress.core.calibration.recording import after
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, forward, real_tokens
 from compress.core.model.sharing import What, share_blocks
 from compress.core.stage.context import Context
-from compress.core.training.calibration import drawn_batches
-from compress.core.training.recording import after
 from compress.core.values import Count
 from compress.share.groups import Groups
 from compress.share.origin import Origin

@@ -1,0 +1,1 @@
+"""Tokenizer models that can be trimmed, one file each."""

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compress.core.fit.hooks import Hook
+from compress.core.fit.protocol import Objective
 from compress.core.model.evaluation import Batch
-from compress.core.training.fit import Objective
-from compress.core.training.hooks import Hook
 from finetune.inserted.lora.insertion import ADAPTER, inserted_layers
 
 __all__ = ["Allocation", "Orthogonal", "budget", "keep_largest", "orthogonality", "triplet", "triplet_scores"]

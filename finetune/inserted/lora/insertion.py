@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from compress.core.low_bit.linear import StoredLinear
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import is_transposed
 from compress.core.model.sketch import Sketch
 from compress.core.model.wrapping import put
-from compress.core.storage.linear import StoredLinear
 from finetune.inserted.insertion import Insertion
 from finetune.inserted.lora.merging import merged_bias, merged_weight
 from finetune.inserted.lora.targets import Targets, target_linears

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from compress.core.low_bit.linear import StoredLinear
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import is_transposed, matrix
 from compress.core.model.sketch import Sketch
-from compress.core.storage.linear import StoredLinear
 from compress.core.values import Count, Fraction, Positive
 from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion
 from finetune.inserted.lora.targets import check_rank

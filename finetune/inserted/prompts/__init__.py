@@ -1,0 +1,1 @@
+"""Virtual tokens and prefixes."""

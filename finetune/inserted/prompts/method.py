@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from compress.core.fit.plan import NO_RATES, Rate, TrainPlan
+from compress.core.fit.protocol import FitResult
 from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult
-from compress.core.training.plan import NO_RATES, Rate, TrainPlan
 from finetune.inserted.insertion import Insertion
 from finetune.method import Method
 from finetune.parameters.parts import head_names

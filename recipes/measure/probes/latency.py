@@ -48,7 +48,7 @@ class Latency(Probe):
         return None
 
     def speeds(self, bench: Bench) -> list[Speed]:
-        from recipes.measure.latency import speed
+        from recipes.measure.probes.interleaved import speed
         from recipes.measure.runners import opponents
 
         rivals = opponents(bench, device=self.device, threads=self.threads or bench.threads)

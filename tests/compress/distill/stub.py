@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from compress.core.fit.plan import TrainPlan
+from compress.core.fit.protocol import FitResult, Objective, trained_parameters
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.fit import FitResult, Objective, trained_parameters
-from compress.core.training.plan import TrainPlan
 from tests.tiny import TinyTask, tiny_bundle, tiny_rows
 
 ROWS = tiny_rows(40, seed=3)

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import family_of
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.change import change_from_data
 from compress.core.surgery.changes import KeepLayers
-from compress.core.training.plan import TrainPlan
 from compress.distill.stage import Distill, Student
 from tests.compress.distill.stub import stub_context, trained
 from tests.tiny import FAMILIES, IMAGE_FAMILIES

@@ -15,10 +15,10 @@ import compress.share.stage  # noqa: F401
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model
+from compress.core.fit.protocol import NO_LABEL
 from compress.core.layers.low_rank import factorize_table
 from compress.core.stage.stage import Stage
 from compress.core.surgery.width import keep_width
-from compress.core.training.fit import NO_LABEL
 from compress.distill.masked.model import ORDER, masked_model
 from compress.distill.masked.objective import MaskedWords
 from compress.distill.masked.segments import IN_ORDER, SWAPPED, rows_of_text, sentences

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from compress.core.checkpoint.save import load, save
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.stage import Distill, Student
 from compress.prune.stage import Prune
 from finetune.context import make_context
-from finetune.fit.checkpoints import Checkpointing
-from finetune.fit.fit import make_fit
 from finetune.tasks.text_classification import TextClassification
+from finetune.training.checkpoints import Checkpointing
+from finetune.training.fit import make_fit
 from tests.compress.distill.stub import trained
 from tests.tiny import tiny_logits, tiny_rows
 

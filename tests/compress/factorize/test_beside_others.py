@@ -12,7 +12,7 @@ from compress.factorize.decompositions.fisher import row_information
 from compress.factorize.dense import to_dense
 from compress.factorize.low_rank import Weighting, decompose, output_error
 from compress.prune.stage import Prune
-from compress.quantize.stored import StoreLinears
+from compress.quantize.store_linears import StoreLinears
 from compress.share.stage import Share
 from tests.compress.distill.stub import encode, stub_context, trained
 from tests.compress.factorize.given import factorize, product_at, product_or_weight

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 from compress.core.model.bundle import Bundle
 from compress.factorize.dense import MergeFactors, to_dense
 from compress.factorize.stage import Factorize
-from compress.quantize.stored import StoreLinears
+from compress.quantize.store_linears import StoreLinears
 from tests.tiny.stages import predicted, refused
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}

@@ -8,7 +8,7 @@ from compress.core.stage.context import Context
 from compress.core.surgery.heads import head_counts
 from compress.factorize.dense import MergeFactors
 from compress.prune.stage import Prune
-from compress.quantize.stored import StoreLinears
+from compress.quantize.store_linears import StoreLinears
 from tests.compress.distill.stub import stub_context, trained
 from tests.compress.factorize.given import factorize
 from tests.tiny.stages import refused

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from compress.core.errors import InputError
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.fingerprint import base_fingerprint
-from compress.core.training.plan import TrainPlan
 from compress.factorize.stage import Factorize
 from compress.lottery.find_ticket import FindTicket
 from compress.lottery.search import state_of

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import family_of
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.change import change_from_data
 from compress.core.stage.context import Context
 from compress.core.stage.requires import Requires
-from compress.core.training.plan import TrainPlan
 from compress.distill.recover import Recover
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.random import Random

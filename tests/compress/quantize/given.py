@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from compress.core.model.bundle import Bundle
-from compress.quantize.stored import StoreLinears
+from compress.quantize.store_linears import StoreLinears
 from tests.tiny import tiny_bundle, tiny_inputs
 
 __all__ = ["STORAGES", "WIDE", "hidden_states", "stored_bundle"]

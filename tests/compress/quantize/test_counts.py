@@ -9,9 +9,9 @@ import torch
 
 from compress.core.checkpoint.save import save
 from compress.core.model.bundle import Bundle
-from compress.core.model.stored import nonzero_count, parameter_count, storage_of, stored
-from compress.quantize.stored import StoreLinears, to_dense
-from finetune.fit.flops import grid
+from compress.core.model.low_bit import nonzero_count, parameter_count, storage_of, stored
+from compress.quantize.store_linears import StoreLinears, to_dense
+from finetune.training.flops import grid
 from recipes.measure.size import counts
 from recipes.plan.flops import forward_flops
 from recipes.plan.predict import weight_bytes

@@ -8,7 +8,7 @@ import pytest
 
 from compress.core.model.change import Nothing
 from compress.export.stage import Export
-from compress.quantize.stored import StoreLinears, to_dense
+from compress.quantize.store_linears import StoreLinears, to_dense
 from tests.compress.export.given import context, trained_bundle
 from tests.tiny.stages import declared, refused
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from compress.core.errors import Refusal
 from compress.core.families.family import base_model
-from compress.core.model.stored import dense_weight, stored_linears
-from compress.core.storage.linear import StoredLinear
+from compress.core.low_bit.linear import StoredLinear
+from compress.core.model.low_bit import dense_weight, stored_linears
 from compress.core.surgery.heads import keep_neurons
-from compress.quantize.stored import StoreLinears, stored_as, to_dense
+from compress.quantize.store_linears import StoreLinears, stored_as, to_dense
 from finetune.parameters.parts import head_names
 from tests.compress.quantize.given import STORAGES, hidden_states, stored_bundle
 from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
@@ -122,7 +122,7 @@ def test_autocast_leaves_the_bias_in_fp32(storage):
 @pytest.mark.parametrize("shape", [(7, 9), (33, 31), (1, 5), (64, 64)])
 @pytest.mark.parametrize("storage", STORAGES)
 def test_odd_widths(shape, storage):
-    from compress.core.model.stored import plain, stored
+    from compress.core.model.low_bit import plain, stored
 
     outputs, inputs = shape
     linear = nn.Linear(inputs, outputs)
@@ -135,7 +135,7 @@ def test_odd_widths(shape, storage):
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_zeros_stay_zeros(storage):
-    from compress.core.model.stored import nonzero_count, stored
+    from compress.core.model.low_bit import nonzero_count, stored
 
     linear = nn.Linear(40, 30)
     linear.weight.data[linear.weight.data < 0] = 0
@@ -149,7 +149,7 @@ def test_the_storage_is_bitsandbytes_own():
     import bitsandbytes as bnb
 
     linear = nn.Linear(64, 48)
-    from compress.core.model.stored import stored
+    from compress.core.model.low_bit import stored
 
     for storage in ("nf4", "fp4"):
         theirs = bnb.nn.Linear4bit(64, 48, quant_type=storage)

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.stage import Distill
 from compress.export.stage import Export
 from compress.positions.stage import TrimPositions

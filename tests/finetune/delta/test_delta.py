@@ -11,9 +11,9 @@ import torch
 import finetune
 from compress.core.checkpoint.save import save
 from compress.core.errors import InputError, UnknownName
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle, Tuned
 from compress.core.model.change import Nothing
-from compress.core.training.plan import TrainPlan
 from finetune.context import make_context
 from finetune.delta.opening import open_directory
 from finetune.delta.record import base_fingerprint, delta_bytes

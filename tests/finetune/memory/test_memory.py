@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from compress.core.families.bert import BERT
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from finetune.memory.estimate import PROCESS, TrainingMemory
 from finetune.memory.formula import formula_peak
 from finetune.memory.optimizer import optimizer_bytes
@@ -126,7 +126,7 @@ def test_autocast_keeps_less_and_converts_weights() -> None:
 
 @pytest.mark.parametrize("storage", ["bf16", "int8", "nf4"])
 def test_a_stored_base_counts_as_it_is_stored_and_is_dense_only_for_a_moment(storage: str) -> None:
-    from compress.quantize.stored import StoreLinears
+    from compress.quantize.store_linears import StoreLinears
 
     plain, names = tuned("lora", hidden_size=64, intermediate_size=256)
     stored = tiny_bundle("bert", hidden_size=64, intermediate_size=256)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 import finetune
 from compress.core.checkpoint.open import quiet
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
 from finetune.method import Method
 from finetune.methods.houlsby import Houlsby
 from finetune.methods.parallel import Parallel

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import TrainPlan
 from finetune.cached.head import CachedHead
-from finetune.fit.checkpoints import Checkpointing
-from finetune.fit.fit import make_fit
 from finetune.method import only_trained
 from finetune.methods.head import Head
 from finetune.parameters.parts import head_names
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
+from finetune.training.checkpoints import Checkpointing
+from finetune.training.fit import make_fit
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle
 
 PLAN = TrainPlan(epochs=2, batch_size=16, precision="fp32", learning_rate=1e-2)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import Refusal, StageFailed
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
 from finetune.cached.mix import CachedMix
 from finetune.delta.opening import load_delta
 from finetune.delta.saving import save_delta

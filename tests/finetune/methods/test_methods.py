@@ -12,9 +12,9 @@ from torch import Tensor
 
 from compress.core.checkpoint.architecture import is_stock
 from compress.core.checkpoint.save import load, save
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit
 from finetune.methods.head import Head

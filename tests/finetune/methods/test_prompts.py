@@ -12,9 +12,9 @@ from torch import Tensor
 
 import finetune
 from compress.core.errors import InputError, Refusal
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
 from finetune.inserted.prompts.insert_prefix import prefixes
 from finetune.inserted.prompts.insert_prompt import encoder_of, prompt_of
 from finetune.merge.stage import Merge

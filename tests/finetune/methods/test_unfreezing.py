@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import nn
 
+from compress.core.fit.hooks import Hook
+from compress.core.fit.plan import DEFAULT_PLAN, Rate, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.hooks import Hook
-from compress.core.training.plan import DEFAULT_PLAN, Rate, TrainPlan
-from finetune.fit.checkpoints import Checkpointing
-from finetune.fit.fit import make_fit
-from finetune.fit.schedules import Pace, slanted_triangle
 from finetune.methods.full import UNFREEZING_PLAN, Full
 from finetune.parameters.depth import by_depth, rates_by_depth
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
+from finetune.training.checkpoints import Checkpointing
+from finetune.training.fit import make_fit
+from finetune.training.schedules import Pace, slanted_triangle
 from tests.tiny import FAMILIES, tiny_bundle
 
 PLAN = TrainPlan(epochs=6, batch_size=16, precision="fp32", learning_rate=1e-2, schedule="slanted_triangle", warmup=0.1)
@@ -93,7 +93,7 @@ def test_the_optimiser_gets_the_rates(task: TextClassification, splits: Splits) 
             groups = Rates.trainer.optimizer.param_groups
             seen.append({names[id(p)]: g["lr"] for g in groups for p in g["params"]})
 
-    from finetune.fit import trainer
+    from finetune.training import trainer
 
     plain = trainer.HookedTrainer.create_optimizer
 

@@ -6,10 +6,11 @@ import torch
 from pydantic import ValidationError
 
 from compress.core.errors import InputError, UnknownName
-from recipes.measure import latency, runners
+from recipes.measure import runners
 from recipes.measure.inputs import batches, random_batch
-from recipes.measure.latency import interleaved, speed
 from recipes.measure.probe import Bench, Probe
+from recipes.measure.probes import interleaved as latency
+from recipes.measure.probes.interleaved import interleaved, speed
 from recipes.measure.probes.latency import Latency
 from recipes.measure.runners import Model, Opponents, opponents
 

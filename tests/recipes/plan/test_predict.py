@@ -147,7 +147,7 @@ def test_what_cannot_be_measured_here_is_found_before_any_work(tmp_path):
     ("train", "says"), [({"arguments": {"optim": "nonsense"}}, "nonsense"), ({"precision": "bf16"}, "computes no bf16")]
 )
 def test_training_that_cannot_be_is_found_before_any_work(tmp_path, monkeypatch, train, says):
-    from finetune.fit import arguments as plan_arguments
+    from finetune.training import arguments as plan_arguments
 
     monkeypatch.setattr(plan_arguments, "bf16_supported", lambda device: False)
     file = recipe_file(tmp_path, [{"finetune": {"train": {"epochs": 1}}}, {"finetune": {"train": train}}])

@@ -1,0 +1,1 @@
+"""Sparsity schedules, one file each."""

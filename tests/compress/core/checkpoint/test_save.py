@@ -14,7 +14,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.masks import apply_masks
 from compress.core.surgery.layers import keep_layers
-from compress.quantize.stored import StoreLinears
+from compress.quantize.store_linears import StoreLinears
 from tests.tiny import tiny_bundle
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from compress.core.fit.plan import DEFAULT_PLAN
 from compress.core.model.change import Nothing
 from compress.core.stage.declaration import Declaration, Training
 from compress.core.surgery.changes import KeepLayers
-from compress.core.training.plan import DEFAULT_PLAN
 from tests.tiny import tiny_bundle
 
 

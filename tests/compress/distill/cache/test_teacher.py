@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from compress.core.errors import StageFailed
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import DEFAULT_PLAN, TrainPlan
 from compress.distill.cache import filling as cache_filling
 from compress.distill.cache.filling import by_length
 from compress.distill.cache.teacher import CachedTeacher, cached_teacher

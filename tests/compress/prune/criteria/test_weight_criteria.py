@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from compress.core.calibration.passes import solved_in_passing
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.matrices import block_matrices
 from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
-from compress.core.training.calibration import solved_in_passing
 from compress.prune.criteria.fisher import Fisher
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.sparsegpt import SparseGPT
@@ -20,7 +20,7 @@ from compress.prune.stage import Prune
 from compress.prune.weights.blocks import Blocks
 from compress.prune.weights.elements import Elements
 from compress.prune.weights.n_m import NM
-from compress.prune.weights.obs import Solver, inverse_factor
+from compress.prune.weights.sparsegpt_solver import Solver, inverse_factor
 from tests.compress.distill.stub import ROWS, encode, stub_context, trained
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, TinyTask
 

@@ -27,7 +27,7 @@ from compress.prune.units.width import Width
 from compress.prune.weights.blocks import Blocks, block_means, spread_out
 from compress.prune.weights.elements import Elements
 from compress.prune.weights.n_m import NM, best_n_of_m
-from compress.quantize.stored import StoreLinears, to_dense
+from compress.quantize.store_linears import StoreLinears, to_dense
 from tests.compress.distill.stub import stub_context, trained
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.tiny import FAMILIES, tiny_logits

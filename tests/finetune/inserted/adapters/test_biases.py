@@ -12,10 +12,10 @@ import torch
 import finetune
 from compress.core.checkpoint.open import quiet
 from compress.core.checkpoint.save import load, save
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.core.surgery.heads import keep_neurons, neuron_counts
-from compress.core.training.plan import TrainPlan
 from finetune.inserted.adapters.biases import AddZeroBiases, Biased
 from finetune.merge.stage import Merge
 from finetune.methods.bitfit import Bitfit

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from compress.core.errors import InputError, StageFailed
+from compress.core.fit.plan import DEFAULT_PLAN
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import change_from_data
-from compress.core.training.plan import DEFAULT_PLAN
-from finetune.fit.fit import activations_recomputed
 from finetune.inserted.adapters.around import Seen
 from finetune.inserted.adapters.bottleneck import Bottleneck
 from finetune.method import Method
 from finetune.methods.houlsby import Houlsby
 from finetune.methods.parallel import Parallel
 from finetune.methods.pfeiffer import Pfeiffer
+from finetune.training.fit import activations_recomputed
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs, tiny_logits
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import finetune
+from compress.core.fit.plan import TrainPlan
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit
 from finetune.methods.houlsby import Houlsby

@@ -12,16 +12,16 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.training.plan import TrainPlan
-from finetune.fit.fit import make_fit
 from finetune.inserted.lora.allocation import Allocation, Orthogonal, budget, keep_largest, orthogonality, triplet
 from finetune.inserted.lora.insertion import inserted_layers
 from finetune.methods.adalora import Adalora
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
+from finetune.training.fit import make_fit
 from tests.finetune.fits import EVERY_STEP, Interrupted, StopAfter, same_bits
 from tests.finetune.inserted.lora.test_insertion import logits, put_in
 from tests.tiny import tiny_bundle, tiny_inputs

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from compress.core.errors import InputError, Refusal, UnknownName
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import change_from_data
 from compress.core.model.wrapping import linear_shape
-from compress.core.training.plan import TrainPlan
-from finetune.fit.fit import activations_recomputed
 from finetune.inserted.insertion import Insertion
 from finetune.inserted.lora.insertion import inserted_layers
 from finetune.inserted.lora.targets import target_linears
@@ -23,6 +22,7 @@ from finetune.methods.dora import Dora
 from finetune.methods.ia3 import Ia3
 from finetune.methods.lora import Lora
 from finetune.parameters.parts import head_names
+from finetune.training.fit import activations_recomputed
 from tests.finetune.inserted.lora.cases import METHODS, cases
 from tests.finetune.methods.steps import few_steps
 from tests.finetune.methods.test_counts import ALBERT_BASE, on_meta

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import TrainPlan
-from compress.quantize.stored import StoreLinears, to_dense
+from compress.quantize.store_linears import StoreLinears, to_dense
 from finetune.context import make_context
 from finetune.delta.opening import load_delta
 from finetune.delta.saving import save_delta

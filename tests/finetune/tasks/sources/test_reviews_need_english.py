@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from compress.core.checkpoint.for_task import load_source
+from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
-from compress.core.training.plan import TrainPlan
 from finetune.context import make_context
 from finetune.data.predict import predict
 from finetune.stage import Finetune

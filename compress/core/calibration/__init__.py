@@ -1,0 +1,1 @@
+"""Passes over calibration data: batches, recorded activations, gradients per example."""

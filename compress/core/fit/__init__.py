@@ -1,0 +1,1 @@
+"""What a training is asked for: its plan, its objective and hooks. `finetune.training` is the training itself."""

@@ -1,0 +1,182 @@
+"""What survives an interruption: trained weights and states of hooks, as safetensors, beside the Trainer's own files.
+
+Frozen weights are as they were when the fit began, so they are not written; packed ones could not be put back either.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.core.errors import StageFailed
+from compress.core.fit.hooks import Hook
+
+__all__ = [
+    "PLAN",
+    "Checkpointing",
+    "Finished",
+    "claim",
+    "last_whole",
+    "load_hooks",
+    "load_weights",
+    "read_json",
+    "save_hooks",
+    "save_weights",
+    "trained_names",
+]
+
+WEIGHTS, HOOKS, STATE, PLAN = "model.safetensors", "hooks.safetensors", "trainer_state.json", "plan.json"
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """When to write a checkpoint: after so many seconds, at an epoch's end sooner; never at the last step."""
+
+    seconds: float = 180.0
+    seconds_at_epoch_end: float = 20.0
+
+
+def claim(directory: Path, plan: Mapping[str, Any]) -> None:
+    """Make `directory` the place of a fit with this plan: what another fit left there is deleted, and so is a
+    checkpoint whose `trainer_state.json`, written last, is not whole."""
+    text = json.dumps(plan, sort_keys=True, default=str)
+    if directory.is_dir() and read_text(directory / PLAN) != text:
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / PLAN).write_text(text, "utf-8")
+    for path in directory.glob("checkpoint-*"):
+        if read_json(path / STATE) is None or not (path / WEIGHTS).is_file():
+            shutil.rmtree(path)
+
+
+def last_whole(directory: Path) -> Path | None:
+    """The last checkpoint of a claimed directory, or None."""
+    steps = {int(path.name.removeprefix("checkpoint-")): path for path in directory.glob("checkpoint-*")}
+    return steps[max(steps)] if steps else None
+
+
+def trained_names(model: nn.Module) -> frozenset[str]:
+    """The parameters that have `requires_grad` now."""
+    return frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def save_weights(
+    model: nn.Module, directory: Path, names: frozenset[str], state: Mapping[str, Tensor] | None = None
+) -> None:
+    """The parameters `names` and the buffers, each tensor once however many names it has.
+
+    Args:
+        state: the whole state where a launcher has cut the model's own into parts.
+    """
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor for name, tensor in (state or _state(model)).items() if name in _kept(model, names)}
+    save_file({name: tensors[name].contiguous() for name in once(tensors)}, directory / WEIGHTS)
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, directory: Path, names: frozenset[str]) -> None:
+    """Put back what `save_weights` wrote.
+
+    Raises:
+        StageFailed: the model has other tensors than the checkpoint.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(directory / WEIGHTS)
+    kept = {name: tensor for name, tensor in _state(model).items() if name in _kept(model, names)}
+    expected = set(once(kept))
+    if expected != set(tensors):
+        strange = ", ".join(sorted(expected ^ set(tensors))[:3])
+        raise StageFailed(
+            f"the checkpoint is of another model: {strange}", where=str(directory), advice="run again with --fresh"
+        )
+    for name, tensor in tensors.items():
+        kept[name].copy_(tensor)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's own parameters and buffers by name."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _kept(model: nn.Module, names: frozenset[str]) -> frozenset[str]:
+    return names | {name for name, _ in model.named_buffers()}
+
+
+def once(tensors: Mapping[str, Tensor]) -> list[str]:
+    """One name for each stored tensor: the first of those that share it."""
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, tensor in tensors.items():
+        key = (tensor.device, tensor.data_ptr(), tensor.shape) if tensor.numel() else (name,)
+        seen.setdefault(key, name)
+    return list(seen.values())
+
+
+def save_hooks(hooks: Sequence[Hook], directory: Path) -> None:
+    """The state of each hook, under its place in the sequence."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    states = {
+        f"{place}.{name}": tensor.detach().cpu().contiguous().clone()
+        for place, hook in enumerate(hooks)
+        for name, tensor in hook.state_dict().items()
+    }
+    save_file(states, directory / HOOKS)
+
+
+def load_hooks(hooks: Sequence[Hook], directory: Path) -> None:
+    """Give each hook what it had when the checkpoint was written."""
+    from safetensors.torch import load_file
+
+    states = load_file(directory / HOOKS)
+    for place, hook in enumerate(hooks):
+        start = f"{place}."
+        hook.load_state_dict({name.removeprefix(start): t for name, t in states.items() if name.startswith(start)})
+
+
+class Finished:
+    """A fit that ended: its weights and states stay until the stage is done, so that a stage of many fits resumes."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory / "finished"
+
+    def __bool__(self) -> bool:
+        return read_json(self.directory / STATE) is not None
+
+    def write(self, model: nn.Module, hooks: Sequence[Hook], *, names: frozenset[str], steps: int) -> None:
+        """Keep the end, of the parameters `names`; the checkpoints before it are deleted."""
+        save_weights(model, self.directory, names)
+        save_hooks(hooks, self.directory)
+        (self.directory / STATE).write_text(json.dumps({"global_step": steps}), "utf-8")
+        for path in self.directory.parent.glob("checkpoint-*"):
+            shutil.rmtree(path)
+
+    def restore(self, model: nn.Module, hooks: Sequence[Hook], *, names: frozenset[str]) -> int:
+        """Put back the end; the number of steps."""
+        load_weights(model, self.directory, names)
+        load_hooks(hooks, self.directory)
+        state = read_json(self.directory / STATE)
+        return int(state["global_step"]) if state else 0
+
+
+def read_text(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.is_file() else None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a file; None where it is missing or was cut off in writing."""
+    try:
+        found = json.loads(read_text(path) or "")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
