@@ -1,4 +1,4 @@
-"""Which layers a student copies, and which layer of the teacher each of its layers learns from."""
+"""Layer maps: which layers a student copies, and which layer of the teacher each of its layers is matched with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ __all__ = ["evenly_spaced", "kept_layers", "matched_layers"]
 
 
 def evenly_spaced(count: int, of: int) -> tuple[int, ...]:
-    """`count` of `of` layers, the first and the last among them, as far apart as can be.
+    """Evenly spaced layers: `count` of `of`, the first and the last among them.
 
     Layer i of the student copies layer round(i (of - 1) / (count - 1)), halves to the even neighbour. 6 of 12 gives
-    DistilBERT's choice; a single layer is the first one, which knows the embeddings.
+    DistilBERT's choice; a single layer is the first one, which was trained on the output of the embeddings.
+
+    Args:
+        count: layers of the student, from 1 to `of`.
+        of: layers of the model that is copied.
 
     Example:
         >>> evenly_spaced(6, 12)
@@ -53,10 +57,14 @@ def kept_layers(layers: int | tuple[int, ...] | None, of: int) -> tuple[int, ...
 
 
 def matched_layers(student: int, teacher: int) -> tuple[int, ...]:
-    """For each layer of the student, the layer of the teacher whose output it imitates; both ends match.
+    """Uniform layer map: for each layer of the student, the layer of the teacher that its hidden states are matched to.
 
-    The student's layer j stands for an equal share of the teacher's depth and imitates the last layer of that share:
+    The teacher's depth is cut into equal shares, and the student's layer j is matched with the last layer of share j:
     round((j + 1) teacher / student) - 1, halves up; TinyBERT's uniform map where the depths divide.
+
+    Args:
+        student: its number of layers, from 1 on.
+        teacher: its number of layers.
 
     Example:
         >>> matched_layers(3, 6)

@@ -1,4 +1,4 @@
-"""What a student is asked to match."""
+"""Distillation losses: what of the teacher's outputs a student is trained to match."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["Loss", "Seen"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What student and teacher gave for one batch.
+    """Outputs of student and teacher for one batch.
 
     Attributes:
         task: whose rows they are.
         batch: the rows, with their labels.
         outputs: of the student, with gradients.
-        answers: of the teacher, to the same rows; None where no loss needs a teacher.
-        student_hidden: what each of the student's layers gave.
-        teacher_hidden: layer of the teacher -> what it gave, for the layers that a loss asked for.
-        teacher_layers: how many the teacher has.
-        tokens: True for the tokens that both models have: no padding, no row that they cut into different pieces.
+        answers: of the teacher (its logits, spans or vectors) for the same rows; None where no loss needs a teacher.
+        student_hidden: hidden states after each of the student's layers; empty where no loss compares tokens.
+        teacher_hidden: layer of the teacher, from 0 -> its hidden states, for the layers that a loss asked for.
+        teacher_layers: the teacher's number of layers.
+        tokens: True for tokens that both models have: no padding, and no row that their tokenizers split differently.
     """
 
     task: TaskView
@@ -49,27 +49,35 @@ class Seen:
         return self.task.answers(self.outputs, self.batch)
 
     def teacher(self) -> Answers[Tensor]:
-        """The teacher's answers; a loss that says `needs_teacher` has them."""
+        """The teacher's answers; given wherever `needs_teacher` is True."""
         if self.answers is None:
             raise ValueError("this loss did not say that it needs a teacher")
         return self.answers
 
 
 class Loss(Choice):
-    """One term of a distillation; the terms are summed by weight."""
+    """Distillation loss: one term of a weighted sum."""
 
     home: ClassVar[str] = "compress.distill.losses"
     plural: ClassVar[str] = "losses"
     needs_teacher: ClassVar[bool] = True
     on_tokens: ClassVar[bool] = False
-    """Whether it compares token by token, so that both models must cut a row into equally many pieces."""
+    """Whether it compares token by token, so that both tokenizers must split a row into equally many tokens."""
 
     weight: Positive = Field(1.0, description="factor of this loss in the sum")
 
     def layer_pairs(self, student: int, teacher: int) -> tuple[tuple[int, int], ...]:
-        """(student's layer, teacher's layer) pairs whose outputs it compares, for models of so many layers."""
+        """(student's layer, teacher's layer) pairs, from 0, whose hidden states it compares.
+
+        Args:
+            student: number of layers of the student.
+            teacher: number of layers of the teacher.
+
+        Raises:
+            InputError: the setting names a layer that one of the two does not have.
+        """
         return ()
 
     def value(self, seen: Seen) -> Float[Tensor, ""]:
-        """The loss of a batch, unweighted."""
+        """The loss of a batch, before it is multiplied by `weight`."""
         raise NotImplementedError

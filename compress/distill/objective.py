@@ -1,4 +1,4 @@
-"""What a student minimises: the weighted sum of its losses against one teacher."""
+"""Distillation objective: the weighted sum of a student's losses against one teacher."""
 
 from __future__ import annotations
 
@@ -28,15 +28,21 @@ from compress.distill.teacher import LiveTeacher, Taught, Teacher, outputs_and_h
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 
 NOTED = ("batch_size_used", "accumulation_used")
-"""What of a fit's notes the report says; they are there where memory ran out."""
+"""Notes of a fit that go into the report; a fit has them where memory ran out."""
 FEW_ROWS = 16_384
-"""A fit of fewer rows than this is not worth a pass over the whole train part."""
+"""A fit of fewer rows than this runs the teacher batch by batch: a pass over all of *train* may cost more."""
 
 
 class Distillation(Hook):
-    """The objective that `fit` is handed, and a hook beside it.
+    """Distillation objective for `fit`, and a training hook at once.
 
-    It remembers the mean of each term over the last steps; being a hook, it does so across an interruption.
+    It keeps the mean of each term over the last 50 steps; being a hook, it does so across an interruption.
+
+    Args:
+        losses: the terms.
+        teacher: gives the teacher's outputs for a batch; None where no loss needs one.
+        task: reads answers out of the student's outputs.
+        depth: number of layers of the teacher.
     """
 
     def __init__(self, losses: tuple[Loss, ...], teacher: Teacher | None, *, task: TaskView, depth: int = 0) -> None:
@@ -73,7 +79,7 @@ class Distillation(Hook):
             self.teacher.load_state_dict(state)
 
     def facts(self) -> dict[str, Any]:
-        """The weighted terms at the end of the training, and where the teacher's outputs came from."""
+        """For the report: the weighted terms at the end of the training, and where the teacher's outputs came from."""
         found: dict[str, Any] = {}
         if self.last:
             means = self.state_dict()["last"].mean(0).tolist()
@@ -84,21 +90,21 @@ class Distillation(Hook):
 def distillation(
     student: Bundle, teacher: Bundle | None, losses: tuple[Loss, ...], ctx: Context, plan: TrainPlan, *, name: str
 ) -> Distillation:
-    """The objective for `student`, with the teacher's outputs at hand.
+    """The distillation objective for `student`.
 
-    They are cached over *train* where the training reads rows more than once, or where the two models take different
-    inputs; a training that reads each row at most once asks the teacher batch by batch, which costs the same.
+    The teacher's outputs are cached over *train* where the training reads rows more than once, or where the two models
+    take different inputs; a training that reads each row at most once runs the teacher batch by batch, at equal cost.
 
     Args:
-        student: what is trained.
-        teacher: what it imitates; may be None where no loss needs one.
+        student: the model that is trained.
+        teacher: the model whose outputs it is trained to match; may be None where no loss needs one.
         losses: the terms.
         ctx: task, batches and scratch.
         plan: the complete plan of the training.
         name: of the fit; the cache lies beside it in scratch.
 
     Raises:
-        Refusal: the two models' labels or widths differ, or a model does not give what a loss compares.
+        Refusal: the two models' labels or hidden sizes differ, or a model does not give what a loss compares.
         StageFailed: the disk is full and the two models take different inputs.
     """
     if ctx.task is None:
@@ -116,15 +122,18 @@ def distillation(
 def train(
     student: Bundle, objective: Distillation, ctx: Context, plan: TrainPlan, *, name: str, of: str = ""
 ) -> dict[str, Any]:
-    """Fit `student` in place and show its loss; what the report says of it.
+    """Fit `student` in place and show its loss curve in the report.
 
     Args:
-        student: what is trained.
-        objective: what it minimises.
+        student: the model that is trained.
+        objective: what is minimised.
         ctx: trains it.
         plan: the complete plan.
         name: of the fit.
         of: what the report calls the training, where it is not the stage's own.
+
+    Returns:
+        What the report says: steps, loss, the terms at the end, and where the teacher's outputs came from.
     """
     result: FitResult = ctx.fit(student, objective, plan, name=name, hooks=(objective,))
     ctx.show(*loss_curve(result.losses, of=of))
@@ -173,8 +182,8 @@ def _comparable(student: Bundle, teacher: Bundle, losses: tuple[Loss, ...]) -> N
         raise Refusal(f"the student has {labels[0]} labels and the teacher {labels[1]}", advice="name another teacher")
     widths = [bundle.sketch().hidden for bundle in (student, teacher)]
     if widths[0] != widths[1] and any(loss.on_tokens for loss in losses):
-        what = f"hidden_states compares equal widths; the student has {widths[0]} and the teacher {widths[1]}"
-        raise Refusal(what, advice="leave out the loss 'hidden_states', or name a teacher of the same width")
+        what = f"hidden_states compares equal hidden sizes; the student has {widths[0]} and the teacher {widths[1]}"
+        raise Refusal(what, advice="leave out the loss 'hidden_states', or name a teacher of the same hidden size")
 
 
 def _label(losses: tuple[Loss, ...], index: int) -> str:

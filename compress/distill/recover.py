@@ -1,7 +1,7 @@
-"""How a damaged model recovers: the one value that every stage which damages a model takes.
+"""Recovery after compression: the training that every stage which prunes, factorizes, shares or converts can end with.
 
-It lies here and not in `compress.core`, because its default is a distillation. The stages that damage a model have
-their parent beside it, in `recovering`.
+It lies here and not in `compress.core`, because its default is a distillation. Those stages have their parent beside
+it, in `recovering`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RECOVER_PLAN = TrainPlan(epochs=1, learning_rate=5e-5).over(DEFAULT_PLAN)
 
 
 class Recover(Settings):
-    """Training after a cut. By default the model learns to answer as the best earlier row does.
+    """Recovery training after compression: by default a distillation, whose teacher is the best earlier row.
 
     The fields of `train` may also stand here themselves: `recover: {epochs: 1}`.
     """
@@ -42,13 +42,13 @@ class Recover(Settings):
     by: Literal["distillation", "task", "mlm"] = Field(
         "distillation",
         description="distillation: from the best earlier row; task: on the task's labels; mlm: on raw text, without "
-        "labels (masked words, and the order of two sentences where a text has two)",
+        "labels (masked language modelling, and sentence order prediction where a text has two sentences)",
     )
     corpus: Corpus | None = Field(
-        None, description="of mlm: `task` (its train texts) unless given, or a file with one text on a line"
+        None, description="of mlm: `task` (the texts of train) unless given, or a file with one text on a line"
     )
     head: NamedFile | None = Field(
-        None, description="of mlm: a checkpoint whose head for masked words it starts from; a fresh one unless given"
+        None, description="of mlm: a checkpoint whose language modelling head it starts from; a fresh one unless given"
     )
     losses: tuple[Loss, ...] | None = Field(
         None, min_length=1, description="of a distillation; soft_targets and hidden_states unless given"
@@ -84,7 +84,7 @@ class Recover(Settings):
         return self.train.over(RECOVER_PLAN)
 
     def terms(self, *, same_width: bool = True) -> tuple[Loss, ...]:
-        """The losses that are summed; unless given, those of the logits alone where the two widths differ."""
+        """The losses that are summed; unless given, those of the logits alone where the hidden sizes differ."""
         if self.by == "mlm":
             return ()
         if self.by == "task":
@@ -98,32 +98,37 @@ class Recover(Settings):
 
     @property
     def needs(self) -> frozenset[State]:
-        """States that the damaged model must have."""
+        """States that the model must have."""
         return frozenset({"head_trained"} if self.needs_head else ())
 
     @property
     def data(self) -> frozenset[Data]:
-        """What it reads of the train part."""
+        """What it reads of *train*."""
         if self.by == "mlm":
             return frozenset({"texts"} if self.corpus in (None, TASK) else ())
         return frozenset({"rows", "labels"} if self.by == "task" else {"rows"})
 
     def reads(self) -> tuple[Path, ...]:
-        """Files that decide what comes out: of the corpus, and of the checkpoint of the head."""
+        """Files that decide the result: of the corpus, and of the checkpoint of the head."""
         head = resolve(self.head) if self.head else None
         return (*files_of(self.corpus or TASK), *(files_in(head) if isinstance(head, Path) else ()))
 
     def refuses(self, sketch: Sketch, *, narrower: bool = False) -> str | None:
-        """Why such a model cannot recover this way, or None; for the stage that damages it, and maybe narrows it."""
+        """Why such a model cannot recover this way, or None.
+
+        Args:
+            sketch: of the model before the stage.
+            narrower: whether the stage makes the hidden size smaller.
+        """
         if self.by == "mlm":
             why = masked_refusal(sketch.family)
             return f"recover by mlm: {why}; recover by distillation, or by task" if why else None
         if narrower and any(loss.on_tokens for loss in self.losses or ()):
-            return "recover: hidden states of two widths cannot be compared; leave that loss out"
+            return "recover: hidden states of two sizes cannot be compared; leave that loss out"
         return None
 
     def check(self, bundle: Bundle) -> None:
-        """Raise `InputError` where such a model cannot recover this way; it is as the cut leaves it, maybe on meta."""
+        """Raise `InputError` where such a model, compressed already and maybe on meta, cannot recover this way."""
         if self.by == "mlm":
             check_text_recovery(bundle, head=self.head)
 
@@ -133,19 +138,20 @@ class Recover(Settings):
 
 
 MaybeRecover = Annotated[Recover | None, OR_NONE]
-"""`recover: none` (or null) leaves the model as the cut left it."""
+"""`recover: none` (or null) leaves the compressed model untrained."""
 
 
 def heal(bundle: Bundle, recover: Recover, ctx: Context, *, teacher: tuple[str, Bundle] | None) -> Bundle:
-    """`bundle`, trained as `recover` says, in place.
+    """Recovery training of `bundle`, in place.
 
-    The teacher may be wider, since an earlier row may be the best one: then the default losses are the logits' alone.
+    The teacher's hidden size may be larger, since an earlier row may be the best one: then the default losses are the
+    logits' alone.
 
     Args:
-        bundle: the damaged model.
-        recover: how.
+        bundle: the compressed model.
+        recover: by which objective, with which plan.
         ctx: trains it and notes how it went.
-        teacher: (name, bundle) of the model to learn from; None where none is needed.
+        teacher: (name, bundle) of the teacher; None where none is needed.
 
     Raises:
         InputError: there is no data to train on.

@@ -1,4 +1,4 @@
-"""The parent of the stages that damage a model: what they decide, they do, and then the model recovers."""
+"""Parent of the stages that compress and then recover: decide a change, apply it, train the model again."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["Decider", "Recovering"]
 
 
 class Decider(Protocol):
-    """What such a stage decides by: a criterion, a decomposition, an origin."""
+    """The choice that such a stage decides by: a criterion, a decomposition, an origin."""
 
     needs_data: ClassVar[bool]
     draws_random_numbers: ClassVar[bool]
 
 
 class Recovering(Stage):
-    """A stage with a recovery, which is the last of its settings."""
+    """A stage with recovery training, which is the last of its settings."""
 
     last: ClassVar[tuple[str, ...]] = ("recover",)
 
@@ -44,12 +44,12 @@ class Recovering(Stage):
 
     @property
     def narrows(self) -> bool:
-        """Whether the hidden states of the model become narrower."""
+        """Whether the hidden size of the model becomes smaller."""
         return False
 
     @abstractmethod
     def damage(self, sketch: Sketch) -> Declaration:
-        """What is declared of the damage alone; the recovery is added to it."""
+        """The declaration of the change alone; the recovery is added to it."""
 
     def requires(self) -> Requires:
         decider, recover = self.decider, self.recover
@@ -79,13 +79,19 @@ class Recovering(Stage):
 
     @abstractmethod
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
-        """What is damaged."""
+        """The change to apply: which parts are pruned, at which ranks, what is shared."""
 
     def run(self, bundle: Bundle, ctx: Context) -> Bundle:
         return self.recovered(bundle, ctx, partial(_changed, change=self.decide(bundle, ctx)))
 
     def recovered(self, bundle: Bundle, ctx: Context, damage: Callable[[Bundle], Bundle]) -> Bundle:
-        """What `damage` makes of the bundle, after its recovery; the teacher is asked for before."""
+        """The bundle after `damage` and its recovery; the teacher is taken before.
+
+        Args:
+            bundle: the model before the change.
+            ctx: gives the teacher, and trains.
+            damage: applies the change.
+        """
         teacher = None
         if self.recover and self.recover.needs_teacher:
             teacher = ctx.best() or ("the model before the cut", bundle.copy())

@@ -1,4 +1,4 @@
-"""A student of fewer layers learns from its teacher."""
+"""Knowledge distillation: a student of fewer layers is trained to match its teacher."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ DISTILL_PLAN = TrainPlan(epochs=4, learning_rate=1e-4).over(DEFAULT_PLAN)
 
 
 class Student(Settings):
-    """What the student is: a copy of some layers, with the embeddings and the head."""
+    """Initialisation of the student: a copy of some layers, with the embeddings and the head."""
 
     layers: Count | tuple[int, ...] | None = Field(
-        None, description="how many, evenly spaced with both ends; or which, from 0; every other one unless given"
+        None, description="how many, evenly spaced with both ends; or which, from 0; half of them unless given"
     )
 
 
 class Distill(Trains):
-    """A student made of some of the model's layers, trained to answer as the teacher does.
+    """Knowledge distillation: a student made of some of the model's layers is trained to match the teacher's outputs.
 
     The student is a copy of layers of the model that comes in, which is the teacher too unless `teacher` names an
     earlier stage. The plan's defaults, 4 epochs at 1e-4, lie between the 3 epochs at 5e-5 of fine-tuning (Devlin et
     al. 2019, arXiv 1810.04805, section A.3) and the 10 to 20 epochs of TinyBERT's task distillation (arXiv
     1909.10351, section 4.2): a student that starts from every other layer is far from its teacher at first, and
-    narrow models take the higher rate.
+    models of a small hidden size take the higher learning rate.
 
     References:
-        Sanh et al. 2019, arXiv 1910.01108.
+        Hinton et al. 2015, arXiv 1503.02531; Sanh et al. 2019, arXiv 1910.01108.
     """
 
     teacher: Name | None = Field(None, description="id of an earlier stage; the model that comes in unless given")
     student: Student = Field(Student(), description="what the student is made of")
-    losses: tuple[Loss, ...] = Field((SoftTargets(), HiddenStates()), min_length=1, description="terms of the sum")
+    losses: tuple[Loss, ...] = Field((SoftTargets(), HiddenStates()), min_length=1, description="summed by weight")
 
     def requires(self) -> Requires:
         names = {"teacher": self.teacher} if self.teacher else {}

@@ -1,4 +1,4 @@
-"""A teacher answers batches: by its model as they come, or out of a cache."""
+"""Teachers: a model that is run on each batch, or a cache of its outputs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["LiveTeacher", "Taught", "Teacher", "outputs_and_hidden", "same_input
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher gave for a batch.
+    """A teacher's outputs for a batch.
 
     Attributes:
-        answers: to its rows.
-        hidden: layer -> what it gave, padded like the batch.
-        matched: rows that both models cut into equally many pieces.
+        answers: for its rows: logits, spans or vectors.
+        hidden: layer, from 0 -> its hidden states, padded like the batch.
+        matched: rows that both tokenizers split into equally many tokens; None for all.
     """
 
     answers: Answers[Tensor]
@@ -37,7 +37,7 @@ class Taught:
 
 
 class Teacher(Protocol):
-    """Answers a batch that was encoded for the student."""
+    """Gives the teacher's outputs for a batch that was encoded for the student."""
 
     def __call__(self, batch: Batch) -> Taught: ...
 
@@ -46,16 +46,22 @@ class Teacher(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the facts need and only the training shows, for its checkpoints."""
+        """What the facts are made of and the training collects, for its checkpoints."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 class LiveTeacher:
-    """Runs the model on the student's own batches; for a teacher that reads the same tokens.
+    """Teacher that is run on the student's own batches; for two models of the same tokens.
 
     It runs in the precision of the training, without dropout and without gradients.
+
+    Args:
+        teacher: the model.
+        task: reads the answers out of its outputs.
+        layers: of the teacher, from 0, whose hidden states are given.
+        precision: of the training: `fp32`, `bf16`, `fp16` or `auto`.
     """
 
     def __init__(self, teacher: Bundle, task: TaskView, *, layers: tuple[int, ...], precision: str = "fp32") -> None:
@@ -82,7 +88,12 @@ class LiveTeacher:
 def outputs_and_hidden(
     model: nn.Module, inputs: Mapping[str, Tensor], *, hidden: bool
 ) -> tuple[Outputs, tuple[Tensor, ...]]:
-    """The outputs, and what each layer gave where `hidden` asks for it (without the embeddings' output).
+    """Outputs of a forward pass, and the hidden states after each layer (without the embeddings' output).
+
+    Args:
+        model: with its head.
+        inputs: the entries of a batch that enter the model.
+        hidden: whether the hidden states are wanted; else the tuple is empty.
 
     Raises:
         Refusal: the model does not give its hidden states.
@@ -99,12 +110,22 @@ def outputs_and_hidden(
 
 
 def same_inputs(one: Bundle, other: Bundle) -> bool:
-    """Whether one encoded batch serves both: equal tokens, and the same of the tokenizer's outputs are taken."""
+    """Whether one encoded batch serves both: equal tokens, and the same of the tokenizer's outputs are taken.
+
+    Args:
+        one: a model with its tokenizer or image processor.
+        other: another one.
+    """
     return same_tokens(one.processor, other.processor) and _taken(one) == _taken(other)
 
 
 def same_tokens(one: Any, other: Any) -> bool:
-    """Whether two tokenizers (or image processors) give the same inputs for the same text (or picture)."""
+    """Whether two tokenizers (or image processors) give the same inputs for the same text (or image).
+
+    Args:
+        one: a tokenizer, an image processor, or None.
+        other: another one.
+    """
     return one is other or (type(one) is type(other) and _rules(one) == _rules(other))
 
 

@@ -1,4 +1,4 @@
-"""The open set of export formats."""
+"""Export formats: how a model is written for another runtime, and opened there."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from compress.export.traceable import Traceable
 __all__ = ["Calibration", "Format", "Manifest", "RuntimeSession"]
 
 Manifest = dict[str, Any]
-"""What `export.json` says: `format`, `precision`, `inputs`, `versions`, and what the format adds."""
+"""Contents of `export.json`: `format`, `precision`, `inputs`, `versions`, and what the format adds."""
 
 F = TypeVar("F", bound="Format")
 
 
 class RuntimeSession(Session, Protocol):
-    """A session that tells in which type its runtime computes what is not integer: `f32`, `bf16`."""
+    """Inference session with the floating type in which its runtime computes: `f32`, `bf16`."""
 
     float_type: str
 
@@ -33,13 +33,13 @@ Calibration = Callable[[int], Iterable[Batch]]
 
 
 class Format(Choice):
-    """How a model is written for another runtime, and how it is opened there."""
+    """Export format: how a model is written for another runtime, and how it is opened there."""
 
     home: ClassVar[str] = "compress.export.formats"
     calibrated: ClassVar[bool] = False
-    """Whether `write` at int8 draws batches of the train part."""
+    """Whether `write` at int8 needs calibration batches of *train*."""
 
-    precision: Literal["fp32", "int8"] = Field("int8", description="of the weights; int8 also multiplies in integers")
+    precision: Literal["fp32", "int8"] = Field("int8", description="of the weights; int8 also quantizes activations")
 
     def reference(self: F) -> F:
         """The same format for the uncompressed model, at the runtime's default precision."""
@@ -51,21 +51,31 @@ class Format(Choice):
 
     @abstractmethod
     def write(self, model: Traceable, directory: Path, calibration: Calibration) -> Manifest:
-        """Write the model's files into `directory`; what comes out joins `export.json`.
+        """Write the model's files into `directory`.
 
         Args:
-            model: what to write.
+            model: traced by the exporter.
             directory: exists and is empty.
-            calibration: `calibration(n)` gives n single rows of the train part.
+            calibration: `calibration(n)` gives n batches of one row of *train*.
+
+        Returns:
+            Entries that are added to `export.json`.
         """
 
     @classmethod
     @abstractmethod
     def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:
-        """The written model in its runtime; `exact` forces 32-bit floats where the runtime would take fewer bits."""
+        """The written model in its runtime.
+
+        Args:
+            directory: that `write` filled.
+            manifest: its `export.json`.
+            threads: of one call.
+            exact: force 32-bit floats where the runtime would compute in fewer bits.
+        """
 
     def predicted_bytes(self, sketch: Sketch) -> int:
-        """About how large the model's files become."""
+        """Estimated size of the model's files, in bytes."""
         if self.precision == "fp32":
             return 4 * sketch.parameters
         # Biases and norms stay in 32 bits; each output of a linear has a scale.

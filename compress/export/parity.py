@@ -1,4 +1,4 @@
-"""Whether an exported model still answers as the model that it came from."""
+"""Parity of an exported model with PyTorch: largest difference of the logits, and agreement of the predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Parity", "agreement", "compare"]
 
 @dataclass(frozen=True)
 class Parity:
-    """`max_difference` between logits; `agreement` as of `agreement`; over `rows` examples."""
+    """Parity of two models: the largest absolute difference of a logit, and the `agreement`, over `rows` examples."""
 
     max_difference: float
     agreement: float
@@ -29,15 +29,18 @@ class Parity:
 
 
 def compare(bundle: Bundle, sessions: tuple[Session, ...], batches: Iterable[Batch], *, task: TaskView) -> list[Parity]:
-    """How each session differs from PyTorch, on the same batches, and on one row alone.
+    """Parity of each session with PyTorch, on the same batches, and on one row alone.
 
-    The single row shows a batch size that the exporter took for a constant.
+    The single row fails where the exporter took the batch size for a constant.
 
     Args:
         bundle: the model in PyTorch.
         sessions: the exported model, opened in one or more ways.
-        batches: encoded rows of select.
-        task: reads answers out of outputs, and tells whether two differ.
+        batches: encoded rows of *select*.
+        task: reads answers out of outputs, and compares them.
+
+    Raises:
+        StageFailed: there are no rows, or the shapes differ.
     """
     expected: list[Known] = []
     given: list[list[Known]] = [[] for _ in sessions]
@@ -54,7 +57,13 @@ def compare(bundle: Bundle, sessions: tuple[Session, ...], batches: Iterable[Bat
 
 
 def agreement(task: TaskView, expected: Known, given: Known) -> float:
-    """Share of rows with the same answer; the correlation of the two where every answer differs a little."""
+    """Agreement: the share of rows with the same prediction; for regression the correlation of the two.
+
+    Args:
+        task: compares answers.
+        expected: of PyTorch.
+        given: of the exported model, for the same rows.
+    """
     changed = task.changed(given, expected)
     if changed is not None:
         return float(np.mean(~changed))

@@ -1,4 +1,4 @@
-"""Exporters that only speak when something is wrong."""
+"""Silencing the exporters' warnings and progress bars."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["quiet"]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings, log lines below ERROR and what is printed to stdout (progress bars) are dropped inside; errors pass.
+    """Within it warnings, log lines below ERROR and prints to stdout (progress bars) are dropped; errors pass.
 
-    The exporters warn about every traced branch and about their own deprecation. What would matter in these warnings
+    The exporters warn about every traced branch and about their own deprecation. What could matter in these warnings
     (a branch that another input takes) is measured afterwards, by the parity check.
     """
     before = logging.root.manager.disable

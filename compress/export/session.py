@@ -1,4 +1,4 @@
-"""Opens what an export wrote."""
+"""Inference sessions of exported models."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def open_artifact(directory: Path | str, *, threads: int | None = None, exact: b
     """The exported model, in its runtime: int64 arrays in, float32 logits out.
 
     Args:
-        directory: what an `export` stage wrote.
+        directory: that an `export` stage wrote.
         threads: of one call; as many as this process may use unless given.
-        exact: force 32-bit floats where the runtime would take fewer bits by default (bf16 in OpenVINO).
+        exact: force 32-bit floats where the runtime would compute in fewer bits by default (bf16 in OpenVINO).
 
     Returns:
         A session. It drops inputs that the model does not take and raises when one is missing.
@@ -41,7 +41,7 @@ def open_artifact(directory: Path | str, *, threads: int | None = None, exact: b
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """What `export.json` in `directory` says."""
+    """The contents of `export.json` in `directory`."""
     path = directory / MANIFEST
     if not path.is_file():
         raise InputError(f"no {MANIFEST} in {directory}", advice="give a directory that an export stage wrote")
@@ -49,7 +49,15 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def chosen(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The arrays of `names`, in the types that the graphs take."""
+    """The arrays of `names`, as float32 or int64, the types of the graphs' inputs.
+
+    Args:
+        inputs: name -> array; others are left out.
+        names: inputs of the graph.
+
+    Raises:
+        InputError: one of them is missing.
+    """
     missing = [name for name in names if name not in inputs]
     if missing:
         raise InputError(f"the exported model needs {', '.join(missing)}", given=sorted(inputs))

@@ -1,4 +1,4 @@
-"""The stage `export`: the model as it is, written for another runtime, and refused where it would answer otherwise."""
+"""Export to another runtime, with a parity check against PyTorch."""
 
 from __future__ import annotations
 
@@ -35,11 +35,15 @@ CHECKED_BATCHES = 8
 
 
 class Export(Stage):
-    """Write the model for another runtime, load it back and compare; the model itself stays as it is."""
+    """Export to another runtime, with a parity check: written, loaded back, compared; the model stays as it is.
+
+    At fp32 the logits must be PyTorch's up to `tolerance`; at int8 the predictions must agree on a share of the rows of
+    *select*.
+    """
 
     format: Format = Field(description="the runtime, and the precision there")
-    tolerance: Positive = Field(1e-3, description="fp32: largest difference of a logit from PyTorch's")
-    agreement: float = Field(0.97, ge=0, le=1, description="int8: least share of select rows with PyTorch's answer")
+    tolerance: Positive = Field(1e-3, description="fp32: largest absolute difference of a logit from PyTorch's")
+    agreement: float = Field(0.97, ge=0, le=1, description="int8: least share of select rows with PyTorch's prediction")
 
     def requires(self) -> Requires:
         calibrated = self.format.calibrated and self.format.precision == "int8"
@@ -59,7 +63,7 @@ class Export(Stage):
         """The exported directory, in `ctx.scratch`.
 
         Raises:
-            ParityError: the exported model answers otherwise than `tolerance` or `agreement` allow.
+            ParityError: the outputs differ from PyTorch's by more than `tolerance` or `agreement` allow.
             StageFailed: the model cannot be traced.
         """
         directory = _empty_directory(ctx)
@@ -75,7 +79,7 @@ class Export(Stage):
 
         model = traceable(bundle, next(iter(ctx.batches(bundle, part="select", count=1))))
         written = self.format.write(model, directory, calibration)
-        # The stock configuration: other clients of the runtimes read it, and know no other.
+        # The stock configuration: other clients of the runtimes read it, and no other.
         stock_config(bundle.model).save_pretrained(directory)
         if bundle.processor is not None:
             bundle.processor.save_pretrained(directory)
@@ -92,7 +96,7 @@ class Export(Stage):
         return manifest
 
     def _check(self, bundle: Bundle, ctx: Context, directory: Path) -> dict[str, float | int | str]:
-        """As it will be served, and, where fp32 is asked, with fp32 arithmetic."""
+        """Parity as the model is served, and, at fp32, with fp32 arithmetic."""
         fp32 = self.format.precision == "fp32"
         served = open_artifact(directory)
         sessions = (served, open_artifact(directory, exact=True)) if fp32 else (served,)

@@ -1,4 +1,4 @@
-"""A model in the form that the exporters trace: a copy on the CPU, with eager attention, from tensors to logits."""
+"""A model in traceable form: a copy on the CPU, with eager attention, from tensors to logits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Outputs(nn.Module):
     def __init__(self, model: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         super().__init__()
         self.model, self.inputs, self.outputs = model, inputs, outputs
-        # The exporters put a module back into the mode that they found; a fresh wrapper would mean training.
+        # The exporters restore the mode of the module; that of a fresh wrapper would be training.
         self.eval()
 
     def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -34,17 +34,17 @@ class _Outputs(nn.Module):
 
 @dataclass(frozen=True)
 class Traceable:
-    """What a format writes.
+    """Traceable model, which a format writes.
 
     Attributes:
         module: takes the tensors of `inputs` in order, gives those of `outputs`.
         inputs: their names.
-        outputs: name -> whether it has the length of the text as its second axis.
+        outputs: name -> whether its second axis is the sequence length.
         example: one tensor for each input, of at least two rows.
         model_type: the family's name, for messages.
-        heads: attention heads of each block, or empty where the family's blocks do not tell.
-        head_size: width of one head.
-        hidden: width of the model.
+        heads: number of attention heads of each block; empty where the family has no such record.
+        head_size: of one attention head.
+        hidden: hidden size.
     """
 
     module: nn.Module
@@ -57,7 +57,7 @@ class Traceable:
     hidden: int
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
-        """Which axes change from batch to batch: the rows, and the length of a text."""
+        """Dynamic axes by name: the batch, and the sequence length."""
         axes = {0: "batch", 1: "sequence"}
         named = {name: axes if tensor.dim() == 2 else {0: "batch"} for name, tensor in zip(self.inputs, self.example)}
         return {**named, **{name: axes if long else {0: "batch"} for name, long in self.outputs.items()}}
@@ -67,7 +67,7 @@ def traceable(bundle: Bundle, batch: Batch) -> Traceable:
     """A copy of `bundle`'s model that can be traced on `batch`; the bundle stays as it is.
 
     Args:
-        bundle: any model, stock or cut.
+        bundle: any model, stock or pruned.
         batch: one encoded batch of the task, of which two rows are the example.
 
     Raises:
@@ -95,7 +95,7 @@ def traceable(bundle: Bundle, batch: Batch) -> Traceable:
 
 
 def _without_cache(model: nn.Module) -> None:
-    """A decoder that keeps keys and values for a next token would trace an empty cache."""
+    """Switch the key-value cache off: a decoder would trace an empty one."""
     for module in model.modules():
         config: Any = getattr(module, "config", None)
         if getattr(config, "use_cache", False):
@@ -103,7 +103,15 @@ def _without_cache(model: nn.Module) -> None:
 
 
 def input_names(model: nn.Module, batch: Batch) -> tuple[str, ...]:
-    """The inputs that the exported model has: those of the batch, in the order of the model's forward."""
+    """Inputs of the exported model: those of the batch, in the order of the model's forward.
+
+    Args:
+        model: with its head.
+        batch: name -> tensor.
+
+    Raises:
+        InputError: the batch has none of the model's inputs.
+    """
     found = tuple(name for name in accepted(model) if name in batch)
     if not found:
         raise InputError("the batches have none of the inputs of the model", given=sorted(batch))
@@ -111,17 +119,17 @@ def input_names(model: nn.Module, batch: Batch) -> tuple[str, ...]:
 
 
 def _outputs(model: nn.Module, example: dict[str, Tensor]) -> dict[str, bool]:
-    """The outputs that answer, each with whether it is as long as the text: seen on texts of another length."""
+    """The outputs of the head, each with whether its shape depends on the sequence length: tried at another length."""
     other = {name: _other_length(tensor) for name, tensor in example.items()}
     with torch.no_grad():
         given, again = (answering(model(**inputs)) for inputs in (example, other))
     if not given:
-        raise InputError(f"the model has no head that answers: {type(model).__name__}")
+        raise InputError(f"the model has no head with outputs: {type(model).__name__}")
     return {name: tensor.shape != again[name].shape for name, tensor in given.items()}
 
 
 def _other_length(values: Tensor) -> Tensor:
-    """Token ids or a mask with a token less at the beginning; what is no text as it is."""
+    """Token ids or a mask without the first token; other inputs as they are."""
     if values.dim() != 2:
         return values
     return values[:, 1:] if values.shape[1] > 1 else values.repeat(1, 2)

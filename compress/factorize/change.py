@@ -1,4 +1,4 @@
-"""Which matrices are kept as two factors, as plain data."""
+"""Changes of a factorization, as plain data: which matrices are products of two factors, at which rank."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Ranks = Annotated[tuple[tuple[str, Count], ...], BeforeValidator(_pairs), PlainS
 
 
 class FactorizeLinears(Change):
-    """These linears are kept as two factors. Where there are weights, they begin as truncated SVD has them."""
+    """Factorized linears, at a rank for each path; where there are weights, the factors are those of truncated SVD."""
 
     ranks: Ranks
 
@@ -46,14 +46,14 @@ class FactorizeLinears(Change):
 
 
 class FactorizeTable(Change):
-    """The table of words is kept as two factors, and with it every layer that is tied to it."""
+    """Factorized embedding matrix, at a rank, and with it every output layer that is tied to it."""
 
     rank: Count
 
     def apply(self, bundle: Bundle) -> Bundle:
         path = bundle.family.word_embedding
         if path is None:
-            raise Refusal(f"a {bundle.family.model_type} model has no table of words")
+            raise Refusal(f"a {bundle.family.model_type} model has no embedding matrix")
         weight: Any = base_model(bundle.model).get_submodule(path).weight
         table = put_table(bundle.model, path, self.rank)
         if not weight.is_meta:
@@ -66,7 +66,7 @@ class FactorizeTable(Change):
 
 
 class FactorsMerged(Change):
-    """Every pair of factors is one matrix again, their product."""
+    """Merged factors: every pair is one matrix again, their product."""
 
     def apply(self, bundle: Bundle) -> Bundle:
         to_one_matrix(bundle.model)

@@ -1,4 +1,4 @@
-"""What the error of a factorized matrix is weighed with."""
+"""Low-rank decompositions: which error the factors of a matrix minimise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Users = Mapping[str, Sequence[nn.Module]]
 
 
 class Decomposition(Choice):
-    """The least error, of which kind: of the weights, of what they give for real inputs, of what the loss feels."""
+    """Low-rank decomposition, by the error that it minimises: of the weights, of the outputs, or of the task's loss."""
 
     home: ClassVar[str] = "compress.factorize.decompositions"
     fits: ClassVar[frozenset[What]] = frozenset({"linears"})
@@ -31,11 +31,11 @@ class Decomposition(Choice):
     """Whether it needs a head that is trained for the task."""
 
     def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
-        """Path -> what the error of that matrix is weighed with. The model stays as it is.
+        """Path -> weighting of that matrix's error. The model stays as it is.
 
         Args:
             bundle: the model.
-            modules: the linears, or the table of words.
-            ctx: gives batches of train.
+            modules: path from the base model -> the linears, or the embeddings, that use the matrix.
+            ctx: gives batches of *train*.
         """
         raise NotImplementedError

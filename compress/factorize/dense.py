@@ -1,4 +1,4 @@
-"""Factors multiplied out: what works on plain linears can follow."""
+"""Merging factors: low-rank layers become dense ones, so that stages for dense linears can follow."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["MergeFactors", "to_dense"]
 
 
 class MergeFactors(FixedChange):
-    """Every pair of factors becomes one matrix again: the same answers, in the shapes that the model had before.
+    """Merged factors: every pair becomes one dense matrix, W = A B; the same outputs, in the original shapes.
 
-    The product is computed in float64 and rounded once, so that only rounding moves the logits.
+    The product is computed in float64 and rounded once, so that the logits differ by rounding alone.
     """
 
     needs: ClassVar[frozenset[State]] = frozenset({"factorized"})
@@ -27,5 +27,5 @@ class MergeFactors(FixedChange):
 
 
 def to_dense(bundle: Bundle) -> Bundle:
-    """The bundle with one matrix in the place of each pair of factors, changed in place; the change is remembered."""
+    """The bundle with one dense matrix for each pair of factors, changed in place; the change enters its history."""
     return bundle.changed_by(FactorsMerged())

@@ -1,4 +1,4 @@
-"""Factors found for real weights: of each matrix its singular values, its rank, and what that keeps."""
+"""Factorization of real weights: the singular values of each matrix, its rank, and the share of the energy kept."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from compress.factorize.rank import Rank, saves
 __all__ = ["Fitted", "fitted", "put_fitted", "sampled"]
 
 POINTS = 48
-"""Of a spectrum, for the report."""
+"""Singular values of a spectrum that the report draws."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Places, and for each of them its factors and the rank that was chosen."""
+    """Factorized matrices: the path and shape of each, its factors and the chosen rank."""
 
     places: tuple[Place, ...]
     factors: tuple[Factors, ...]
@@ -49,7 +49,18 @@ class Fitted:
 
 
 def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Rank, ctx: Context) -> Fitted:
-    """The factors of every place, found one after the other. The model stays as it is."""
+    """The factors of every matrix, computed one after the other. The model stays as it is.
+
+    Args:
+        bundle: the model, with weights.
+        places: the matrices, by path from the base model.
+        by: the decomposition.
+        rank: chooses each matrix's rank by its singular values.
+        ctx: gives calibration batches.
+
+    Raises:
+        StageFailed: weights or calibration statistics are not finite; `where` names the matrix.
+    """
     from tqdm.auto import tqdm
 
     modules = {place.path: base_model(bundle.model).get_submodule(place.path) for place in places}
@@ -64,7 +75,12 @@ def fitted(bundle: Bundle, places: Sequence[Place], by: Decomposition, rank: Ran
 
 
 def put_fitted(model: nn.Module, found: Fitted) -> None:
-    """Put the factors that are smaller than their matrix into `model`, in place."""
+    """Replace each matrix of `model` whose factors are smaller by them, in place.
+
+    Args:
+        model: with or without a head.
+        found: factors and ranks.
+    """
     for place, factors, rank in zip(found.places, found.factors, found.ranks):
         if saves(place, rank):
             new: Any = (put_table if place.block is None else put_linear)(model, place.path, rank)
@@ -72,7 +88,12 @@ def put_fitted(model: nn.Module, found: Fitted) -> None:
 
 
 def sampled(values: Tensor, points: int = POINTS) -> list[float]:
-    """Singular values as shares of the first, at evenly spaced places from the first to the last."""
+    """Singular values as shares of the largest, at evenly spaced indices from the first to the last.
+
+    Args:
+        values: descending.
+        points: how many, at most.
+    """
     count = min(points, len(values))
     index = [round(step * (len(values) - 1) / max(1, count - 1)) for step in range(count)]
     top = float(values[0]) or 1.0
@@ -88,7 +109,7 @@ def _decomposed(place: Place, module: nn.Module, weighting: Weighting) -> Factor
 
 
 def _weight(module: Any) -> Tensor:
-    """(out, in) of a linear, (words, width) of a table."""
+    """(out, in) of a linear, (vocabulary, width) of an embedding."""
     return (module.weight if isinstance(module, nn.Embedding) else matrix(module)).detach()
 
 

@@ -1,4 +1,4 @@
-"""The best factors of a matrix at every rank: plain, for the inputs that it meets, or with weighted rows."""
+"""Low-rank approximation of a matrix at every rank: by SVD, plain, of the outputs, or with weighted rows."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ TALL = 8
 """From so many times more rows than columns the columns' Gram matrix is decomposed, in pieces of `ROWS` rows."""
 ROWS = 65_536
 JITTER = 1e-8
-"""Of the mean second moment, added to each input's own: what the inputs never reach stays determined by the weight."""
+"""Ridge, as a share of the mean second moment: in directions without inputs the plain error of the weight decides."""
 
 OVERFLOW = "the model's answers overflow on train: look at its metric before this stage, or take `by: svd`"
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """What the error of a matrix (out, in) is weighed with; at most one of both is given.
+    """Weighting of the squared error of a matrix (out, in); at most one of the two is given.
 
     Attributes:
-        inputs: the second moment (in, in) of its inputs: the error is that of its outputs.
-        rows: a factor for each of its rows: the error of a row counts that much.
+        inputs: the second moment E[x x^T] of its inputs: the error is that of its outputs.
+        rows: a factor for each of its rows, by which the row's error is multiplied before it is squared.
     """
 
     inputs: Float[Tensor, "in in"] | None = None
@@ -36,7 +36,7 @@ class Weighting:
 
 @dataclass(frozen=True)
 class Factors:
-    """A matrix as a sum of outer products, the most important first.
+    """A matrix as a sum of outer products, by descending singular value.
 
     Attributes:
         values: the singular values of the weighted matrix, descending. The best approximation of rank r has the squared
@@ -49,11 +49,11 @@ class Factors:
     right: Float[Tensor, "most in"]
 
     def shortened(self, rank: int) -> Factors:
-        """The same, able to give factors up to this rank only, in less memory."""
+        """The same, truncated to this rank, in less memory."""
         return replace(self, left=self.left[:, :rank].clone(), right=self.right[:rank].clone())
 
     def of_rank(self, rank: int) -> tuple[Float[Tensor, "out rank"], Float[Tensor, "rank in"]]:
-        """Both factors; each column of the first is as long as its row of the second."""
+        """Both factors at a rank, balanced: each column of the first has the norm of its row of the second."""
         left, right = self.left[:, :rank].double(), self.right[:rank].double()
         lengths = left.norm(dim=0), right.norm(dim=1)
         scale = torch.where((lengths[0] > 0) & (lengths[1] > 0), (lengths[1] / lengths[0]).sqrt(), 1.0)
@@ -62,14 +62,18 @@ class Factors:
 
 
 def decompose(matrix: Float[Tensor, "out in"], weighting: Weighting = Weighting()) -> Factors:
-    """The factors of `matrix` whose weighted error is the least at every rank; the work is done in float64.
+    """The factors of `matrix` whose weighted error is the least at every rank; computed in float64.
 
     With the inputs' second moment C = L L^T: M L = U S V^T, and U_r U_r^T M has the least mean squared error of the
     outputs, tr((M - M') C (M - M')^T). With weighted rows: D M = U S V^T, and M V_r V_r^T has the least
-    |D (M - M')|. Both are projections, so that nothing is inverted, and rows or inputs of no weight do no harm.
+    |D (M - M')|. Both are projections, so that nothing is inverted, and rows or inputs of zero weight do no harm.
+
+    Args:
+        matrix: any floating type.
+        weighting: of the error; plain SVD unless given.
 
     Raises:
-        StageFailed: a weight, or what the error is weighed with, is not finite.
+        StageFailed: a weight, or the weighting, is not finite.
 
     References:
         Chen et al. 2021 (DRONE), section 3; Wang et al. 2024 (SVD-LLM), arXiv 2403.07378, section 3.1; Hsu et al. 2022
@@ -86,10 +90,10 @@ def decompose(matrix: Float[Tensor, "out in"], weighting: Weighting = Weighting(
 
 
 def second_moment_root(moment: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]:
-    """The lower triangle L with L L^T = moment, in float64, by Cholesky.
+    """Cholesky factor of a second moment: the lower triangle L with L L^T = moment, in float64.
 
     The diagonal is raised by as little as the factorization needs, from 1e-8 of its mean. A moment of zero gives the
-    identity: inputs that were never seen leave the plain error.
+    identity: without inputs the plain error is minimised.
 
     Raises:
         StageFailed: a moment is not finite.
@@ -109,14 +113,25 @@ def second_moment_root(moment: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]
 
 
 def check_finite(values: Tensor, *, what: str, advice: str) -> None:
-    """Raise `StageFailed` where one of `values` is not finite: no factors are the best then."""
+    """Raise `StageFailed` where one of `values` is not finite: no factors are the best then.
+
+    Args:
+        values: weights or statistics.
+        what: their name, at the beginning of the sentence.
+        advice: what to do.
+    """
     wrong = int((~values.isfinite()).sum())
     if wrong:
         raise StageFailed(f"{what} are not finite, {wrong} of {values.numel()}", advice=advice)
 
 
 def output_error(difference: Float[Tensor, "out in"], moment: Float[Tensor, "in in"]) -> Float[Tensor, ""]:
-    """tr(D C D^T): the mean squared length of what a difference D of weights makes of the inputs of second moment C."""
+    """Output error tr(D C D^T): the mean of |D x|^2 over inputs x of second moment C, in float64.
+
+    Args:
+        difference: D, of two weights.
+        moment: C = E[x x^T].
+    """
     exact = difference.double()
     return ((exact @ moment.double()) * exact).sum()
 

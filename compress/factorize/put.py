@@ -1,4 +1,4 @@
-"""Factors put in the place of a matrix, and one matrix in the place of factors; on any device."""
+"""Replacing a dense layer by a factorized one, and back; on any device."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ Pair = tuple[Tensor, Tensor]
 
 
 def put_linear(model: nn.Module, path: str, rank: int) -> LowRankLinear:
-    """A low-rank linear where `path`, from the base model, has a plain one; its factors are still to be set.
+    """Replace a dense linear by a low-rank one, whose factors are still to be set.
 
-    Other linears that use the same weight get the same factors, beside the bias that each has.
+    Other linears that share the weight get the same factors, each with its own bias.
+
+    Args:
+        model: changed in place.
+        path: of the linear, from the base model.
+        rank: from 1 on.
     """
     linear = base_model(model).get_submodule(path)
     new = LowRankLinear.like(linear, rank)
@@ -41,14 +46,25 @@ def put_linear(model: nn.Module, path: str, rank: int) -> LowRankLinear:
 
 
 def put_table(model: nn.Module, path: str, rank: int) -> FactorizedEmbedding:
-    """A factorized table of words at `path`, from the base model, and in every layer that is tied to it."""
+    """Replace an embedding, and every output layer tied to it, by a factorized one, whose factors are still to be set.
+
+    Args:
+        model: changed in place.
+        path: of the embedding, from the base model.
+        rank: from 1 on.
+    """
     table: Any = base_model(model).get_submodule(path)
     return factorize_table(model, table, rank)
 
 
 @torch.no_grad()
 def set_factors(module: LowRankLinear | FactorizedEmbedding, factors: Pair) -> None:
-    """Give the module these values."""
+    """Copy factors into a module.
+
+    Args:
+        module: a low-rank layer.
+        factors: (out, rank) and (rank, in); of an embedding (vocabulary, rank) and (rank, width).
+    """
     left, right = factors
     if isinstance(module, LowRankLinear):
         module.expand.weight.copy_(left)
@@ -59,8 +75,8 @@ def set_factors(module: LowRankLinear | FactorizedEmbedding, factors: Pair) -> N
 
 
 def to_one_matrix(model: nn.Module) -> None:
-    """Put a plain linear where `model` has a low-rank one, and plain tables and output layers where those are
-    factorized, in place: each weight is the product of its factors, rounded once.
+    """Merge all factors of `model` in place: dense linears, embeddings and output layers, each weight the product of
+    its factors, rounded once.
     """
     weights: dict[int, nn.Parameter] = {}
     for low in [module for module in model.modules() if isinstance(module, LowRankLinear)]:
@@ -76,7 +92,12 @@ def to_one_matrix(model: nn.Module) -> None:
 
 
 def twins(model: nn.Module, linear: Any) -> Iterator[nn.Module]:
-    """Other modules of the same kind with the same weight."""
+    """Other modules that share the weight.
+
+    Args:
+        model: that has them.
+        linear: a linear or an embedding; modules of its own type are looked at.
+    """
     same = [m for m in model.modules() if type(m) is type(linear) and m is not linear]
     yield from (module for module in same if getattr(module, "weight", None) is linear.weight)
 
@@ -97,7 +118,7 @@ def _dense_linear(low: LowRankLinear, weights: dict[int, nn.Parameter]) -> nn.Mo
 
 
 def _dense_table(factorized: Any, plain: Any, weights: dict[int, nn.Parameter]) -> nn.Module:
-    """The stock layer `plain`, a table or an output layer, with the product of the factors."""
+    """The stock layer `plain`, an embedding or an output layer, with the product of the factors."""
     key = id(factorized.weight)
     if key not in weights:
         weights[key] = nn.Parameter(_product(factorized.weight, factorized.projection.weight.T))

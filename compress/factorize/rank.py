@@ -1,4 +1,4 @@
-"""How many outer products are kept of each matrix."""
+"""Ranks: how many singular values are kept of each matrix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Rank", "cost", "flat_spectra", "saves"]
 
 
 class Rank(Choice):
-    """The rank of each matrix's factors. A plain number is that rank for all."""
+    """Rank of each matrix's factors; a plain number is that rank for all."""
 
     home: ClassVar[str] = "compress.factorize.ranks"
     from_shapes: ClassVar[bool] = True
@@ -33,12 +33,12 @@ class Rank(Choice):
 
         Args:
             places: the matrices.
-            spectra: their singular values, descending. Of all that there could be, equal ones ask for most parameters.
+            spectra: their singular values, descending. Of all possible spectra, a flat one takes the most parameters.
         """
         raise NotImplementedError
 
     def most(self, places: Sequence[Place]) -> int:
-        """Parameters that the matrices have together afterwards, at most."""
+        """Upper bound of the parameters that the matrices have together afterwards."""
         ranks = self.ranks(places, flat_spectra(places))
         return sum(min(cost(place, rank), place.size) for place, rank in zip(places, ranks))
 
@@ -55,15 +55,25 @@ class Rank(Choice):
 
 
 def flat_spectra(places: Sequence[Place]) -> list[Float[Tensor, " k"]]:
-    """Equal singular values, which stand for those that are not known."""
+    """Flat spectra: equal singular values, in place of those that are not known yet."""
     return [torch.ones(min(place.shape)) for place in places]
 
 
 def cost(place: Place, rank: int) -> int:
-    """Numbers in two factors of this rank."""
+    """Parameters of two factors: rank (out + in).
+
+    Args:
+        place: the matrix that they replace.
+        rank: of the factors.
+    """
     return rank * (place.outputs + place.inputs)
 
 
 def saves(place: Place, rank: int) -> bool:
-    """Whether two factors of this rank are smaller than the matrix."""
+    """Whether two factors have fewer parameters than the matrix: rank (out + in) < out in.
+
+    Args:
+        place: the matrix.
+        rank: of the factors.
+    """
     return cost(place, rank) < place.size

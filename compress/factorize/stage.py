@@ -1,4 +1,4 @@
-"""Matrices become products of two smaller ones, and the model recovers."""
+"""Low-rank factorization of linears or embeddings, with recovery training."""
 
 from __future__ import annotations
 
@@ -34,19 +34,22 @@ def _listed(value: Any) -> Any:
 
 
 class Factorize(Recovering):
-    """Matrices are replaced by products of two smaller ones: fewer parameters, and fewer FLOPs for linears.
+    """Low-rank factorization: W (out, in) becomes A (out, r) B (r, in); fewer parameters, and fewer FLOPs for linears.
 
-    `embeddings`: the V x H table of words becomes V x E and E x H, and so does an output layer that is tied to it (Lan
-    et al. 2020, arXiv 1909.11942, section 3.1; they train it so, here it begins from the trained table). `linears`:
-    those of the blocks, all or by role. A matrix whose factors would be larger stays as it is.
+    `embeddings`: the V x H embedding matrix becomes V x E and E x H, and so does an output layer that is tied to it;
+    ALBERT trains it so from the start, here the factors begin from the trained matrix. `linears`: those of the blocks,
+    all or by role. A matrix whose factors would be larger than itself stays as it is.
+
+    References:
+        Lan et al. 2020, arXiv 1909.11942, section 3.1 (embeddings).
     """
 
-    what: What = Field(description="the table of words, or linears of the blocks")
-    rank: Rank = Field(description="of the factors: a number, or how it is found")
+    what: What = Field(description="the embedding matrix, or linears of the blocks")
+    rank: Rank = Field(description="of the factors: a number, or the rule that chooses it")
     roles: Annotated[tuple[Role, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
         ("all",), description="which linears"
     )
-    by: Decomposition = Field(Svd(), description="which error of the factors is the least")
+    by: Decomposition = Field(Svd(), description="the decomposition, by the error that it minimises")
 
     @model_validator(mode="after")
     def _fits(self) -> Factorize:
@@ -82,7 +85,7 @@ class Factorize(Recovering):
         return (alone,) if others else ()
 
     def _largest(self, sketch: Sketch) -> Change:
-        """What comes out where all singular values are equal."""
+        """The change where all singular values are equal: the most parameters that can stay."""
         places = self._places(sketch)
         return self._change(places, self.rank.ranks(places, flat_spectra(places)))
 
@@ -133,7 +136,7 @@ class Factorize(Recovering):
     def _no_places(self, sketch: Sketch) -> str | None:
         model = f"a {sketch.family.model_type} model"
         if self.what == "embeddings" and sketch.words is None:
-            return f"{model} has no table of words to factorize"
+            return f"{model} has no embedding matrix to factorize"
         if self.what == "linears":
             wrong = _wrong_roles(self.roles, sketch)
             if wrong:

@@ -1,4 +1,4 @@
-"""How many positions stay, as plain data."""
+"""Change of the position embeddings, as plain data: how many positions stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["KeepPositions"]
 
 
 class KeepPositions(Change):
-    """The model reads so many tokens and no more: the table of positions ends there, and the tokenizer cuts there."""
+    """Trimmed position embeddings: the model takes at most `length` tokens, and the tokenizer truncates there."""
 
     length: Count
     of: Count
@@ -31,7 +31,12 @@ class KeepPositions(Change):
 
 
 def shorter(tokenizer: Any, length: int) -> Any:
-    """A copy of the tokenizer that cuts texts at `length` tokens."""
+    """A copy of the tokenizer that truncates texts at `length` tokens.
+
+    Args:
+        tokenizer: stays as it is.
+        length: in tokens, special ones included.
+    """
     found = copy.deepcopy(tokenizer)
     found.model_max_length = min(length, found.model_max_length)
     return found

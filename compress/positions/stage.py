@@ -1,4 +1,4 @@
-"""Positions that are never reached go."""
+"""Trimming of learned position embeddings to the longest text that is served."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["TrimPositions"]
 
 
 class TrimPositions(FixedChange):
-    """The table of positions ends at the length that is served, and the tokenizer cuts longer texts there.
+    """Position embedding trimming: rows beyond `length` are removed, and the tokenizer truncates longer texts there.
 
-    A text of up to so many tokens gets the same answer as before.
+    A text of up to `length` tokens has the same outputs as before.
     """
 
     forbids: ClassVar[frozenset[State]] = UNMERGED | {"masked"}
 
-    length: Count = Field(description="the longest text that is served, in tokens with [CLS] and [SEP]")
+    length: Count = Field(description="the longest text that is served, in tokens, special ones included")
 
     def refusal(self, sketch: Sketch) -> str | None:
         if why := sketch.family.refuses("positions", stage=self.name):
             return why
         if self.length >= sketch.positions:
-            return f"the model has {sketch.positions} positions; 'length: {self.length}' cuts none"
+            return f"the model has {sketch.positions} positions; 'length: {self.length}' removes none"
         return None
 
     def check(self, bundle: Bundle, task: TaskView | None) -> None:

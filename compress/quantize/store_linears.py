@@ -1,4 +1,4 @@
-"""Stores the linears of a model's blocks in fewer bits, frozen, and makes them plain again."""
+"""Weight-only storage of the blocks' linears in 8 or 4 bits, frozen, and dequantization."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ __all__ = ["StoreLinears", "stored_as", "to_dense"]
 
 
 class StoreLinears(Change):
-    """Every linear of the family's blocks keeps its weight in fewer bits, and is frozen; biases stay as they are.
+    """Quantized storage: the weight of every linear of the blocks is kept in fewer bits and frozen; biases stay.
 
-    The head, the pooler and the tables of embeddings stay fp32: they are trained, or small in every batch, and a model
-    whose first tensor is not fp32 would make its masks in that type. So does what the architecture itself keeps in
-    fp32 (T5's second feed-forward linear). The model then has the state `quantized`.
+    The head, the pooler and the embedding matrices stay fp32: they are trained, or few of their rows enter a batch, and
+    a model whose first tensor is not fp32 would compute its attention masks in that type. So does what the architecture
+    itself keeps in fp32 (T5's second feed-forward linear). The model then has the state `quantized`.
 
-    int8 is LLM.int8 with its threshold of 6 (Dettmers et al. 2022, arXiv 2208.07339, section 3); nf4 and fp4 are in
-    blocks of 64, with scales in 8 bits where `double` (Dettmers et al. 2023, arXiv 2305.14314, section 3).
+    int8 is LLM.int8 with its outlier threshold of 6; nf4 and fp4 have one scale for each block of 64 weights, itself in
+    8 bits where `double` (double quantization).
+
+    References:
+        Dettmers et al. 2022, arXiv 2208.07339, section 3 (int8); Dettmers et al. 2023, arXiv 2305.14314, section 3
+        (nf4, double quantization).
     """
 
-    storage: Storage = Field(description="how the weights are stored")
-    double: bool = Field(True, description="4 bits: the scales are quantized too, in blocks of 256")
+    storage: Storage = Field(description="data type of the stored weights")
+    double: bool = Field(True, description="4 bits: double quantization, of the scales in blocks of 256")
 
     def forbids(self, sketch: Sketch) -> frozenset[State]:
-        """States of a model that cannot be stored so: few bits round once, each linear by itself, and what is plain."""
+        """States of a model that cannot be stored so: dense linears, each with its own weight, are quantized once."""
         factors: frozenset[State] = frozenset({"factorized"} if sketch.has_factorized_linears else ())
         return factors | {"adapted", "quantized", "shared"}
 
@@ -63,7 +67,7 @@ class StoreLinears(Change):
 
 
 def to_dense(bundle: Bundle) -> Bundle:
-    """The bundle with plain linears in fp32, changed in place; the rounding stays, the state `quantized` goes."""
+    """Dequantization: fp32 linears in place; the rounding error stays, the state `quantized` is dropped."""
     for linear in stored_linears(bundle.model).values():
         put(bundle.model, linear, plain(linear))
     bundle.states = bundle.states - {"quantized"}
@@ -71,7 +75,7 @@ def to_dense(bundle: Bundle) -> Bundle:
 
 
 def stored_as(bundle: Bundle) -> StoreLinears | None:
-    """The change that stores linears as those of the bundle are stored; None where all are plain."""
+    """The change that stores linears as those of the bundle are stored; None where all are fp32."""
     storage = storage_of(bundle.model)
     if storage == "fp32":
         return None

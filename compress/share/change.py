@@ -1,4 +1,4 @@
-"""Which blocks share what, as plain data, and that they no longer do."""
+"""Changes of parameter sharing, as plain data: which blocks share which tensors, and that they no longer do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["ShareBlocks", "UntieBlocks"]
 
 
 class ShareBlocks(Change):
-    """The blocks of each group use the same tensors: the mean of those of its sources. The model is then `shared`."""
+    """Cross-layer parameter sharing: the blocks of a group use the same tensors, the mean of those of its sources.
+
+    The model is then `shared`.
+    """
 
     what: What = Field(description="which part of the blocks")
     groups: Groups
@@ -36,7 +39,7 @@ class ShareBlocks(Change):
 
 
 class UntieBlocks(Change):
-    """Each block has tensors of its own again, with the values that they had in common."""
+    """Untied blocks: each has its own tensors again, with the values that they shared."""
 
     def apply(self, bundle: Bundle) -> Bundle:
         untie_blocks(bundle.model, bundle.family)

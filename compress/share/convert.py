@@ -1,4 +1,4 @@
-"""A model becomes one of a family that is made of the same parts, with fewer of them, and recovers."""
+"""Conversion to an architecture with factorized embeddings and shared blocks, with recovery training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALLER = (
 
 
 class ConvertTo(Change):
-    """The model is of another family: narrow tables of rank `width` - 1, and for each group one block."""
+    """Conversion to another family: embeddings of `width`, of rank `width` - 1, and one block for each group."""
 
     to: str
     width: int
@@ -65,22 +65,23 @@ class ConvertTo(Change):
 
 
 class Convert(Recovering):
-    """A BERT becomes a stock ALBERT: narrow embeddings and shared blocks, which plain transformers opens and runs.
+    """Conversion of a BERT to a stock ALBERT: factorized embeddings and shared blocks, opened by plain transformers.
 
-    Fewer parameters and bytes, the same FLOPs and latency. ALBERT norms its embeddings before it widens them, so the
-    tables of words, positions and segments are cut jointly, at rank `width` - 1, in a way that the norm keeps (see
-    `compress.share.narrow`): before the recovery the result answers as the model does with its embeddings cut to that
-    rank and its blocks shared. As wide as the model and with a group for each layer, it answers as the model itself.
-    BERT-base with width 128 and one group has 11.75 million parameters in place of 109.5.
+    Fewer parameters and bytes, the same FLOPs and latency. ALBERT applies its LayerNorm before the embeddings are
+    projected to the hidden size, so the embeddings of tokens, positions and segments are factorized jointly, at rank
+    `width` - 1, such that the norm is kept (see `compress.share.narrow`): before the recovery the outputs are those of
+    the model with its embeddings truncated to that rank and its blocks shared. With the model's own hidden size as
+    width and a group for each layer, they are those of the model itself. BERT-base with width 128 and one group has
+    11.75 million parameters in place of 109.5.
 
     References:
         Lan et al. 2020, arXiv 1909.11942, sections 3.1 and 4.3. To start from a trained model is not in the paper.
     """
 
     to: str = Field(description="the family that the model becomes", examples=sorted(TARGETS))
-    width: Count = Field(128, description="of the embeddings, E in the paper; from 2 to the model's own")
-    groups: Count = Field(1, description="how many different blocks are left; neighbours share")
-    by: Origin = Field(Mean(), description="what a group's tensors begin with")
+    width: Count = Field(128, description="embedding size, E in the paper; from 2 to the model's hidden size")
+    groups: Count = Field(1, description="number of different blocks that are left; neighbouring layers share")
+    by: Origin = Field(Mean(), description="initial values of a group's shared tensors")
 
     @field_validator("to")
     @classmethod
@@ -110,7 +111,7 @@ class Convert(Recovering):
             kinds = ", ".join(possible)
             return f"{self.to} cannot be made of a {sketch.family.model_type} model, only of {kinds}: the parts differ"
         if not 2 <= self.width <= sketch.hidden:
-            return f"width {self.width} is not between 2 and {sketch.hidden}, the model's own"
+            return f"width {self.width} is not between 2 and {sketch.hidden}, the model's hidden size"
         if self.groups > sketch.layers:
             return f"{self.groups} groups are more than the model's {sketch.layers} layers"
         return self._odd(sketch)
@@ -125,15 +126,15 @@ class Convert(Recovering):
         return self._even(sketch).model_copy(update={"sources": sources})
 
     def _odd(self, sketch: Sketch) -> str | None:
-        """Why blocks of these shapes have no place in a stock model that runs one for all."""
+        """Why blocks of these shapes do not fit into a stock model that runs one for all."""
         wide = {count * sketch.head_size for count in sketch.heads}
         if wide == {sketch.hidden} and len(set(sketch.neurons)) == 1:
             return None
         if max(wide) > sketch.hidden:
             most = f"{max(sketch.heads)} of {sketch.head_size} are {max(wide)}"
-            what = f"its width is cut to {sketch.hidden}, and its heads are not: {most}"
+            what = f"its hidden size is pruned to {sketch.hidden}, and its heads are not: {most}"
         elif wide != {sketch.hidden}:
-            what = "its heads are cut"
+            what = "its heads are pruned"
         else:
             what = f"its layers have {', '.join(map(str, sketch.neurons))} neurons"
-        return f"{self.to} runs one block of whole width for many layers, and here {what}; convert before `prune`"
+        return f"{self.to} runs one block of the full size for many layers, and here {what}; convert before `prune`"

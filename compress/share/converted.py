@@ -1,4 +1,4 @@
-"""A model made anew as one of another family, out of the same tensors: narrow tables and fewer blocks."""
+"""Building a model of another family from a model's tensors: factorized embeddings and shared blocks."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ def converted(
 ) -> tuple[nn.Module, dict[str, str]]:
     """The model as one of `target`, with the same task's head, on the same device (the meta device too).
 
-    It answers as `model` would if its centred tables were cut to the joint rank `width` - 1 and every block of a group
-    were the mean of the group's sources.
+    Its outputs are those of `model` with centred embeddings truncated to the joint rank `width` - 1 and with every
+    block of a group replaced by the mean of the group's sources.
 
     Args:
+        model: stays as it is.
         family: of `model`; one that `target` is made from.
         target: the new family.
-        width: of the new tables.
+        width: embedding size of the new model, from 2 to the hidden size.
         sources: for each new block, the old ones whose mean it is.
 
     Returns:
         The new model, and old name -> new name of the parameters behind the blocks (the pooler's and the head's).
 
     Raises:
-        Refusal: the head, or another part of the model, has no place in the new one, or another shape there.
+        Refusal: the head, or another part of the model, does not exist in the new one, or has another shape there.
     """
     conversion = target.made_from[family.model_type]
     if getattr(model.config, "is_decoder", False):
-        raise Refusal(f"a decoder cannot be turned into {target.model_type}, whose tokens see those behind them too")
+        raise Refusal(f"a decoder cannot be converted to {target.model_type}, whose attention is bidirectional")
     new = _fresh(model, family, target, conversion, width=width, groups=len(sources))
     prefix = "" if base_model(new) is new else f"{new.base_model_prefix}."
     behind = dict(_behind(model, conversion, prefix))
@@ -63,7 +64,7 @@ def converted(
 
 
 def _fresh(model: Any, family: Family, target: Family, conversion: Conversion, *, width: int, groups: int) -> Any:
-    """A model of the new family with values of no meaning."""
+    """A model of the new family with fresh values."""
     from transformers import CONFIG_MAPPING
 
     config = CONFIG_MAPPING[target.model_type]()
@@ -73,7 +74,7 @@ def _fresh(model: Any, family: Family, target: Family, conversion: Conversion, *
             setattr(config, name, value)
     for name, names in conversion.config.items():
         setattr(config, name, next(given[there] for there in names if given.get(there) is not None))
-    # Where heads and width were cut, the configuration still says how many heads there were.
+    # Where heads and the hidden size were pruned, the configuration still has the number of heads of before.
     hidden = getattr(config, target.config["hidden"])
     setattr(config, target.config["heads"], hidden // family.head_size(model.config))
     setattr(config, conversion.width, width)
@@ -142,7 +143,7 @@ def _behind(model: nn.Module, conversion: Conversion, prefix: str) -> Iterator[M
 
 
 def _skipped(model: Any, conversion: Conversion) -> int:
-    """Rows at the start of the table of positions that no text uses."""
+    """Rows at the start of the position embeddings that no text uses."""
     return 0 if conversion.first_position is None else int(getattr(model.config, conversion.first_position)) + 1
 
 
@@ -160,9 +161,9 @@ def _check(
     left = len(list(base_model(model).named_parameters(remove_duplicate=False))) - _used(model, family, conversion)
     if wrong or left:
         raise Refusal(
-            f"parts of this {family.model_type} model have no place in {target.model_type}, or another shape there",
+            f"parts of this {family.model_type} model do not exist in {target.model_type}, or have another shape there",
             given=sorted({name for name, _ in wrong})[:4] or f"{left} tensors of the base model",
-            advice="convert a model with a head for sequence or token classification, before heads are cut",
+            advice="convert a model with a head for sequence or token classification, before heads are pruned",
         )
 
 

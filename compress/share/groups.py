@@ -1,4 +1,4 @@
-"""Which blocks use the same tensors."""
+"""Groups of neighbouring blocks that share parameters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ Groups = tuple[tuple[int, ...], ...]
 
 
 def even_groups(layers: int, groups: int) -> Groups:
-    """The blocks from 0 to `layers` - 1 in `groups` runs of neighbours, as equal as they can be.
+    """The blocks from 0 to `layers` - 1 in `groups` runs of neighbours, of sizes as equal as possible.
 
-    Block i is in group floor(i / (layers / groups)), in floating point as transformers' `AlbertTransformer` has it.
+    Block i is in group floor(i / (layers / groups)), in floating point as in transformers' `AlbertTransformer`.
+
+    Args:
+        layers: number of blocks.
+        groups: from 1 to `layers`.
 
     >>> even_groups(5, 2)
     ((0, 1, 2), (3, 4))

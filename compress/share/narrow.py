@@ -1,4 +1,4 @@
-"""Narrow tables whose norm, mapped to the old width, is the norm of the old tables' sum at a lower rank."""
+"""Joint factorization of embeddings in front of a LayerNorm, for an architecture that norms before it projects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 __all__ = ["centred_spectrum", "narrow_tables", "zero_mean_basis"]
 
 ROWS = 16_384
-"""Rows of a table that are held in float64 at once."""
+"""Rows of an embedding matrix that are held in float64 at once."""
 
 
 def narrow_tables(
     tables: Sequence[Tensor], gain: Float[Tensor, " wide"], *, width: int
 ) -> tuple[list[Tensor], Float[Tensor, "wide width"]]:
-    """Tables of `width` columns, and the weight of the linear behind their norm.
+    """Embedding matrices of `width` columns, and the weight of the projection behind their LayerNorm.
 
     With N(x) = (x - mean x) / sqrt(var x + eps) at either width, and x_r the centred sum of rows of `tables`, projected
     onto the joint leading r = width - 1 right singular vectors V of all centred tables,
@@ -25,16 +25,16 @@ def narrow_tables(
         weight N(narrow sum) = gain N(x_r),    narrow = sqrt(width / wide) x_c V Q^T,
         weight = sqrt(wide / width) diag(gain) V Q^T,
 
-    where the columns of Q span the zero-mean subspace of R^width, so that nothing more is taken off by centring, and
-    the factor on the tables makes the two variances equal, so that eps means the same in both.
+    where the columns of Q span the zero-mean subspace of R^width, so that centring removes nothing more, and the factor
+    on the tables makes the two variances equal, so that eps means the same in both.
 
     Args:
-        tables: (rows, wide), of words, positions and segments; their rows are summed.
-        gain: the weight of the norm behind the sum.
+        tables: embedding matrices (rows, wide) of tokens, positions and segments, whose rows are summed.
+        gain: the weight of the LayerNorm behind the sum.
         width: columns of the new tables, from 2 to wide.
 
     Returns:
-        The tables in their own type, and the weight in float64. The old norm's bias is the new linear's.
+        The tables in their own type, and the weight in float64. The old norm's bias is the projection's.
     """
     wide = gain.shape[0]
     _, vectors = centred_spectrum(tables)

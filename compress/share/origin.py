@@ -1,4 +1,4 @@
-"""Out of which blocks the tensors of a group are made."""
+"""Initial values of shared tensors: of which blocks of a group they are the mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Origin"]
 
 
 class Origin(Choice):
-    """What the one set of tensors that a group of blocks uses begins with."""
+    """Initialisation of the tensors that a group of blocks shares."""
 
     home: ClassVar[str] = "compress.share.origins"
     needs_data: ClassVar[bool] = False
@@ -22,5 +22,12 @@ class Origin(Choice):
     draws_random_numbers: ClassVar[bool] = False
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
-        """For each group, the blocks of it whose mean its tensors become. The model stays as it is."""
+        """For each group, those of its blocks whose mean is the initial value. The model stays as it is.
+
+        Args:
+            bundle: the model before sharing.
+            groups: block indices, from 0.
+            what: which part of the blocks is shared.
+            ctx: gives calibration batches.
+        """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Blocks use the same tensors, as ALBERT's do, and the model recovers; and the way back. Converting is beside it."""
+"""Cross-layer parameter sharing as in ALBERT, with recovery training, and untying. Conversion is beside it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SMALLER = "sharing makes a model smaller, not faster: each layer still runs, wit
 
 
 class Share(Recovering):
-    """Groups of neighbouring blocks use the same tensors: fewer parameters and bytes, the same FLOPs and latency.
+    """Cross-layer parameter sharing: groups of neighbouring blocks use the same tensors; FLOPs and latency stay.
 
-    The tensors are counted once, lie on disk once, and are trained as one. Blocks that were trained apart do not agree,
-    so the model must be trained again: ALBERT itself, trained so from the start, loses 1.5 points of its average with
-    all shared and E = 128, most of it by the feed-forward network, and next to nothing by attention alone.
+    The tensors are counted once, stored once, and trained as one. Blocks that were trained apart differ, so the model
+    must be trained again: ALBERT itself, trained so from the start, loses 1.5 points of its average with all shared and
+    E = 128, most of it by the feed-forward network, and next to nothing by attention alone.
 
     References:
         Lan et al. 2020, arXiv 1909.11942, section 3.1 and table 4.
     """
 
     what: What = Field("all", description="whole blocks, or their attention or feed-forward network with its norms")
-    groups: Count = Field(1, description="how many different blocks are left; neighbours share")
-    by: Origin = Field(Mean(), description="what a group's tensors begin with")
+    groups: Count = Field(1, description="number of different blocks that are left; neighbouring layers share")
+    by: Origin = Field(Mean(), description="initial values of a group's shared tensors")
 
     @property
     def decider(self) -> Origin:
@@ -79,7 +79,7 @@ class Share(Recovering):
         return tied.model_copy(update={"sources": sources})
 
     def _uneven(self, sketch: Sketch) -> str | None:
-        """Which blocks of a group differ in shape, where the sketch knows."""
+        """Which blocks of a group differ in shape, where the sketch has the shapes."""
         groups = even_groups(sketch.layers, self.groups)
         parts = {"heads": sketch.heads, "neurons": sketch.neurons}
         if self.what != "all":
@@ -95,9 +95,9 @@ class Share(Recovering):
 
 
 class Untie(FixedChange):
-    """Blocks that share get tensors of their own, with the same values: more bytes, the same answers.
+    """Untying of shared blocks: each gets its own tensors, with the same values; more bytes, the same outputs.
 
-    Then what works on one block alone can follow: pruning, and updates of low rank.
+    Then stages for single blocks can follow: pruning, and low-rank updates.
     """
 
     needs: ClassVar[frozenset[State]] = frozenset({"shared"})

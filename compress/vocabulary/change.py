@@ -1,4 +1,4 @@
-"""Which words stay, as plain data."""
+"""Changes of a vocabulary, as plain data: which tokens stay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["KeepWordCount", "KeepWords", "ids_from_text", "ids_to_text"]
 
 
 def ids_to_text(ids: tuple[int, ...]) -> str:
-    """Ascending ids as ranges, which is a tenth of the text.
+    """Ascending ids as ranges, in about a tenth of the characters.
 
     Example:
         >>> ids_to_text((0, 1, 2, 7, 9, 10))
@@ -34,7 +34,7 @@ def ids_to_text(ids: tuple[int, ...]) -> str:
 
 
 def ids_from_text(text: Any) -> Any:
-    """What `ids_to_text` wrote; anything else stays as it is.
+    """Inverse of `ids_to_text`; anything that is no string stays as it is.
 
     Example:
         >>> ids_from_text("0-2 7")
@@ -50,7 +50,10 @@ Ids = Annotated[tuple[int, ...], BeforeValidator(ids_from_text), PlainSerializer
 
 
 class KeepWords(Change):
-    """Only these words stay, with their rows of the embedding and of a tied output, under new ids in the same order."""
+    """Trimmed vocabulary: these tokens stay, with their rows of the embedding matrix and of a tied output.
+
+    They get new ids in the same order.
+    """
 
     kept: Ids
     of: Count
@@ -66,7 +69,7 @@ class KeepWords(Change):
 
 
 class KeepWordCount(Change):
-    """As many words stay; which ones only the data says, so the tokenizer stays as it is."""
+    """Trimmed vocabulary of a given size; which tokens stay is decided by data, so the tokenizer stays as it is."""
 
     count: Count
     of: Count

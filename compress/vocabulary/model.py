@@ -1,4 +1,4 @@
-"""What a tokenizer's model must keep so that every text of kept pieces is cut into the same pieces."""
+"""Tokenizer algorithms: which tokens must stay so that a text whose tokens all stayed is segmented as before."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class TokenizerModel:
         self.pieces: dict[int, str] = self.read()
 
     def read(self) -> dict[int, str]:
-        """Id -> piece."""
+        """Id -> token."""
         return {number: piece for piece, number in self.rules["vocab"].items()}
 
     def letters(self, piece: str) -> str:
-        """The piece without what marks its place in a word."""
+        """The token without its marker (`##`, `</w>`) of the position in a word."""
         return piece
 
     def essential(self) -> set[int]:
-        """Ids that always stay: single characters, bytes, the unknown piece."""
+        """Ids that always stay: single characters, bytes, the unknown token."""
         unknown = self.rules.get("unk_token")
         return {n for n, piece in self.pieces.items() if self._basic(piece) or piece == unknown}
 
     def closed(self, kept: set[int]) -> set[int]:
-        """`kept` and whatever the algorithm needs to arrive at them."""
+        """`kept` and the ids that the algorithm needs to produce them."""
         return set(kept)
 
     def trimmed(self, new: dict[int, int]) -> dict[str, Any]:
-        """The `model` part of the pieces in `new` (old id -> new id) alone."""
+        """The `model` part with the tokens of `new` (old id -> new id) alone."""
         vocabulary = {self.pieces[old]: number for old, number in new.items() if old in self.pieces}
         return {**self.rules, "vocab": vocabulary}
 
@@ -54,7 +54,7 @@ class TokenizerModel:
 
 
 def tokenizer_model(rules: dict[str, Any]) -> TokenizerModel:
-    """The model of a tokenizer from its part of the file.
+    """The algorithm of a tokenizer, from the `model` part of its `tokenizer.json`.
 
     Raises:
         Refusal: its algorithm is none that can be trimmed.

@@ -1,4 +1,4 @@
-"""Which pieces stay."""
+"""Selection of the tokens that stay: those of a corpus, the most frequent, the first of the vocabulary."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ __all__ = ["check_room", "counted", "first_pieces", "top", "used"]
 
 CHUNK = 10_000
 PLACEHOLDER = re.compile(r"[\[<]unused_?\d+[\]>]")
-"""Pieces that no text has: room that was left in a vocabulary."""
+"""Tokens that no text has: reserved entries of a vocabulary."""
 
 
 def counted(tokenizer: Any, texts: Sequence[str]) -> dict[int, int]:
-    """Id -> how often the texts hold it. Special tokens that stand around a text are not counted."""
+    """Token frequencies: id -> count in the texts. Special tokens around a text are not counted.
+
+    Args:
+        tokenizer: a fast one.
+        texts: not truncated.
+    """
     backend = tokenizer.backend_tokenizer
     total: dict[int, int] = {}
     for start in range(0, len(texts), CHUNK):
@@ -32,7 +37,12 @@ def counted(tokenizer: Any, texts: Sequence[str]) -> dict[int, int]:
 
 
 def first_pieces(vocabulary: Vocabulary, count: int) -> list[int]:
-    """The first `count` pieces of a vocabulary that is ordered by frequency; those that always stay are no part."""
+    """The first `count` tokens of a vocabulary that is ordered by frequency, without those that always stay.
+
+    Args:
+        vocabulary: of the tokenizer.
+        count: from 0 on.
+    """
     skipped = vocabulary.essential
     pieces = sorted(vocabulary.model.pieces.items())
     ordinary = [number for number, piece in pieces if number not in skipped and not PLACEHOLDER.fullmatch(piece)]
@@ -40,20 +50,25 @@ def first_pieces(vocabulary: Vocabulary, count: int) -> list[int]:
 
 
 def used(vocabulary: Vocabulary, counts: Iterable[int], *, also: int, fixed: Iterable[int]) -> tuple[int, ...]:
-    """The ids that stay: what the texts hold, what always stays, and the `also` first pieces.
+    """The ids that stay, ascending: those of the texts, those that always stay, and the first `also` tokens.
 
     Args:
         vocabulary: the whole one.
-        counts: the ids that the texts hold.
-        also: how many of the first pieces.
-        fixed: ids that the model needs.
+        counts: the ids that occur in the texts.
+        also: how many of the first tokens.
+        fixed: ids that the model's configuration names (padding, start, ...).
     """
     kept = vocabulary.closed([*counts, *first_pieces(vocabulary, also)])
     return tuple(sorted(kept | set(fixed)))
 
 
 def check_room(always: Collection[int], count: int) -> None:
-    """Raise `InputError` where more always stay than are to be kept."""
+    """Raise `InputError` where more tokens always stay than are to be kept.
+
+    Args:
+        always: ids that always stay.
+        count: how many are to be kept.
+    """
     if len(always) > count:
         raise InputError(
             f"{len(always)} special tokens and single characters always stay, more than are to be kept",
@@ -63,12 +78,18 @@ def check_room(always: Collection[int], count: int) -> None:
 
 
 def top(vocabulary: Vocabulary, counts: dict[int, int], count: int, *, fixed: Iterable[int]) -> tuple[int, ...]:
-    """`count` ids: what always stays, then the most frequent of the texts, then the first of the vocabulary.
+    """`count` ids, ascending: those that always stay, the most frequent of the texts, the first of the vocabulary.
 
-    A piece stays together with its ancestors; one that has no room with them makes way for the next.
+    A token stays together with its ancestors; where they do not fit, the next token is tried.
+
+    Args:
+        vocabulary: the whole one.
+        counts: id -> frequency in the texts.
+        count: size of the trimmed vocabulary.
+        fixed: ids that the model's configuration names.
 
     Raises:
-        InputError: there is no room for what always stays.
+        InputError: more tokens than `count` always stay.
     """
     kept = vocabulary.closed(()) | set(fixed)
     check_room(kept, count)

@@ -1,4 +1,4 @@
-"""Words that the data never uses go, with their rows of the embedding."""
+"""Vocabulary trimming: tokens that the data never uses are removed, with their rows of the embedding matrix."""
 
 from __future__ import annotations
 
@@ -29,41 +29,41 @@ __all__ = ["First", "Top", "TrimVocabulary"]
 
 
 class Top(Settings):
-    """The most frequent words."""
+    """The most frequent tokens."""
 
-    top: Count = Field(description="how many words stay in all")
+    top: Count = Field(description="size of the trimmed vocabulary, in tokens")
 
 
 class First(Settings):
-    """The first words of a vocabulary that is ordered by frequency."""
+    """The first tokens of a vocabulary that is ordered by frequency."""
 
-    first: Count = Field(description="how many")
+    first: Count = Field(description="how many tokens")
 
 
 class TrimVocabulary(Recovering):
-    """Words that the data never uses go, with their rows of the embedding and of a tied output.
+    """Vocabulary trimming: subword tokens that the data never uses are removed, with their rows of the embeddings.
 
     Special tokens, tokens that were added by hand, single characters and bytes always stay, so that every text can
-    still be encoded. A text whose pieces all stayed is cut as before and gets the same answer; any other is cut into
-    smaller pieces, and the report says how many of the evaluation texts are.
+    still be encoded. A text whose tokens all stayed is segmented as before and has the same outputs; any other is split
+    into smaller tokens, and the report says how many of the evaluation texts are.
 
     Vocabularies are ordered by frequency in general text, more or less (BERT's by count, GPT-2's by merge, ALBERT's by
-    likelihood), so `also: {first: 10000}` serves texts that the corpus has not seen. Measured on SST-2 with BERT's
-    30,522 words: its 67,349 train texts use 11,572; with single characters 13,486 rows stay, and 35 % of the 872
-    validation texts are cut otherwise; with `first: 10000` 17,165 rows, 24 %; `first: 25000` 27,539 rows, 4 %.
+    likelihood), so `also: {first: 10000}` serves texts with tokens that are not in the corpus. Measured on SST-2 with
+    BERT (30,522 tokens): its 67,349 train texts use 11,572; with single characters 13,486 rows stay, and 35 % of the
+    872 validation texts are segmented otherwise; with `first: 10000` 17,165, 24 %; with `first: 25000` 27,539, 4 %.
     """
 
-    keep: Literal["used"] | Top = Field("used", description="what the corpus uses, or the `top` so many of it")
+    keep: Literal["used"] | Top = Field("used", description="all tokens of the corpus, or its `top` most frequent ones")
     also: Annotated[First | None, OR_NONE] = Field(
-        First(first=10_000), description="with `used`: the first words of the vocabulary stay too, or `none`"
+        First(first=10_000), description="with `used`: the first tokens of the vocabulary stay too, or `none`"
     )
-    corpus: Corpus = Field(TASK, description="`task`: its train texts; or a file with one text on a line")
-    recover: MaybeRecover = Field(None, description="a training afterwards")
+    corpus: Corpus = Field(TASK, description="`task`: the texts of train; or a file with one text on a line")
+    recover: MaybeRecover = Field(None, description="recovery training afterwards")
 
     @model_validator(mode="after")
     def _one_rule(self) -> TrimVocabulary:
         if isinstance(self.keep, Top) and self.also is not None and "also" in self.model_fields_set:
-            raise ValueError("'also' goes with 'keep: used'; 'top' says how many words stay in all")
+            raise ValueError("'also' goes with 'keep: used'; 'top' says how many tokens stay in all")
         return self
 
     def requires(self) -> Requires:
@@ -84,7 +84,7 @@ class TrimVocabulary(Recovering):
         if why := sketch.family.refuses("vocabulary", stage=self.name):
             return why
         if isinstance(self.keep, Top) and self.keep.top >= sketch.vocabulary:
-            return f"the vocabulary has {sketch.vocabulary} words, and 'top: {self.keep.top}' keeps them all"
+            return f"the vocabulary has {sketch.vocabulary} tokens, and 'top: {self.keep.top}' keeps them all"
         return None
 
     def check(self, bundle: Bundle, task: TaskView | None) -> None:
@@ -105,7 +105,7 @@ class TrimVocabulary(Recovering):
         if isinstance(self.keep, Top):
             return None
         least = min(self.also.first if self.also else 1, sketch.vocabulary)
-        return f"between {least:,} and {sketch.vocabulary:,} words stay; how many only the corpus says"
+        return f"between {least:,} and {sketch.vocabulary:,} tokens stay; the corpus decides how many"
 
     def decide(self, bundle: Bundle, ctx: Context) -> Change:
         self.check(bundle, ctx.task)
@@ -123,7 +123,7 @@ class TrimVocabulary(Recovering):
 
 
 def _rows(bundle: Bundle) -> int:
-    """How many rows there are for the tokenizer, which a guess leaves as it was."""
+    """Rows of the embedding matrix that belong to the tokenizer, which a declared change leaves as it was."""
     guessed = [change.of for change in bundle.changes if isinstance(change, KeepWordCount)]
     return guessed[0] if guessed else word_count(bundle.model, bundle.family)
 

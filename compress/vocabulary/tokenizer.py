@@ -1,4 +1,4 @@
-"""A tokenizer's vocabulary: which pieces can go, and the same tokenizer with the others alone."""
+"""Trimming a fast tokenizer: which tokens can be removed, and the same tokenizer without them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from compress.vocabulary.model import TokenizerModel, tokenizer_model
 __all__ = ["Vocabulary", "new_ids", "refusal", "trimmed_tokenizer"]
 
 BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-"""What of a saved tokenizer says nothing of single pieces."""
+"""Files of a saved tokenizer that name no single tokens."""
 BY_ID = ("added_tokens_decoder",)
 """Fields of tokenizer_config.json that repeat the ids of `tokenizer.json`."""
 
@@ -40,13 +40,13 @@ def refusal(tokenizer: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What can be read off a fast tokenizer."""
+    """Vocabulary of a fast tokenizer, read from its `tokenizer.json`."""
 
     tokenizer: Any
 
     @cached_property
     def rules(self) -> dict[str, Any]:
-        """Its `tokenizer.json`, without how it was last called."""
+        """Its `tokenizer.json`, without the padding and truncation of the last call."""
         found = json.loads(self.tokenizer.backend_tokenizer.to_str())
         return {**found, "padding": None, "truncation": None}
 
@@ -56,7 +56,7 @@ class Vocabulary:
 
     @cached_property
     def added(self) -> frozenset[int]:
-        """Ids of tokens that stand for themselves: the special ones, and others that were added by hand."""
+        """Ids of added tokens, which the algorithm does not split: the special ones, and others added by hand."""
         return frozenset(token["id"] for token in self.rules["added_tokens"])
 
     @cached_property
@@ -70,11 +70,11 @@ class Vocabulary:
         return self.added | frozenset(self.model.essential()) | (named & self.ids)
 
     def closed(self, kept: Iterable[int]) -> set[int]:
-        """The ids that stay where `kept` shall: what always stays, and the ancestors of merged pieces."""
+        """The ids that stay with `kept`: those that always stay, and the ancestors of merged tokens."""
         return self.model.closed(set(kept) & self.ids | self.essential)
 
     def check(self, kept: Iterable[int]) -> None:
-        """Raise `InputError` where a vocabulary of `kept` alone would lose what the tokenizer cannot do without."""
+        """Raise `InputError` where a vocabulary of `kept` alone would lose tokens that always stay."""
         lost = sorted(self.essential - set(kept))
         if lost:
             names = [self.tokenizer.convert_ids_to_tokens(number) for number in lost[:4]]
@@ -96,11 +96,11 @@ def new_ids(kept: Iterable[int]) -> dict[int, int]:
 
 
 def trimmed_tokenizer(tokenizer: Any, kept: Iterable[int]) -> Any:
-    """A tokenizer of the same class that knows the pieces `kept` alone, under new ids; the given one stays as it is.
+    """A tokenizer of the same class with the tokens `kept` alone, under new ids; the given one stays as it is.
 
     Args:
         tokenizer: a fast one.
-        kept: old ids; those without a piece (rows that only the model has) count as ids too.
+        kept: old ids; those without a token (rows that only the model has) count as ids too.
 
     Raises:
         InputError: special tokens or single characters would be lost.

@@ -1,4 +1,4 @@
-"""One pass of a teacher over *train*: every row's answers, and the hidden states of its real tokens."""
+"""Filling a teacher's cache: one pass over *train* for every row's outputs and the hidden states of its real tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from compress.distill.teacher import outputs_and_hidden
 __all__ = ["NoRoom", "by_length", "fill"]
 
 WINDOW = 2048
-"""Rows that are encoded at once and then sorted by length, so that the teacher reads little padding."""
+"""Rows that are encoded at once and then sorted by length, so that the teacher computes little padding."""
 ROWS = 64
 RESERVE = 512 * 1024**2
 """Bytes that stay free on the disk."""
@@ -36,7 +36,20 @@ class NoRoom(Exception):
 def fill(
     directory: Path, teacher: Bundle, ctx: Context, task: TaskView, *, layers: tuple[int, ...], precision: str
 ) -> None:
-    """Write `rows.safetensors` (row_id, offset, length; sorted by row_id), `answers.npz` and `hidden.float16`."""
+    """Write `rows.safetensors` (row_id, offset, length; sorted by row_id), `answers.npz` and `hidden.float16`.
+
+    Args:
+        directory: an empty directory.
+        teacher: run without dropout and without gradients.
+        ctx: its `batches` gives the rows of *train*.
+        task: reads the answers (logits, spans, vectors) out of the teacher's outputs.
+        layers: of the teacher, from 0, whose hidden states are written, in this order; none for the answers alone.
+        precision: `fp32`, `bf16`, `fp16` or `auto`: of the forward pass.
+
+    Raises:
+        NoRoom: the hidden states would leave less than `RESERVE` bytes free.
+        StageFailed: an output is not finite, or a hidden state exceeds float16.
+    """
     from safetensors.torch import save_file
 
     rows: dict[str, list[Tensor]] = {"row_id": [], "length": []}
@@ -59,7 +72,12 @@ def fill(
 
 
 def by_length(batch: Batch, *, rows: int) -> Iterator[Batch]:
-    """The rows of one wide batch, as batches of `rows` rows of like length without common padding."""
+    """Batches of `rows` rows of similar length, without padding that all rows of a batch have.
+
+    Args:
+        batch: name -> tensor of (batch, ...); sorted by `attention_mask`, and given back whole without one.
+        rows: of each batch; the last one may be smaller.
+    """
     if "attention_mask" not in batch:
         yield batch
         return
@@ -82,7 +100,7 @@ def _batches(teacher: Bundle, ctx: Context) -> Iterator[Batch]:
 
 
 def _write(file: BinaryIO, batch: Batch, hidden: list[Tensor]) -> Tensor:
-    """Append the real tokens of a batch as (tokens, layers, width); how many each row has."""
+    """Append the hidden states of a batch's real tokens, (tokens, layers, hidden size); how many each row has."""
     if not hidden:
         return torch.zeros(len(batch["row_id"]), dtype=torch.int64)
     real = real_tokens(batch, hidden[0])

@@ -1,10 +1,10 @@
-"""A teacher's outputs for every row of *train*, computed once, read in each epoch.
+"""Cache of a teacher's outputs for every row of *train*: computed once, read in each epoch.
 
-Answers are held in memory; hidden states in one file of float16 that is mapped into memory, so that only the pages in
-use take room: tokens x layers x width x 2 bytes (67,349 sentences of 13 tokens at width 384: 0.7 GB for each layer).
-The cache is keyed by row id and in the teacher's own tokens. `complete.json` is written last, with a key of the
-teacher, the data and the precision: a stage that was interrupted and goes on finds its cache and does not compute it
-again, and half a cache is not taken for a whole one.
+Logits (or the task's other answers) are held in memory; hidden states in one memory-mapped file of float16: tokens x
+layers x hidden size x 2 bytes (67,349 sentences of 13 tokens at hidden size 384: 0.7 GB for each layer). The cache is
+keyed by row id, and its tokens are the teacher's own. `complete.json` is written last, with a key of the teacher, the
+data and the precision: a stage that was interrupted and goes on finds its cache and does not compute it again, and half
+a cache is not taken for a whole one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["CachedTeacher", "cached_teacher"]
 
 
 class CachedTeacher:
-    """Answers out of a complete cache."""
+    """A teacher whose outputs are read from a complete cache."""
 
     def __init__(self, directory: Path, *, layers: tuple[int, ...], reused: bool = False) -> None:
         from safetensors.torch import load_file
@@ -85,7 +85,7 @@ class CachedTeacher:
         return torch.ones(len(rows), int(self.length[rows].max()), dtype=torch.bool) if mask is None else mask.cpu()
 
     def _tokens(self, rows: Tensor) -> Tensor:
-        """Where the tokens of these rows lie in the file, row after row."""
+        """Indices in the file of the tokens of these rows, row after row."""
         length = self.length[rows]
         before = length.cumsum(0) - length
         return torch.arange(int(length.sum())) + torch.repeat_interleave(self.offset[rows] - before, length)
@@ -94,15 +94,15 @@ class CachedTeacher:
 def cached_teacher(
     teacher: Bundle, ctx: Context, task: TaskView, *, directory: Path, layers: tuple[int, ...], precision: str
 ) -> CachedTeacher:
-    """The teacher's outputs on *train*, out of `directory` where they are complete, else computed into it.
+    """The teacher's outputs on *train*, read from `directory` where the cache is complete, else computed into it.
 
     Args:
-        teacher: answers without dropout and without gradients.
-        ctx: whose `batches` gives the rows.
-        task: reads the answers out of the teacher's outputs.
-        directory: where the cache lies.
-        layers: whose hidden states are wanted; none where answers are enough.
-        precision: of the training; the teacher computes in the same.
+        teacher: run without dropout and without gradients.
+        ctx: its `batches` gives the rows.
+        task: reads the answers (logits, spans, vectors) out of the teacher's outputs.
+        directory: of the cache.
+        layers: of the teacher, from 0, whose hidden states are cached; none where the answers are enough.
+        precision: of the training (`fp32`, `bf16`, `fp16`, `auto`); the teacher computes in the same.
 
     Raises:
         NoRoom: the hidden states would fill the disk.

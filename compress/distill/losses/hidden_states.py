@@ -1,4 +1,4 @@
-"""The teacher's hidden states, token by token."""
+"""Hidden state loss: distance between the hidden states of student and teacher, token by token."""
 
 from __future__ import annotations
 
@@ -22,15 +22,21 @@ Tokens = Bool[Tensor, "batch length"]
 
 
 class HiddenStates(Loss):
-    """Distance between the hidden states of student and teacher, averaged over real tokens and pairs of layers."""
+    """Hidden state loss: distance between the states of student and teacher, averaged over tokens and pairs of layers.
+
+    Padding is left out. There is no projection, so that both models must have the same hidden size.
+
+    References:
+        Sanh et al. 2019, arXiv 1910.01108, section 3; Jiao et al. 2020, arXiv 1909.10351, eq. 8.
+    """
 
     on_tokens: ClassVar[bool] = True
 
     kind: Literal["cosine", "mean_square"] = Field("cosine", description="1 - cosine, or the squared difference")
     layers: Literal["last", "all"] | tuple[tuple[int, int], ...] = Field(
         "last",
-        description="the last layers; all of the student's layers, each with the last layer of its share of the"
-        " teacher; or pairs [student's layer, teacher's layer] from 0",
+        description="last: the last layers; all: each layer of the student, by TinyBERT's uniform layer map; or pairs"
+        " [student's layer, teacher's layer] from 0",
     )
 
     def layer_pairs(self, student: int, teacher: int) -> tuple[tuple[int, int], ...]:
@@ -52,7 +58,12 @@ class HiddenStates(Loss):
 
 
 def cosine_distance(student: Hidden, teacher: Hidden, tokens: Tokens) -> Float[Tensor, ""]:
-    """1 - cos(student, teacher), averaged over the real tokens; 0 where there is none.
+    """Cosine loss: 1 - cos(student, teacher), averaged over the tokens; 0 where there is none.
+
+    Args:
+        student: hidden states of a layer.
+        teacher: hidden states of the layer that it is matched with.
+        tokens: True for the tokens that count; padding is False.
 
     References:
         Sanh et al. 2019, arXiv 1910.01108, section 3 (the loss on the direction of hidden states).
@@ -61,7 +72,12 @@ def cosine_distance(student: Hidden, teacher: Hidden, tokens: Tokens) -> Float[T
 
 
 def mean_square(student: Hidden, teacher: Hidden, tokens: Tokens) -> Float[Tensor, ""]:
-    """(student - teacher)^2, averaged over the width and the real tokens; 0 where there is none.
+    """Mean squared error: (student - teacher)^2, averaged over the hidden size and the tokens; 0 where there is none.
+
+    Args:
+        student: hidden states of a layer.
+        teacher: hidden states of the layer that it is matched with, of the same hidden size.
+        tokens: True for the tokens that count; padding is False.
 
     References:
         Jiao et al. 2020, arXiv 1909.10351, eq. 8, without a projection: both widths are equal.

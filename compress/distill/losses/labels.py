@@ -1,4 +1,4 @@
-"""The task's own loss."""
+"""Hard target loss: the task's own, on its labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Labels"]
 
 
 class Labels(Loss):
-    """The task's own loss on its labels: cross entropy, or mean square for regression."""
+    """Hard target loss: cross entropy with the task's labels, or mean squared error for regression; no teacher."""
 
     needs_teacher: ClassVar[bool] = False
 

@@ -1,4 +1,4 @@
-"""The teacher's answers, softened by a temperature."""
+"""Soft target loss: divergence from the teacher's distribution at a temperature."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ __all__ = ["SoftTargets", "soft_target_divergence"]
 
 
 class SoftTargets(Loss):
-    """KL divergence to the teacher's softened answers; mean square of the outputs for regression."""
+    """Soft target loss: T^2 KL(teacher || student) of the softmax at temperature T; mean squared error for regression.
 
-    temperature: Positive = Field(2.0, description="divides the logits of both sides; higher is softer")
+    References:
+        Hinton et al. 2015, arXiv 1503.02531, section 2; Sanh et al. 2019, arXiv 1910.01108, section 2.
+    """
+
+    temperature: Positive = Field(2.0, description="T, divides the logits of both models; higher is softer")
 
     def value(self, seen: Seen) -> Tensor:
         return seen.task.divergence(seen.student(), seen.teacher(), temperature=self.temperature)
@@ -28,6 +32,11 @@ def soft_target_divergence(
     """KL(softmax(teacher / T) || softmax(student / T)) T^2, averaged over the batch.
 
     T^2 keeps the size of the gradient independent of T, so that a weight means the same at each temperature.
+
+    Args:
+        student: logits.
+        teacher: logits.
+        temperature: T, above 0.
 
     References:
         Hinton et al. 2015, arXiv 1503.02531, section 2; Sanh et al. 2019, arXiv 1910.01108, section 2.

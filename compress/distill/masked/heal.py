@@ -1,4 +1,4 @@
-"""A damaged model learns raw text again: masked words, and the order of segments."""
+"""Recovery on raw text: masked language modelling, and sentence order prediction, after compression."""
 
 from __future__ import annotations
 
@@ -19,20 +19,35 @@ __all__ = ["check_text_recovery", "heal_on_text"]
 
 
 def check_text_recovery(bundle: Bundle, *, head: str | None) -> None:
-    """Raise `InputError` where `heal_on_text` could not begin; the model needs no weights, and none are opened."""
+    """Raise `InputError` or `Refusal` where `heal_on_text` could not begin; no weights are needed or opened.
+
+    Args:
+        bundle: the compressed model, maybe on the meta device.
+        head: a checkpoint with the family's masked language modelling head; None for a fresh head.
+    """
     MaskedWords(bundle.processor)
     if head is not None:
         check_head(head, bundle.family)
 
 
 def heal_on_text(bundle: Bundle, ctx: Context, plan: TrainPlan, *, corpus: str, head: str | None) -> dict[str, Any]:
-    """Train the body of `bundle` in place, under heads that are dropped afterwards; what the report says of it.
+    """Masked language modelling of the body of `bundle`, in place, under heads that are dropped afterwards.
 
     A pair of texts that is a row of the task (a question and its answer) does not follow each other in one document,
     so each of the two is a text by itself.
 
+    Args:
+        bundle: the compressed model; its own head stays as it is.
+        ctx: trains it, and gives the texts of the task.
+        plan: the complete plan of the training.
+        corpus: `task` for the texts of *train*, or a file with one text on a line.
+        head: a checkpoint whose masked language modelling head it starts from; None for a fresh one.
+
+    Returns:
+        What the report says: the corpus, rows and pairs, steps, and the losses at the end.
+
     Raises:
-        Refusal: the family, or its tokenizer, does not know masked words.
+        Refusal: the family has no masked language modelling head, or its tokenizer no mask token.
         InputError: there is no text to train on.
     """
     objective = MaskedWords(bundle.processor)
@@ -52,5 +67,5 @@ def heal_on_text(bundle: Bundle, ctx: Context, plan: TrainPlan, *, corpus: str, 
 
 
 def _order_trains(model: Any, asked: bool) -> None:
-    """A head that is never asked is no trained parameter."""
+    """A head without a loss is no trained parameter."""
     getattr(model, ORDER).requires_grad_(asked)

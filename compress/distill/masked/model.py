@@ -1,4 +1,4 @@
-"""A body under the family's own head for masked words, and one for the order of two segments."""
+"""A masked language model around a body: the family's own head, and one for sentence order prediction."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from compress.core.surgery.width import keep_width
 __all__ = ["ORDER", "check_head", "masked_class", "masked_model", "refusal"]
 
 ORDER = "order_of_segments"
-"""Where the model has the head that is asked for the order."""
+"""The attribute of the model that is its head for sentence order prediction."""
 
 
 def refusal(family: Family) -> str | None:
-    """Why models of the family cannot learn masked words, or None."""
+    """Why models of the family cannot be trained by masked language modelling, or None."""
     if family.decoder is not None:
-        return f"a {family.model_type} model has a decoder, which writes words instead of filling them in"
+        return f"a {family.model_type} model has a decoder, which generates tokens instead of filling in masked ones"
     if masked_class(family) is None:
-        return f"a {family.model_type} model has no head that fills in masked words"
+        return f"a {family.model_type} model has no masked language modelling head"
     return None
 
 
 def masked_class(family: Family) -> Any:
-    """transformers' class for masked words, or None where the family has none."""
+    """transformers' class for masked language modelling, or None where the family has none."""
     import transformers
 
     mapping: Any = transformers.AutoModelForMaskedLM._model_mapping
@@ -43,12 +43,12 @@ def masked_class(family: Family) -> Any:
 
 
 def masked_model(bundle: Bundle, *, seed: int, head: str | None = None) -> Any:
-    """The body of `bundle` itself, not a copy, under a head for masked words that is tied to its embedding.
+    """Masked language model around the body of `bundle` itself, not a copy; its output is tied to the embedding matrix.
 
     Args:
         bundle: whose body it is; its own head stays where it is.
-        seed: of what is drawn.
-        head: a checkpoint whose head for masked words it starts from; drawn by the seed unless given.
+        seed: of the initial values of what is fresh.
+        head: a checkpoint whose masked language modelling head it starts from; drawn by the seed unless given.
 
     Raises:
         Refusal: the family has no such head.
@@ -70,7 +70,7 @@ def masked_model(bundle: Bundle, *, seed: int, head: str | None = None) -> Any:
 
 
 def _fresh(bundle: Bundle) -> Any:
-    """The family's model for masked words, as wide as the bundle's, with values of no meaning."""
+    """The family's masked language model, of the bundle's hidden size, with fresh values."""
     config, family = built_config(bundle.model), bundle.family
     config.tie_word_embeddings = True
     found = masked_class(family)
@@ -88,7 +88,7 @@ def _order_head(width: int) -> nn.Module:
 
 
 def _tie(model: Any, base: nn.Module, family: Family) -> None:
-    """Let the output over the words be the table of words, also where that is kept as a product of two."""
+    """Tie the output embeddings to the embedding matrix, also where that is a product of two factors."""
     table = base.get_submodule(family.word_embedding or "")
     output = model.get_output_embeddings()
     if isinstance(table, FactorizedEmbedding):
@@ -98,7 +98,7 @@ def _tie(model: Any, base: nn.Module, family: Family) -> None:
 
 
 class _OverWords(nn.Module):
-    """Logits over the words by whatever rows the table gives."""
+    """Logits over the vocabulary by the rows of a factorized embedding."""
 
     def __init__(self, table: nn.Module, linear: Any) -> None:
         super().__init__()
@@ -115,7 +115,11 @@ class _OverWords(nn.Module):
 
 
 def check_head(reference: str, family: Family) -> Checkpoint:
-    """The checkpoint that a head is to come from.
+    """The checkpoint that a masked language modelling head is to come from.
+
+    Args:
+        reference: a directory, or a name on the hub.
+        family: of the model that the head is for.
 
     Raises:
         InputError: there is no such directory, it holds no weights, or a model of another family.
@@ -134,7 +138,7 @@ def check_head(reference: str, family: Family) -> Checkpoint:
 
 
 def _start_from(model: Any, reference: str) -> None:
-    """Copy what a checkpoint has outside of its body; the bias of each word only where the words are as many."""
+    """Copy the checkpoint's parameters outside of its body; those over the vocabulary only where its size is equal."""
     checkpoint = check_head(reference, family_of(model.config.model_type))
     kind = type(model)
     config = kind.config_class.from_pretrained(checkpoint.found)
@@ -148,7 +152,9 @@ def _start_from(model: Any, reference: str) -> None:
     ]
     if missing or odd:
         raise InputError(
-            "the checkpoint has no head for masked words of this width", given=reference, advice="leave out `head`"
+            "the checkpoint has no masked language modelling head of this hidden size",
+            given=reference,
+            advice="leave out `head`",
         )
     with torch.no_grad():
         for name, tensor in ours.items():

@@ -1,4 +1,4 @@
-"""What is minimised: the hidden words, and the order of two segments."""
+"""Masked language modelling and sentence order prediction: the sum of their losses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,24 @@ from compress.distill.masked.model import ORDER
 __all__ = ["MaskedWords"]
 
 SHARE, HIDDEN, DRAWN = 0.15, 0.8, 0.1
-"""Of the words so many are asked for; of these so many are hidden, and so many are another word."""
+"""Share of the tokens that are predicted; shares of those that are replaced by the mask, and by a random token."""
 
 
 class MaskedWords(Hook):
-    """Cross entropy of masked words, and of the order of two segments where a row has two.
+    """Masked language modelling: cross entropy of masked tokens, and of the order of two segments where a row has two.
 
-    A word in seven is asked for; of these 80 % are hidden, 10 % are a word drawn at random, 10 % stay.  Devlin et al.
-    2019, arXiv 1810.04805, section 3.1, task 1; the order: Lan et al. 2020, arXiv 1909.11942, section 3.1. Single words
-    are drawn where ALBERT draws runs of up to three. Special tokens are never asked for.
+    15 % of the tokens are predicted; of these 80 % are replaced by the mask token, 10 % by a token drawn at random, and
+    10 % stay. Single tokens are drawn, where ALBERT draws spans of up to three. Special tokens are never predicted.
+
+    Args:
+        tokenizer: with a mask token.
+
+    Raises:
+        Refusal: there is no tokenizer, or it has no mask token.
+
+    References:
+        Devlin et al. 2019, arXiv 1810.04805, section 3.1, task 1; the order: Lan et al. 2020, arXiv 1909.11942,
+        section 3.1.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -58,14 +67,19 @@ class MaskedWords(Hook):
         return words + order
 
     def asked(self, ids: Int[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:
-        """Which tokens are asked for; at least one in a batch."""
+        """Which tokens are predicted, drawn at random; at least one in a batch."""
         able = ~torch.isin(ids, self.special.to(ids.device))
         drawn = torch.rand(ids.shape, device=ids.device).masked_fill(~able, 2.0)
         found = drawn < SHARE
         return found if bool(found.any()) else drawn == drawn.min()
 
     def hidden(self, ids: Int[Tensor, "batch length"], asked: Bool[Tensor, "batch length"]) -> Tensor:
-        """The tokens that the model is given."""
+        """The masked input.
+
+        Args:
+            ids: token ids before masking.
+            asked: True for the tokens that are predicted.
+        """
         drawn = torch.rand(ids.shape, device=ids.device)
         words = self.words.to(ids.device)
         others = words[torch.randint(len(words), ids.shape, device=ids.device)]
@@ -86,7 +100,7 @@ class MaskedWords(Hook):
 
 @contextmanager
 def _only(base: nn.Module, asked: Bool[Tensor, "batch length"]) -> Iterator[list[Tensor]]:
-    """Within it the head is given the tokens `asked` alone; the whole output of the body is collected."""
+    """Within it the head computes the tokens `asked` alone; the body's hidden states of all tokens are collected."""
     seen: list[Tensor] = []
 
     def keep(_: nn.Module, __: Any, output: Any) -> Any:
@@ -102,7 +116,7 @@ def _only(base: nn.Module, asked: Bool[Tensor, "batch length"]) -> Iterator[list
 
 
 def _order(model: nn.Module, hidden: Float[Tensor, "batch length width"], labels: Int[Tensor, " batch"]) -> Tensor:
-    """The cross entropy of the order over the rows that have one; 0 where none has."""
+    """Sentence order loss: cross entropy over the rows that have two segments; 0 where none has."""
     asked = labels != NO_LABEL
     answers = getattr(model, ORDER)(hidden[:, 0][asked])
     return functional.cross_entropy(answers.float(), labels[asked].long()) if bool(asked.any()) else answers.sum()

@@ -1,4 +1,4 @@
-"""Raw text as rows to train on: single texts, and pairs of segments whose order is asked for."""
+"""Raw text as training rows: single texts, and pairs of segments for sentence order prediction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 
 def sentences(text: str) -> list[str]:
-    """A text cut behind full stops, exclamation and question marks that white space follows.
+    """Sentences of a text: split behind full stops, exclamation and question marks that white space follows.
 
     Example:
         >>> sentences("It is 3.5 m long. Is it? Yes")
@@ -25,11 +25,20 @@ def sentences(text: str) -> list[str]:
 
 
 def rows_of_text(documents: Iterable[Sequence[str]], *, seed: int) -> Texts:
-    """Two segments that follow each other in a document, half of them swapped; a single sentence is a row alone.
+    """Segment pairs: two neighbours of a document, half of the pairs swapped; a single sentence is a row alone.
 
     Of a document of several texts (the lines of a file up to an empty one) two neighbours are a pair, so that each
-    text stands in one row. A document of one text is cut between two of its sentences, near its middle.  Lan et al.
-    2020, arXiv 1909.11942, section 3.1.
+    text stands in one row. A document of one text is split between two of its sentences, near its middle.
+
+    Args:
+        documents: each as its texts in order.
+        seed: of which pairs are swapped.
+
+    Returns:
+        Rows of one or two segments, with the labels `IN_ORDER`, `SWAPPED`, or `NO_LABEL` for a single one.
+
+    References:
+        Lan et al. 2020, arXiv 1909.11942, section 3.1.
     """
     draw = Random(seed)
     rows: list[tuple[str, ...]] = []

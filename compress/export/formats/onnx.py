@@ -1,4 +1,4 @@
-"""ONNX, run by ONNX Runtime on the CPU."""
+"""ONNX for ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ FILE = "model.onnx"
 
 
 class Onnx(Format):
-    """`model.onnx` for ONNX Runtime; int8 weights with one scale per channel, activations quantized as they come.
+    """ONNX for ONNX Runtime (`model.onnx`); int8 is dynamic quantization, with a scale per output channel of a weight.
 
-    `fuse` merges each block's attention into ONNX Runtime's own operator; `auto` does so where it knows the family's
-    blocks, `false` keeps to the operators of the ONNX standard. On two AVX-512 VNNI cores a MiniLM of three
-    layers gains 5 to 10 % by it. Norms are never merged with their residuals: that was a loss.
+    Activations are quantized in each call, by their own range. `fuse` replaces each block's attention by ONNX Runtime's
+    fused operator; `auto` does so where its pattern matches the family's blocks, `false` keeps to the operators of the
+    ONNX standard. On two AVX-512 VNNI cores a MiniLM of three layers gains 5 to 10 % by it. LayerNorms are never fused
+    with their residuals: that was slower.
     """
 
     name: ClassVar[str] = "onnx"
 
-    fuse: Literal["auto"] | bool = Field("auto", description="merge attention into ONNX Runtime's own operator")
-    per_channel: bool = Field(True, description="one scale for each output of a linear, not one for the whole matrix")
+    fuse: Literal["auto"] | bool = Field("auto", description="attention fusion: ONNX Runtime's own operator")
+    per_channel: bool = Field(True, description="one scale for each output channel, not one for the whole matrix")
     reduce_range: bool = Field(False, description="7-bit weights, for CPUs without VNNI, where 8 bits can overflow")
-    opset: int = Field(17, strict=True, ge=17, le=21, description="version of the ONNX operators, 17 to 21")
+    opset: int = Field(17, strict=True, ge=17, le=21, description="version of the ONNX operator set, 17 to 21")
 
     def packages(self) -> tuple[tuple[str, str], ...]:
         return (("onnx", "onnx"), ("onnxruntime", "onnx"))
@@ -84,7 +85,7 @@ class _Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # A spinning thread keeps its core busy after the call, and slows whatever else runs there.
+        # A spinning thread keeps its core busy after the call, and slows other processes on it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session: Any = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._names = tuple(given.name for given in self._session.get_inputs())

@@ -1,4 +1,4 @@
-"""Attention merged into ONNX Runtime's own operator, block by block, with each block's own number of heads."""
+"""Attention fusion for ONNX Runtime, block by block, with each block's own number of heads."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ OWN = "com.microsoft"
 
 
 def fuse_attention(graph: Any, model: Traceable) -> tuple[Any, int]:
-    """A copy of the graph with each block's attention in one node, and how many were merged.
+    """A copy of the graph with each block's attention fused into one node, and the number of fused nodes.
 
-    None are where ONNX Runtime's fusion does not know the family's blocks.
+    Args:
+        graph: an ONNX model of the TorchScript exporter, with eager attention.
+        model: gives the hidden size and the size of a head.
+
+    Returns:
+        The copy, and 0 where ONNX Runtime's pattern does not match the family's blocks.
     """
     optimizer = optional("onnxruntime.transformers.optimizer", extra="onnx", purpose=PURPOSE)
     if not model.head_size:
@@ -44,8 +49,13 @@ def fuse_attention(graph: Any, model: Traceable) -> tuple[Any, int]:
 def is_sound(fused: Any, plain: Any, model: Traceable) -> bool:
     """Whether the fused graph gives the same logits on the example, and is not larger.
 
-    ONNX Runtime's patterns are BERT's: they also match attention that is something else (a decoder's), and they write
-    a tensor that several blocks share once for each.
+    ONNX Runtime's patterns are BERT's: they also match other kinds of attention (a decoder's), and they write a tensor
+    that several blocks share once for each.
+
+    Args:
+        fused: an ONNX model.
+        plain: the same before fusion.
+        model: gives the example inputs.
     """
     if fused.ByteSize() > 1.01 * plain.ByteSize():
         return False
@@ -63,7 +73,7 @@ def _options() -> Any:
 
 
 def _set_heads(graph: Any, node: Any, head_size: int) -> None:
-    """The fusion takes one number of heads for all blocks; a block that lost heads has fewer, and its bias tells."""
+    """Set a node's number of heads, by the length of its bias: the fusion takes one number for all blocks."""
     widths = {tensor.name: tensor.dims[0] for tensor in graph.graph.initializer if len(tensor.dims) == 1}
     for attribute in node.attribute:
         if attribute.name == "num_heads":

@@ -1,4 +1,4 @@
-"""What happens to an ONNX graph between PyTorch and the file: traced, norms kept apart, quantized, each weight once."""
+"""Passes on an ONNX graph: tracing, keeping LayerNorms unfused, dynamic quantization, deduplicating initializers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ INTEGER = frozenset({"MatMulInteger", "QAttention", "ConvInteger"})
 
 
 def trace(model: Traceable, path: Path, *, opset: int) -> Any:
-    """The ONNX model of `model`, by the TorchScript exporter: ONNX Runtime's fusions know only its graphs.
+    """The ONNX model of `model`, by the TorchScript exporter, the only one whose graphs ONNX Runtime's fusions match.
+
+    Args:
+        model: module, example inputs and names.
+        path: of the file that the exporter writes.
+        opset: version of the ONNX operator set, 17 to 21.
 
     Raises:
         StageFailed: the model has a part that this exporter cannot write.
@@ -45,11 +50,11 @@ def trace(model: Traceable, path: Path, *, opset: int) -> Any:
 
 
 def separate_norms(graph: Any) -> int:
-    """Let `Sum` add the residual before each layer norm, in place; how many were changed.
+    """Replace the `Add` of the residual before each LayerNorm by `Sum`, in place; returns how many were replaced.
 
-    ONNX Runtime merges `Add` and `LayerNormalization` into `SkipLayerNormalization` when it loads a file. Its kernel is
-    scalar: 0.9 ms for 8 x 128 tokens of width 384 on two AVX-512 cores, against 0.3 ms for the two apart. It does
-    not look at `Sum`, which computes the same.
+    ONNX Runtime fuses `Add` and `LayerNormalization` into `SkipLayerNormalization` when it loads a file. Its kernel is
+    scalar: 0.9 ms for 8 x 128 tokens at hidden size 384 on two AVX-512 cores, against 0.3 ms for the two apart. `Sum`
+    computes the same and is not in its pattern.
     """
     producers = {output: node for node in graph.graph.node for output in node.output}
     constants = {tensor.name for tensor in graph.graph.initializer}
@@ -62,7 +67,13 @@ def separate_norms(graph: Any) -> int:
 
 
 def quantize(graph: Any, *, per_channel: bool, reduce_range: bool) -> Any:
-    """The graph with int8 weights, embedding tables too; activations are quantized call by call."""
+    """Dynamic quantization: the graph with int8 weights, embeddings too; activations are quantized in each call.
+
+    Args:
+        graph: an fp32 ONNX model.
+        per_channel: one scale for each output channel, not one for each weight.
+        reduce_range: 7-bit weights.
+    """
     onnx = optional("onnx", extra="onnx", purpose=PURPOSE)
     quantization = optional("onnxruntime.quantization", extra="onnx", purpose=PURPOSE)
     # Shapes that an exporter left behind can contradict the graph; the quantizer infers its own.
@@ -83,10 +94,11 @@ def quantize(graph: Any, *, per_channel: bool, reduce_range: bool) -> Any:
 
 
 def each_weight_once(graph: Any) -> Any:
-    """The graph with equal weights stored once, and read without a detour.
+    """The graph with equal initializers stored once, and without `Identity` nodes in front of them.
 
-    Of a tensor that several layers share the exporter writes one copy, and an `Identity` for each further layer: behind
-    it the quantizer sees no constant, and leaves that layer in floating point. Fusions write copies of their own.
+    Of a tensor that several layers share the exporter writes one copy, and an `Identity` for each further layer, whose
+    output the quantizer does not take for a constant, so that the layer would stay in floating point. Fusions write
+    further copies.
     """
     ir = optional("onnx_ir", extra="onnx", purpose=PURPOSE)
     passes = optional("onnx_ir.passes.common", extra="onnx", purpose=PURPOSE)
@@ -97,7 +109,7 @@ def each_weight_once(graph: Any) -> Any:
 
 
 def integer_nodes(graph: Any) -> int:
-    """How many nodes multiply in integers."""
+    """Number of nodes with integer matrix multiplication."""
     return sum(node.op_type in INTEGER for node in graph.graph.node)
 
 

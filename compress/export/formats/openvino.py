@@ -1,4 +1,4 @@
-"""OpenVINO's intermediate representation, run on the CPU; int8 by NNCF."""
+"""OpenVINO's intermediate representation for the CPU; static int8 quantization by NNCF."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FILE = "openvino_model.xml"
 
 
 class Openvino(Format):
-    """`openvino_model.xml` and `.bin`; int8 by NNCF, weights and activations, calibrated on rows of train."""
+    """OpenVINO IR (`openvino_model.xml`, `.bin`); int8 is NNCF's static quantization, calibrated on rows of train."""
 
     name: ClassVar[str] = "openvino"
     calibrated: ClassVar[bool] = True
 
-    rows: Count = Field(128, description="rows of train that set the ranges of the activations")
+    rows: Count = Field(128, description="calibration rows of train, for the ranges of the activations")
     preset: Literal["mixed", "performance"] = Field(
-        "mixed", description="mixed: activations may be asymmetric; performance: all symmetric"
+        "mixed", description="mixed: asymmetric quantization of activations where useful; performance: all symmetric"
     )
 
     def packages(self) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""What happens to an OpenVINO graph between PyTorch and the file: traced, quantized by NNCF."""
+"""Passes on an OpenVINO graph: tracing, and static quantization by NNCF."""
 
 from __future__ import annotations
 
@@ -41,9 +41,13 @@ def _shape(tensor: Any) -> list[int]:
 
 
 def quantize(graph: Any, inputs: tuple[str, ...], rows: Iterable[Batch], *, preset: str) -> tuple[Any, int]:
-    """The graph with int8 weights and activations, and how many rows set the ranges.
+    """Static quantization: the graph with int8 weights and activations, and the number of calibration rows.
 
-    Each row goes alone, so that no padding enters the ranges.
+    Args:
+        graph: an fp32 OpenVINO model.
+        inputs: names of its inputs.
+        rows: calibration batches of one row each, so that no padding enters the ranges.
+        preset: `mixed` or `performance`.
     """
     nncf = optional("nncf", extra="openvino", purpose="the format openvino at int8")
     nncf.set_log_level("ERROR")
@@ -59,7 +63,7 @@ def quantize(graph: Any, inputs: tuple[str, ...], rows: Iterable[Batch], *, pres
 
 
 def integer_nodes(graph: Any) -> int:
-    """How many matrix multiplications have int8 weights."""
+    """Number of matrix multiplications with int8 weights."""
     return sum(op.get_type_name() == "MatMul" and _has_int8_weight(op) for op in graph.get_ops())
 
 

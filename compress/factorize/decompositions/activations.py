@@ -1,4 +1,4 @@
-"""The least error of the outputs."""
+"""Activation-aware decomposition: the least squared error of the outputs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ __all__ = ["Activations", "second_moments"]
 
 
 class Activations(Decomposition):
-    """The least mean squared error of each linear's output on batches of train, of all matrices of that rank.
+    """Activation-aware SVD: the least mean squared error of each linear's outputs on calibration batches, at the rank.
 
-    The weight is decomposed in the metric of its inputs' second moment E[x x^T], by Cholesky; padding is left out.
+    W L = U S V^T is truncated, with C = E[x x^T] = L L^T (Cholesky) the second moment of the linear's inputs, and the
+    factors are U_r and U_r^T W. The batches are of *train*; padding is left out.
 
     References:
         Chen et al. 2021 (DRONE), NeurIPS; Wang et al. 2024 (SVD-LLM), arXiv 2403.07378, section 3.1.
@@ -33,8 +34,8 @@ class Activations(Decomposition):
     needs_data: ClassVar[bool] = True
     draws_random_numbers: ClassVar[bool] = True
 
-    batches: Count = Field(16, description="batches of train, drawn by the seed")
-    batch_size: Count = Field(32, description="rows of a batch")
+    batches: Count = Field(16, description="calibration batches of train, drawn by the seed")
+    batch_size: Count = Field(32, description="rows of a calibration batch")
 
     def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
         sums: dict[str, Tensor] = {}
@@ -48,7 +49,13 @@ class Activations(Decomposition):
 
 
 def second_moments(bundle: Bundle, modules: Users, batch: Batch) -> dict[str, tuple[Float[Tensor, "in in"], int]]:
-    """Path -> sum of x x^T over the tokens that each matrix meets in the batch, and how many they are."""
+    """Second moments of the inputs: path -> (sum of x x^T over the batch's real tokens, the number of tokens).
+
+    Args:
+        bundle: the model; run without gradients, in evaluation mode.
+        modules: path -> the linears that use the matrix; their inputs are summed.
+        batch: encoded rows; padding is left out by `attention_mask`.
+    """
     with torch.no_grad(), recorded_tokens(modules, padding_mask(batch)) as seen:
         forward(bundle, batch)
     return {path: _moment(seen[path]) for path in modules}

@@ -1,4 +1,4 @@
-"""Rows weighted by how much the loss feels them."""
+"""Fisher-weighted SVD: rows weighted by their Fisher information for the task."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["Fisher", "row_information", "squared_row_gradients"]
 
 
 class Fisher(Decomposition):
-    """The least squared error of the weights, each row (output) weighted by its Fisher information for the task.
+    """Fisher-weighted SVD (FWSVD): the least squared error of the weights, each row weighted by its Fisher information.
 
-    The information of a weight is the mean over examples of its squared gradient; a row's is the sum over its weights,
-    and the row is multiplied by the root. The gradient is taken for each example apart, without dropout.
+    D W = U S V^T is truncated, with D_i the square root of the sum over row i (one output) of the mean over examples of
+    (dL/dw)^2. The gradient is taken for each example apart, without dropout.
 
     References:
         Hsu et al. 2022 (FWSVD), arXiv 2207.00112, section 3.
@@ -38,8 +38,8 @@ class Fisher(Decomposition):
     draws_random_numbers: ClassVar[bool] = True
     needs_head: ClassVar[bool] = True
 
-    batches: Count = Field(16, description="batches of train, drawn by the seed")
-    batch_size: Count = Field(32, description="rows of a batch")
+    batches: Count = Field(16, description="calibration batches of train, drawn by the seed")
+    batch_size: Count = Field(32, description="rows of a calibration batch")
 
     def weightings(self, bundle: Bundle, modules: Users, ctx: Context) -> dict[str, Weighting]:
         def totals(batch: Batch) -> list[Tensor]:
@@ -53,7 +53,14 @@ class Fisher(Decomposition):
 
 
 def row_information(bundle: Bundle, modules: Users, batch: Batch, objective: Objective) -> list[Float[Tensor, " out"]]:
-    """For each matrix the sum over the batch's examples of each row's squared gradients; the model stays as it is."""
+    """Fisher information of rows: for each matrix, the sum over the batch's examples of each row's squared gradients.
+
+    Args:
+        bundle: the model, which stays as it is.
+        modules: path -> the linears that use the matrix.
+        batch: encoded rows with their labels.
+        objective: gives the loss of the batch, a mean over its examples.
+    """
     with recorded_calls(modules.values()) as seen:
         gradients = example_gradients(bundle, batch, objective, [calls.outputs for calls in seen])
     inputs, advice = [calls.inputs for calls in seen], "choose `by: activations`, or `svd`"
@@ -67,7 +74,7 @@ def squared_row_gradients(
     """Sum over examples and inputs of (dL/dW)^2, for each output.
 
     An example's gradient is sum_t g_t x_t^T, over the tokens of all calls. The squares of its row i sum to
-    sum_ts g_ti (x_t . x_s) g_si, so that no gradient of the size of the weight is ever made.
+    sum_ts g_ti (x_t . x_s) g_si, so that no gradient of the size of the weight is ever computed.
 
     Args:
         calls: (input, gradient of the output) of each call of the linear.
@@ -79,6 +86,6 @@ def squared_row_gradients(
 
 
 def _root(information: Float[Tensor, " out"]) -> Float[Tensor, " out"]:
-    """Of a mean of one; equal weights where the loss feels nothing."""
+    """Square roots, scaled to a mean information of one; equal weights where all gradients are zero."""
     mean = information.double().mean()
     return (information.double() / mean).sqrt() if mean > 0 else torch.ones_like(information, dtype=torch.float64)

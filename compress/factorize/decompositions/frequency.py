@@ -1,4 +1,4 @@
-"""Tokens weighted by how often they occur."""
+"""Frequency-weighted SVD of the embedding matrix."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ __all__ = ["Frequency", "frequency_weights"]
 
 
 class Frequency(Decomposition):
-    """The least mean squared error of an embedded token of train, each token as often as it occurs there.
+    """Frequency-weighted SVD: the least mean squared error of the embeddings, each token weighted by its frequency.
 
-    A token's row is multiplied by the root of its count plus one, so that those which train never shows keep a voice.
+    D E = U S V^T is truncated, with D_t = sqrt(count of token t in *train* + 1), so that tokens that do not occur there
+    still count.
+
+    References:
+        Chen et al. 2018 (GroupReduce), arXiv 1806.06950, whose weighted approximation of an embedding block this is.
     """
 
     fits: ClassVar[frozenset[What]] = frozenset({"embeddings"})
@@ -44,5 +48,5 @@ class Frequency(Decomposition):
 
 
 def frequency_weights(counts: Tensor) -> Float[Tensor, " words"]:
-    """sqrt(count + 1), in float64."""
+    """Weights of the rows of an embedding matrix: sqrt(count + 1), in float64."""
     return (counts.double() + 1).sqrt()

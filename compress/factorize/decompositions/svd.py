@@ -13,7 +13,9 @@ __all__ = ["Svd"]
 
 
 class Svd(Decomposition):
-    """The nearest matrix of that rank: |W - W'|^2 is the sum of the squared singular values that go.
+    """Truncated singular value decomposition: the nearest matrix of that rank in the Frobenius norm; no data.
+
+    W = U S V^T is truncated to its r largest singular values; |W - W_r|^2 is the sum of the squares of the others.
 
     References:
         Eckart and Young 1936.

@@ -1,4 +1,4 @@
-"""A number of parameters, spread over the layers to where it keeps most."""
+"""Global rank allocation: a budget of parameters over all matrices, by the energy that they keep."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ["Budget", "spread_budget"]
 
 
 class Budget(Rank):
-    """Ranks that differ by layer: all matrices together keep the most energy that so many parameters can.
+    """Global rank allocation: ranks that differ by matrix, and together keep the most energy within a parameter budget.
 
-    Each has its energy (the sum of its squared singular values) counted as one, so that no layer is starved for having
-    small weights; an outer product is worth its share of that for each parameter that it costs. The best are taken
-    first. A matrix that would need more than itself stays as it is, if there is room.
+    The energy of a matrix (the sum of its squared singular values) is normalised to one, so that small weights are no
+    disadvantage. Singular values are kept greedily, by s_i^2 / sum s^2 per parameter, out + in. A matrix whose factors
+    would be larger than itself stays dense, if the budget has room.
     """
 
     from_shapes: ClassVar[bool] = False
 
     parameters: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        description="below 1 a share of the matrices' parameters, else their number; biases are not counted"
+        description="budget: below 1 a share of the matrices' parameters, else their number; biases are not counted"
     )
 
     def total(self, places: Sequence[Place]) -> int:
-        """How many parameters the matrices may keep together."""
+        """The budget as a number of parameters."""
         whole = sum(place.size for place in places)
         return int(Fraction(str(self.parameters)) * (whole if self.parameters < 1 else 1))
 
@@ -55,7 +55,7 @@ class Budget(Rank):
 def spread_budget(
     shapes: Sequence[tuple[int, int]], spectra: Sequence[Float[Tensor, " k"]], total: int
 ) -> tuple[int, ...]:
-    """The rank of each matrix, at least one, so that all have at most `total` parameters; the full rank means dense.
+    """The rank of each matrix, at least one, within a budget of `total` parameters; the full rank means dense.
 
     Args:
         shapes: (out, in) of each.
@@ -65,9 +65,9 @@ def spread_budget(
     costs = [sum(shape) for shape in shapes]
     most = [max(1, (out * ins - 1) // (out + ins)) for out, ins in shapes]
     energies = [_shares(values) for values in spectra]
-    worth = [(energies[i][r] / costs[i], -r, -i) for i in range(len(shapes)) for r in range(1, most[i])]
+    gains = [(energies[i][r] / costs[i], -r, -i) for i in range(len(shapes)) for r in range(1, most[i])]
     ranks, left = [1] * len(shapes), total - sum(costs)
-    for _, _, index in sorted(worth, reverse=True):
+    for _, _, index in sorted(gains, reverse=True):
         if costs[-index] <= left:
             ranks[-index] += 1
             left -= costs[-index]
@@ -82,7 +82,7 @@ def _shares(values: Float[Tensor, " k"]) -> list[float]:
 def _dense_where_cheap(
     shapes: Sequence[tuple[int, int]], energies: list[list[float]], ranks: list[int], most: list[int], left: int
 ) -> tuple[int, ...]:
-    """What is left goes to matrices that are at their largest rank that saves, those with the most to gain first."""
+    """Spend the rest of the budget on dense matrices, of those at the largest rank that saves; most energy first."""
     full = [index for index in range(len(shapes)) if ranks[index] == most[index]]
     for index in sorted(full, key=lambda index: -sum(energies[index][ranks[index] :])):
         missing = shapes[index][0] * shapes[index][1] - ranks[index] * sum(shapes[index])

@@ -1,4 +1,4 @@
-"""As many outer products as hold a share of the energy."""
+"""Rank by energy: as many singular values as hold a share of the sum of squares."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CLOSE = 1e-12
 
 
 class Energy(Rank):
-    """The least rank whose singular values have this share of the sum of all squares.
+    """Rank by energy: the least r with sum of the first r s_i^2 >= energy times the sum of all s_i^2, for each matrix.
 
-    The singular values are those that the decomposition weighs: with `by: activations` it is the share of the outputs.
+    The singular values are those of the weighted matrix: with `by: activations` it is the energy of the outputs.
     """
 
     from_shapes: ClassVar[bool] = False
@@ -35,6 +35,10 @@ class Energy(Rank):
 
 def rank_for_energy(values: Float[Tensor, " k"], energy: float) -> int:
     """The least r with sum(values[:r]^2) >= energy * sum(values^2); one where all are zero.
+
+    Args:
+        values: singular values, descending.
+        energy: between 0 and 1.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The same rank for all."""
+"""Uniform rank: the same number for every matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Number"]
 
 
 class Number(Rank):
-    """The same rank for every matrix; `rank: 64` is short for it."""
+    """Uniform rank: the same for every matrix; `rank: 64` is short for it."""
 
     number: Count = Field(description="the rank")
 
@@ -26,7 +26,7 @@ class Number(Rank):
             return None
         shape = " x ".join(map(str, narrow.shape))
         return (
-            f"a rank of {self.number} is above the width of {narrow.path}, which is {shape}; "
+            f"a rank of {self.number} is above the full rank of {narrow.path}, which is {shape}; "
             f"choose less than {max(1, narrow.size // sum(narrow.shape))}, where factors become smaller"
         )
 

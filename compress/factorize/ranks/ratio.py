@@ -1,4 +1,4 @@
-"""A share of each matrix's own parameters."""
+"""Rank by compression ratio: a share of each matrix's own parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Ratio"]
 
 
 class Ratio(Rank):
-    """The largest rank at which the factors have at most this share of the matrix's parameters.
+    """Rank by compression ratio: the largest at which the factors have at most this share of the matrix's parameters.
 
     r = floor(ratio * out * in / (out + in)), at least one.
     """

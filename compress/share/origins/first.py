@@ -1,4 +1,4 @@
-"""The first block of a group."""
+"""Initialisation by the first block of a group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["First"]
 
 
 class First(Origin):
-    """A group's first block; no data."""
+    """First block of the group; no data."""
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
         return tuple(group[:1] for group in groups)

@@ -1,4 +1,4 @@
-"""All blocks of a group, averaged."""
+"""Initialisation by the mean of a group's blocks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Mean"]
 
 
 class Mean(Origin):
-    """The mean of a group's blocks, tensor by tensor; no data.
+    """Mean of the group's blocks, tensor by tensor; no data.
 
-    Blocks were trained apart, so their mean does what none of them did, and the model must be trained again.
+    The blocks were trained apart, so the mean computes what none of them did, and the model must be trained again.
     """
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:

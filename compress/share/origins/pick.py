@@ -1,4 +1,4 @@
-"""The block of a group that can best stand for the others."""
+"""Initialisation by the one block of a group that changes the last hidden states least."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["Pick", "relative_error"]
 
 
 class Pick(Origin):
-    """The one block of each group that moves the last layer least when all of its group do as it does.
+    """Block of each group with the least relative error of the last hidden states when it is used for the whole group.
 
-    Each block of a group is tried in turn, the other groups as they are; what the last layer then gives is compared
-    with what it gave: sum (h' - h)^2 / sum h^2 over the real tokens of a few batches of train. No head is needed.
+    Each block of a group is tried in turn, the other groups as they are. The error is sum (h' - h)^2 / sum h^2 over the
+    real tokens of calibration batches of *train*, with h the hidden states of the last layer. No head is needed.
     """
 
     needs_data: ClassVar[bool] = True
     draws_random_numbers: ClassVar[bool] = True
 
-    batches: Count = Field(8, description="batches of train, drawn by the seed")
-    batch_size: Count = Field(32, description="rows of a batch")
+    batches: Count = Field(8, description="calibration batches of train, drawn by the seed")
+    batch_size: Count = Field(32, description="rows of a calibration batch")
 
     def sources(self, bundle: Bundle, groups: Groups, what: What, ctx: Context) -> Groups:
         asked = {"batches": self.batches, "batch_size": self.batch_size}
@@ -49,7 +49,13 @@ def relative_error(
     expected: Float[Tensor, "batch length width"],
     tokens: Bool[Tensor, "batch length"],
 ) -> float:
-    """sum (found - expected)^2 / sum expected^2 over the real tokens."""
+    """Relative squared error sum (found - expected)^2 / sum expected^2 over the real tokens.
+
+    Args:
+        found: hidden states.
+        expected: hidden states to compare with.
+        tokens: True for real tokens; padding is False.
+    """
     wrong = (found - expected).square().sum(-1)[tokens].sum()
     return float(wrong / expected.square().sum(-1)[tokens].sum())
 
@@ -57,7 +63,7 @@ def relative_error(
 def _errors(
     bundle: Bundle, group: tuple[int, ...], what: What, batches: list[Batch], before: list[Tensor]
 ) -> list[float]:
-    """For each block of the group, the mean error where it stands for all of them."""
+    """For each block of the group, the mean error over batches where it is used for all of them."""
     if len(group) == 1:
         return [0.0]
     found = []
@@ -72,7 +78,7 @@ def _errors(
 
 @torch.no_grad()
 def _last_layer(bundle: Bundle, batches: list[Batch]) -> list[Tensor]:
-    """What the last block gives for each batch, in evaluation mode."""
+    """Hidden states of the last block for each batch, in evaluation mode."""
     seen: list[Tensor] = []
     block = bundle.family.module_list(bundle.model)[-1]
 

@@ -1,4 +1,4 @@
-"""Byte pair encoding: merges in the order in which they were learned."""
+"""Byte pair encoding: merges, applied in the order in which they were learned."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ __all__ = ["BPE"]
 
 
 class BPE(TokenizerModel):
-    """A piece needs its ancestors: whatever the merges make on the way to it.
+    """Byte pair encoding: a token needs its ancestors, the tokens that the merges make on the way to it.
 
-    A merge that is not needed for a kept piece may go. The others keep their order, so that of the merges that a text
-    of kept pieces takes, the first is the first again.  Sennrich et al. 2016, arXiv 1508.07909, algorithm 1.
+    A merge that no kept token needs may be removed. The others keep their order, so that of the merges that apply to a
+    text of kept tokens, the first is the same as before.
+
+    References:
+        Sennrich et al. 2016, arXiv 1508.07909, algorithm 1.
     """
 
     kind = "BPE"
@@ -45,7 +48,7 @@ class BPE(TokenizerModel):
         return found
 
     def made(self, piece: str) -> Iterator[str]:
-        """Every piece that the merges make while they put `piece` together."""
+        """Every token that the merges make on the way to `piece`."""
         symbols = self._symbols(piece)
         while len(symbols) > 1:
             ranked = [(self.ranks.get(pair, len(self.merges)), place) for place, pair in enumerate(pairwise(symbols))]

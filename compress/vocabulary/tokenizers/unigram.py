@@ -1,4 +1,4 @@
-"""Unigram: of all ways to cut a text the likeliest."""
+"""Unigram language model: the most probable segmentation of a text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ __all__ = ["Unigram"]
 
 
 class Unigram(TokenizerModel):
-    """The likeliest way of all is the likeliest of fewer ways, so a text of kept pieces is cut as before.
+    """Unigram language model: the most probable segmentation stays the most probable where its tokens stay.
 
-    An unknown character costs a fixed amount more than the least likely piece, so that piece stays.  Kudo 2018, arXiv
-    1804.10959, section 3.2.
+    The score of an unknown character is a fixed amount below that of the least probable token, so that token stays.
+
+    References:
+        Kudo 2018, arXiv 1804.10959, section 3.2.
     """
 
     kind = "Unigram"

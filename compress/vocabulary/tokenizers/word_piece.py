@@ -1,4 +1,4 @@
-"""WordPiece: at each place of a word the longest piece that fits."""
+"""WordPiece: greedy segmentation, longest match first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["WordPiece"]
 
 
 class WordPiece(TokenizerModel):
-    """Of fewer pieces the longest that fits is the same wherever it stayed, so nothing else is needed.
+    """WordPiece: the longest match is the same in a smaller vocabulary wherever it stayed, so nothing else is needed.
 
-    A word that the whole vocabulary cannot spell stays unknown where every character of a piece is a piece itself, as
-    in the vocabularies of BERT; else the smaller vocabulary may spell it.
+    A word that the whole vocabulary cannot segment stays unknown where every character of a token is a token itself, as
+    in the vocabularies of BERT; else the smaller vocabulary may segment it.
     """
 
     kind = "WordPiece"

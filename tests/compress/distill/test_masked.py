@@ -238,7 +238,7 @@ def test_the_head_of_a_checkpoint(tmp_path):
     model = masked_model(bundle, seed=0, head=str(tmp_path / "own"))
     assert torch.equal(model.cls.predictions.transform.dense.weight, theirs.cls.predictions.transform.dense.weight)
     tiny_bundle("bert").model.save_pretrained(tmp_path / "none")
-    with pytest.raises(InputError, match="no head for masked words"):
+    with pytest.raises(InputError, match="no masked language modelling head"):
         masked_model(bundle, seed=0, head=str(tmp_path / "none"))
     tiny_bundle("electra").model.save_pretrained(tmp_path / "other")
     with pytest.raises(InputError, match="another family"):

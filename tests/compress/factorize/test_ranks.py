@@ -76,7 +76,7 @@ def test_a_rank_above_the_width_is_named():
     places = [place(64, 64), place(64, 32, "encoder.layer.3.output.dense")]
     assert Number(number=32).refuses(places) is None
     message = Number(number=40).refuses(places)
-    assert "rank of 40 is above the width of encoder.layer.3.output.dense, which is 64 x 32" in message
+    assert "rank of 40 is above the full rank of encoder.layer.3.output.dense, which is 64 x 32" in message
 
 
 def test_recipe_forms():

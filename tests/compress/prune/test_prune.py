@@ -114,7 +114,7 @@ def test_a_narrower_model_recovers_on_the_logits_alone(tmp_path):
     pruned = prune(Width(), recover=Recover()).run(trained(), ctx)
     assert pruned.sketch().hidden == 16 and set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
     asked = prune(Width(), recover=Recover(losses=["soft_targets", "hidden_states"]))
-    assert "hidden states of two widths" in refused(asked, trained().sketch())
+    assert "hidden states of two sizes" in refused(asked, trained().sketch())
 
 
 def test_after_the_width_the_teacher_may_be_wider(tmp_path):
@@ -124,7 +124,7 @@ def test_after_the_width_the_teacher_may_be_wider(tmp_path):
     prune(Neurons(), recover=Recover()).run(narrow.copy(), ctx)
     assert set(ctx.facts["recovery"]["losses"]) == {"soft_targets"}
     asked = prune(Neurons(), recover=Recover(losses=["hidden_states"]))
-    with pytest.raises(Refusal, match="compares equal widths"):
+    with pytest.raises(Refusal, match="compares equal hidden sizes"):
         asked.run(narrow, stub_context(tmp_path, best=lambda: ("finetune", wider)))
 
 

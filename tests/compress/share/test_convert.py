@@ -202,7 +202,7 @@ def test_cut_models_are_refused_where_albert_has_no_word_for_them():
     found = stage.run(bundle.copy(), Context())
     assert found.sketch().neurons == (3,) and is_stock(found.model, found.family)
     keep_heads(bundle.model, bundle.family, ((0, 1),) * 4)
-    assert "its heads are cut" in refused(stage, bundle.sketch())
+    assert "its heads are pruned" in refused(stage, bundle.sketch())
     bundle = trained()
     keep_neurons(bundle.model, bundle.family, ((0,), (1,), (1, 2), (0,)))
     assert "1, 1, 2, 1 neurons" in refused(stage, bundle.sketch())
@@ -211,7 +211,7 @@ def test_cut_models_are_refused_where_albert_has_no_word_for_them():
 def test_heads_and_width_that_were_cut_alike_make_a_narrow_albert(tmp_path):
     stage, bundle = Convert(to="albert", width=16, groups=4, recover=None), trained()
     keep_width(bundle.model, bundle.family, tuple(range(0, 32, 2)))
-    assert "its width is cut to 16, and its heads are not: 4 of 8 are 32" in refused(stage, bundle.sketch())
+    assert "its hidden size is pruned to 16, and its heads are not: 4 of 8 are 32" in refused(stage, bundle.sketch())
     keep_heads(bundle.model, bundle.family, ((0, 2), (1, 3), (0, 1), (2, 3)))
     assert refused(stage, bundle.sketch()) is None
     guessed = predicted(stage, bundle.copy())
@@ -226,7 +226,7 @@ def test_a_width_that_is_no_multiple_of_the_heads_is_refused():
     stage, bundle = Convert(to="albert", width=8, recover=None), trained()
     keep_width(bundle.model, bundle.family, tuple(range(20)))
     keep_heads(bundle.model, bundle.family, ((0, 1),) * 4)
-    assert "its heads are cut" in refused(stage, bundle.sketch())
+    assert "its heads are pruned" in refused(stage, bundle.sketch())
 
 
 def test_weights_stay_in_the_type_that_they_have(tmp_path):

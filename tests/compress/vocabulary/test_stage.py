@@ -68,7 +68,7 @@ def test_as_many_words_as_were_asked_for():
 
 def test_without_data_the_stage_says_what_it_does_not_know():
     said = declared(TrimVocabulary(), replace(trained().sketch(), vocabulary=30_522))
-    assert said.uncertain == "between 10,000 and 30,522 words stay; how many only the corpus says"
+    assert said.uncertain == "between 10,000 and 30,522 tokens stay; the corpus decides how many"
     assert said.change.count == 30_522
 
 
@@ -137,7 +137,7 @@ def test_models_that_cannot_be_trimmed():
     assert "reads pictures" in refused(TrimVocabulary(), trained("vit").sketch())
     assert "how far tokens are" in refused(TrimPositions(length=8), trained("t5").sketch())
     assert "keeps them all" in refused(TrimVocabulary(keep=Top(top=82)), trained().sketch())
-    assert "cuts none" in refused(TrimPositions(length=72), trained().sketch())
+    assert "removes none" in refused(TrimPositions(length=72), trained().sketch())
     assert refused(TrimVocabulary(), trained().sketch()) is None
     untrained = replace(trained().sketch(), states=frozenset())
     assert "its head is not trained" in refused(TrimVocabulary.model_validate({"recover": {}}), untrained)
