@@ -84,7 +84,7 @@ def test_families_without_a_table_of_positions_say_why(name):
 @pytest.mark.parametrize("name", sorted(IMAGE_FAMILIES))
 def test_pictures_have_no_words(name):
     bundle = tiny_bundle(name)
-    with pytest.raises(Refusal, match="reads pictures"):
+    with pytest.raises(Refusal, match="inputs are images"):
         keep_words(bundle.model, bundle.family, {0: 0})
 
 

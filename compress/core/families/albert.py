@@ -53,7 +53,7 @@ ALBERT = Family(
     position_embedding="embeddings.position_embeddings",
     made_from={"bert": BERT, "roberta": ROBERTA, "xlm-roberta": ROBERTA, "camembert": ROBERTA},
     refusals={
-        "layers": "one block runs for all layers, so there is no layer of its own to take out",
+        "layers": "one block runs for all layers, so that no single layer can be removed",
         "blocks": "one block runs for all layers already",
     },
 )

@@ -1,4 +1,4 @@
-"""DeBERTa: v1 fuses query, key and value head by head; v2 and v3 have linears of their own."""
+"""DeBERTa: v1 fuses query, key and value head by head; v2 and v3 have separate linears."""
 
 from dataclasses import replace
 from typing import Literal
@@ -11,7 +11,7 @@ HEADS: dict[str, Literal["heads", "width"]] = {
     "attention.self.num_attention_heads": "heads",
     "attention.self.all_head_size": "width",
 }
-RELATIVE = "its attention reads how far tokens are from each other, out of a table that has no length to cut"
+RELATIVE = "its positions are relative, and their embeddings do not grow with the length of a text"
 
 DEBERTA = replace(
     BERT,
@@ -20,7 +20,7 @@ DEBERTA = replace(
     key="attention.self.in_proj",
     value="attention.self.in_proj",
     interleaved={"attention.self.in_proj": 3},
-    bf16=False,  # it masks with the least value of fp32, which bf16 does not hold
+    bf16=False,  # it masks with the lowest value of fp32, which overflows in bf16
     biases_of_head=(
         "attention.self.q_bias",
         "attention.self.v_bias",

@@ -1,4 +1,4 @@
-"""One record for each model family: where its parts are. The only place that knows family names."""
+"""Model families: one record for each, with the paths of its modules. Family names are used nowhere else."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ CHANGED_PREFIX = "trimformer_"
 
 @dataclass(frozen=True)
 class Family:
-    """Where a family keeps its parts. Paths are dotted and relative to the base model, or to one block.
+    """Module paths of a model family, dotted and relative to the base model, or to one block.
 
-    A role that the family does not have is None. `refusals` says, by part, why the stages cannot work on it: the text
-    completes the sentence "<model type>: heads cannot be cut: ...".
+    A role that the family does not have is None. `refusals` gives, by part, why stages cannot work on it: the text
+    completes the sentence "<stage> cannot work on the heads of a <model type> model: ...".
     """
 
     model_type: str
     blocks: str = ""
     """The ModuleList of the blocks, from the base model."""
     stack: str = ""
-    """What its blocks are called where there are several stacks of them (`encoder`)."""
+    """Name of the stack of its blocks (`encoder`), where there are several stacks."""
     further: tuple[Family, ...] = ()
-    """Records of the other stacks: a decoder's blocks, and once more for their attention to the encoder. Their heads
-    and neurons are cut as the first stack's are; the other methods work on the first stack."""
+    """Records of the other stacks: a decoder's blocks, and once more for their cross-attention. Their heads and neurons
+    are pruned as the first stack's are; the other methods work on the first stack."""
     query: str | None = None
     key: str | None = None
     value: str | None = None
@@ -46,45 +46,45 @@ class Family:
     up: str | None = None
     gate: str | None = None
     down: str | None = None
-    """The second linear of the feed-forward network; its input is the neurons. A path may name alternatives, `a|b`."""
+    """The second linear of the feed-forward network; its inputs are the neurons. A path may be `a|b`: either."""
     attention: tuple[str, ...] = ()
     """Modules of a block that are its attention sub-layer, with its norm; the rest is the feed-forward sub-layer."""
     feed_forward_norm: str | None = None
-    """The norm after the sum of the feed-forward network and its residual; None where norms stand before sub-layers."""
+    """The norm after the sum of the feed-forward network and its residual (post-LN); None for pre-LN blocks."""
     stacked: Mapping[str, int] = field(default_factory=dict)
-    """Path of a fused linear -> how many matrices its output holds one after the other (GPT-2's `c_attn`: 3)."""
+    """Path of a fused linear -> number of matrices that its output rows hold one after the other (GPT-2's `c_attn`: 3).
+    """
     interleaved: Mapping[str, int] = field(default_factory=dict)
-    """Path of a fused linear -> how many matrices lie side by side in each head of its output (DeBERTa's `in_proj`)."""
+    """Path of a fused linear -> number of matrices that are fused head by head in its output (DeBERTa's `in_proj`)."""
     feed_forward_order: tuple[str, str] = ("gate", "up")
-    """Which of the two lies first where `up` and `gate` are one linear; `gate` is the one that is activated."""
+    """Order of the two where `up` and `gate` are fused; `gate` is the one that enters the activation function."""
     biases_of_head: tuple[str, ...] = ()
     """Further linears of a block whose output is the concatenated heads (DeBERTa-v2's position projections), and bare
-    parameters with one entry for each of these outputs (DeBERTa's `q_bias`). What a model lacks is passed over."""
+    parameters with one entry for each of these outputs (DeBERTa's `q_bias`). What a model lacks is skipped."""
     head_attributes: Mapping[str, Literal["heads", "width"]] = field(default_factory=dict)
-    """Attributes of a block that hold the number of heads, or heads times head size, and are read in forward."""
+    """Attributes of a block that hold the number of heads, or heads times head size, and that forward uses."""
     needs_first_layer: str | None = None
-    """Why the first block must stay (T5's holds the position bias of all), or None where any block may go."""
+    """Why the first block must stay (T5's holds the position bias of all), or None where any may be removed."""
     one_set_of_heads: bool = False
     """All blocks of the stack share one position bias per head, so all must keep the same heads."""
     shared_head_table: str | None = None
     """The embedding (positions x heads) that all blocks share, from the base model."""
     embeddings: str | None = None
-    """The module that holds all input tables, from the base model."""
+    """The module that holds all input embeddings, from the base model."""
     encoder: str = ""
     """The module that takes the input and runs the blocks, from the base model; the base model itself unless given."""
     decoder: str | None = None
-    """The module that attends to what the encoder says of each position, from the base model."""
+    """The module with cross-attention to the encoder's outputs, from the base model."""
     leading_tokens: int = 1
-    """Tokens at the start of every input that a head reads by their place, or that stand for nothing else ([CLS])."""
+    """Special tokens at the start of every input, such as [CLS], which a head uses by their position."""
     word_embedding: str | None = None
     position_embedding: str | None = None
     decoder_positions: str | None = None
-    """The decoder's own table of positions, from the base model."""
+    """The decoder's own position embeddings, from the base model."""
     position_offset: int = 0
-    """Rows of the table of positions that stand before the first position, and that the configuration does not count.
-    """
+    """Rows of the position embeddings before the first position, which the configuration does not count."""
     positions_from_padding: bool = False
-    """Positions are counted from the id of the padding + 1, so that rows of the table stand before the first, and the
+    """Position ids begin at the padding id + 1, so that some rows of the position embeddings are unused, and the
     padding must keep its id."""
     config: Mapping[str, str] = field(
         default_factory=lambda: {
@@ -94,9 +94,9 @@ class Family:
             "hidden": "hidden_size",
         }
     )
-    """Our words for the fields of the configuration: `layers`, `heads`, `hidden`; `neurons` and `head_size` where one
-    number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer;
-    `same_width` for fields (comma-separated) that mean the hidden dimension where they are equal to it."""
+    """Names of fields of the configuration: `layers`, `heads`, `hidden`; `neurons` and `head_size` where one number for
+    all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer; `same_width`
+    for fields (comma-separated) that are the hidden size where they are equal to it."""
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
     bias_fields: tuple[str, ...] = ()
@@ -106,10 +106,10 @@ class Family:
     bf16: bool = True
     """Whether its forward pass runs under bf16 autocast."""
     made_from: Mapping[str, Conversion] = field(default_factory=dict)
-    """Family whose models can be turned into ones of this -> where its modules go."""
+    """Source family, whose models can be converted to this one -> the module map."""
     refusals: Mapping[Part, str] = field(default_factory=dict)
     remark: str = ""
-    """What a reader of the table of families should know; a sentence without its full stop."""
+    """Remark in the table of families; a sentence without its full stop."""
 
     def require(self, part: Part, *, stage: str) -> None:
         """Raise `Refusal` where the part is not defined for this family."""
@@ -145,7 +145,7 @@ class Family:
                     yield record
 
     def groups(self, model: nn.Module, role: str) -> Iterator[tuple[nn.Module, Family]]:
-        """Every block of every stack that has `role`, with the record that says where its parts are."""
+        """Every block of every stack that has `role`, with the record of its paths."""
         for record in self.stacks(model, role):
             yield from ((block, record) for block in record.module_list(model))
 
@@ -154,12 +154,12 @@ class Family:
         return attrgetter(self.path(block, role))(block)
 
     def path(self, block: nn.Module, role: str) -> str:
-        """The path of `role` in `block`, of the alternatives the one that is there."""
+        """The path of `role` in `block`; of alternatives the one that exists."""
         paths = (getattr(self, role) or "").split("|")
         return next((path for path in paths if has(block, path)), paths[0])
 
     def head_size(self, config: object) -> int:
-        """Width of one attention head; the same before and after heads or the hidden dimension are cut."""
+        """Size of one attention head; the same before and after heads or the hidden size are pruned."""
         given = getattr(config, self.config.get("head_size", "head_dim"), None)
         built = (getattr(config, "trimformer", None) or {}).get("config", {})
         field = self.config["hidden"]
@@ -167,7 +167,12 @@ class Family:
 
 
 def has(module: nn.Module, path: str) -> bool:
-    """Whether the dotted `path` leads somewhere from `module`."""
+    """Whether the dotted `path` exists in `module`, and is not None.
+
+    Args:
+        module: any module.
+        path: of attributes.
+    """
     try:
         return attrgetter(path)(module) is not None
     except AttributeError:
@@ -180,7 +185,7 @@ def base_model(model: nn.Module) -> nn.Module:
 
 
 def stock_type(model_type: str) -> str:
-    """The family's own `model_type`; a directory that only our class can open says `trimformer_<model type>`."""
+    """The family's own `model_type`, without the prefix `trimformer_` of a changed architecture."""
     return model_type.removeprefix(CHANGED_PREFIX)
 
 
@@ -197,7 +202,11 @@ def families() -> dict[str, Family]:
 
 
 def family_of(model_type: str) -> Family:
-    """The record of `model_type` (`config.model_type`), or `UnknownName` with the near one."""
+    """The record of `model_type` (`config.model_type`).
+
+    Raises:
+        UnknownName: there is none; the error names the closest.
+    """
     known = families()
     name = stock_type(model_type)
     if name not in known:

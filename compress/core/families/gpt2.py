@@ -1,4 +1,4 @@
-"""GPT-2: linears stored (in, out), query, key and value one after the other in one of them."""
+"""GPT-2: linears stored as (in, out), with query, key and value fused one after the other."""
 
 from compress.core.families.family import Family
 
@@ -21,7 +21,7 @@ GPT2 = Family(
     position_embedding="wpe",
     config=FIELDS,
     further=(
-        # There where the configuration says `add_cross_attention`.
+        # Only with `add_cross_attention` in the configuration.
         Family(
             model_type="gpt2",
             blocks="h",

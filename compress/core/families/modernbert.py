@@ -25,5 +25,5 @@ MODERNBERT = Family(
         "hidden": "hidden_size",
         "layer_lists": "layer_types",
     },
-    refusals={"positions": "positions turn queries and keys by an angle, and no table of them is stored"},
+    refusals={"positions": "its positions are rotary, and no embeddings of them are stored"},
 )

@@ -1,4 +1,4 @@
-"""T5 and BART: an encoder, a decoder, and the decoder's attention to the encoder."""
+"""T5 and BART: an encoder, a decoder, and the decoder's cross-attention."""
 
 from compress.core.families.family import Family
 
@@ -25,7 +25,7 @@ T5 = Family(
     leading_tokens=0,
     word_embedding="shared",
     bare_linears=True,
-    remark="heads, neurons, width and weights go in encoder and decoder; all else is done to the encoder alone",
+    remark="heads, neurons, width and weights are pruned in encoder and decoder; all else works on the encoder alone",
     config=T5_FIELDS,
     further=(
         Family(
@@ -53,12 +53,12 @@ T5 = Family(
             value="layer.1.EncDecAttention.v",
             output="layer.1.EncDecAttention.o",
             head_attributes={"layer.1.EncDecAttention.n_heads": "heads", "layer.1.EncDecAttention.inner_dim": "width"},
-            # Its bias is nothing, but it has as many heads as the first block has.
+            # Its position bias is zero, with as many heads as the first block has.
             one_set_of_heads=True,
             config=T5_FIELDS,
         ),
     ),
-    refusals={"positions": "its attention reads how far tokens are from each other, out of a table of a few distances"},
+    refusals={"positions": "its positions are relative, and their bias has one row for each of a few distances"},
 )
 BART_DECODER = {"heads": "decoder_attention_heads", "neurons": "decoder_ffn_dim", "hidden": "d_model"}
 BART = Family(

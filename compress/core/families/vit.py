@@ -1,4 +1,4 @@
-"""ViT and DeiT: images. Uniform heads stay stock, since the configuration takes a head's size."""
+"""ViT and DeiT: images. Uniformly pruned heads stay stock, since the configuration has the size of a head."""
 
 from dataclasses import replace
 
@@ -23,8 +23,8 @@ VIT = Family(
         "head_size": "head_dim",
     },
     refusals={
-        "vocabulary": "it reads pictures, not words",
-        "positions": "they are the places of a picture's patches, and each picture has them all",
+        "vocabulary": "its inputs are images, not tokens",
+        "positions": "they are those of the patches, and every image has all patches",
     },
 )
 DEIT = replace(VIT, model_type="deit", leading_tokens=2)

@@ -1,4 +1,4 @@
-"""A model with everything that travels with it."""
+"""Bundle: a model with its tokenizer, its pruning masks and the history of its changes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Bundle", "Tuned"]
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a fine-tuning that moves few parameters left on its base: enough to save it apart.
+    """Parameter-efficient fine-tuning on a base model: what is needed to save it as a delta.
 
     Attributes:
         method: its name.
         names: the tensors of the model's state that belong to it, not to the base.
-        base_changes: how many of the bundle's changes had made the base.
+        base_changes: how many of the bundle's changes belong to the base.
         base: the base's fingerprint.
     """
 
@@ -41,14 +41,13 @@ class Bundle:
     Attributes:
         model: a transformers model, with the task's head.
         processor: a tokenizer or an image processor.
-        changes: what made this model out of the source, first change first.
-        states: what is true of it (`head_trained`, `masked`, ...).
-        masks: path of a parameter -> boolean tensor of its shape, True where kept. What is cut is zero. Another mask is
-            another tensor: none is changed in place.
-        fresh: names of parameters that the checkpoint lacked and that no training has moved yet.
-        notes: what the user should know of how it was loaded (a fresh head, and why).
-        tuned: what the last fine-tuning moved, where that is saved as a delta on its base; None where the model is
-            saved whole.
+        changes: the surgeries that made this model from the source, in order.
+        states: facts about it that decide what may follow (`head_trained`, `masked`, ...).
+        masks: path of a parameter -> boolean tensor of its shape, True where kept. A pruned weight is zero. Masks are
+            never changed in place: another mask is another tensor.
+        fresh: names of parameters that the checkpoint lacked and that no training has updated yet.
+        notes: remarks on how it was loaded (a fresh head, and why), for the user.
+        tuned: the last fine-tuning, where that is saved as a delta on its base; None where the model is saved whole.
     """
 
     model: nn.Module
@@ -74,7 +73,7 @@ class Bundle:
 
     @property
     def mask_device(self) -> torch.device:
-        """Where masks are: on the CPU where the model has no weights."""
+        """Device of the masks: the CPU where the model is on the meta device."""
         return torch.device("cpu") if self.device.type == "meta" else self.device
 
     def sketch(self) -> Sketch:
@@ -89,7 +88,7 @@ class Bundle:
         return self
 
     def changed_by(self, change: Change) -> Bundle:
-        """This bundle with `change` applied and remembered; several are remembered one by one."""
+        """This bundle with `change` applied, in place, and added to its history; several are added one by one."""
         if isinstance(change, Several):
             changed = self
             for step in change.steps:

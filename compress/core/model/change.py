@@ -1,4 +1,4 @@
-"""What a stage did to a model, as plain data: `apply` makes it happen, also on the meta device and after a reload."""
+"""Changes: the surgery of a stage as plain data, applied to a model, also on the meta device and after a reload."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS: dict[str, type[Change]] = {}
 
 
 class Tensors(dict[str, Tensor]):
-    """Tensors by name. Equal where all are: a change is compared by them, and a tensor's own answer is no truth."""
+    """Tensors by name, equal where all are: changes are compared by them, and == of a tensor gives no bool."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, dict) and self.keys() == other.keys() and all(self[n].equal(other[n]) for n in self)
@@ -33,10 +33,10 @@ class Tensors(dict[str, Tensor]):
 
 
 class Change(Settings):
-    """Plain data: which layers, heads, neurons are kept. The same change on equal models gives equal models.
+    """Change of a model as plain data: kept layers, heads, neurons, ranks. On equal models it gives equal models.
 
-    What is too large for plain data (which of the weights stay) a change carries as tensors beside it. They are not
-    written into a model's history, whose masks say the same; a change that was read from there has none.
+    What is too large for plain data (a mask of the weights) is carried as tensors beside it. They are not written into
+    a model's history, since the model's masks hold the same; a change that was read from there has none.
     """
 
     kind: ClassVar[str] = ""
@@ -52,7 +52,7 @@ class Change(Settings):
         raise NotImplementedError
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """What it carries beside its plain data, by name."""
+        """The tensors beside its plain data, by name."""
         return self._tensors
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
@@ -62,7 +62,7 @@ class Change(Settings):
         return new
 
     def summary(self, before: Sketch) -> dict[str, Any]:
-        """What was cut out of a model of the shapes `before`, for the report."""
+        """For the report: what was removed from a model of the shapes `before`."""
         return {}
 
     def data(self) -> dict[str, Any]:
@@ -70,14 +70,14 @@ class Change(Settings):
 
 
 class Nothing(Change):
-    """The model's structure stays as it is."""
+    """No change: the model's structure stays as it is."""
 
     def apply(self, bundle: Bundle) -> Bundle:
         return bundle
 
 
 class Several(Change):
-    """Changes, one after the other; a bundle remembers each by itself."""
+    """Sequence of changes; each enters a bundle's history by itself."""
 
     steps: tuple[SerializeAsAny[Change], ...]
 
@@ -91,8 +91,8 @@ class Several(Change):
 
 
 class Recorded(Change):
-    """A change of a kind that no imported package makes, as a record tells it: it is part of a history, and of the
-    next record, and cannot be made again.
+    """Change of a kind that no imported package defines, as it was recorded: it stays in the history, and in the next
+    record, and cannot be applied again.
     """
 
     told: dict[str, Any]
@@ -105,7 +105,7 @@ class Recorded(Change):
 
 
 def change_from_data(data: dict[str, Any]) -> Change:
-    """The change that `data()` wrote."""
+    """Inverse of `Change.data`."""
     settings = dict(data)
     kind = settings.pop("kind")
     if kind not in _KINDS:

@@ -1,4 +1,4 @@
-"""The stock configuration of a model: as transformers' own classes hold it, without what is ours."""
+"""The stock configuration of a model: of transformers' own class, without the fields of this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 __all__ = ["OURS", "built_config", "built_fields", "stock_class", "stock_config"]
 
 OURS = ("model_type", "auto_map", "trimformer", "transformers_version")
-"""The fields of a configuration that a stock one is without."""
+"""Fields of a configuration that a stock one does not have."""
 
 
 def stock_class(value: object) -> Any:
@@ -18,7 +18,7 @@ def stock_class(value: object) -> Any:
 
 
 def stock_config(model: nn.Module) -> Any:
-    """The model's configuration as transformers' own class holds it."""
+    """The model's configuration, in transformers' own class."""
     config: Any = model.config
     found = stock_class(config).from_dict({k: v for k, v in config.to_dict().items() if k not in OURS})
     found.architectures = [stock_class(model).__name__]
@@ -27,7 +27,7 @@ def stock_config(model: nn.Module) -> Any:
 
 
 def built_config(model: nn.Module) -> Any:
-    """The configuration of the stock model that this one was cut from: of a width that its heads divide."""
+    """The configuration of the stock model that this one was pruned from: of a hidden size that its heads divide."""
     config = stock_config(model)
     for field, value in built_fields(model).items():
         setattr(config, field, value)
@@ -35,6 +35,6 @@ def built_config(model: nn.Module) -> Any:
 
 
 def built_fields(model: nn.Module) -> dict[str, Any]:
-    """Field of the configuration -> the value that the stock model is built with, where the width was cut."""
+    """Field of the configuration -> its value in the stock model, where the hidden size was pruned."""
     record: Any = getattr(model.config, "trimformer", None) or {}
     return dict(record.get("config", {}))

@@ -1,4 +1,4 @@
-"""The embedding matrices of a model: of its vocabulary and of its positions, and the tokens that it names itself."""
+"""The embedding matrices of a model, of its tokens and of its positions, and the token ids in its configuration."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ __all__ = [
 ]
 
 ID_FIELD = "_token_id"
-"""How the fields of a configuration end that hold the id of a token, or several."""
+"""Suffix of the fields of a configuration that hold the id of a token, or several."""
 
 
 def word_table(model: nn.Module, family: Family) -> nn.Embedding:
-    """The table of words.
+    """The token embeddings.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
 
     Raises:
-        Refusal: the family reads no words.
+        Refusal: the family has none.
     """
     family.require("vocabulary", stage="trim_vocabulary")
     table: nn.Embedding = attrgetter(family.word_embedding or "")(base_model(model))
@@ -37,7 +41,12 @@ def word_table(model: nn.Module, family: Family) -> nn.Embedding:
 
 
 def word_count(model: nn.Module, family: Family) -> int:
-    """How many words the table has rows for."""
+    """Rows of the token embeddings.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     return int(word_table(model, family).weight.shape[0])
 
 
@@ -49,7 +58,11 @@ def token_fields(config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def position_tables(model: nn.Module, family: Family) -> list[nn.Embedding]:
-    """The tables of positions: the encoder's, and the decoder's where it has one of its own.
+    """The position embeddings: the encoder's, and the decoder's where it has its own.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
 
     Raises:
         Refusal: the family, or this model of it, has none.
@@ -59,33 +72,47 @@ def position_tables(model: nn.Module, family: Family) -> list[nn.Embedding]:
     paths = [path for path in (family.position_embedding, family.decoder_positions) if path]
     found = [attrgetter(path)(base) for path in paths if has(base, path)]
     if not found:
-        raise Refusal(f"trim_positions finds no table of positions in this {family.model_type} model")
+        raise Refusal(f"trim_positions finds no position embeddings in this {family.model_type} model")
     return found
 
 
 def position_count(model: nn.Module, family: Family) -> int:
-    """How many tokens the tables of positions serve: their rows, without those before the first position."""
+    """Longest sequence, in tokens, by the rows of the position embeddings, without those before the first position.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     table = position_tables(model, family)[0]
     return int(table.weight.shape[0]) - first_position(table, family)
 
 
 def first_position(table: Any, family: Family) -> int:
-    """The row of the first token."""
+    """Row of the position embeddings that the first token of a text uses.
+
+    Args:
+        table: the position embeddings.
+        family: of the model.
+    """
     if family.positions_from_padding:
         return int(table.padding_idx) + 1
     return family.position_offset
 
 
 def configs(model: nn.Module) -> list[Any]:
-    """Every configuration in the model, each once: encoders and decoders have copies of their own."""
+    """Every configuration in the model, each once: encoders and decoders have their own copies."""
     found = [getattr(m, name, None) for m in model.modules() for name in ("config", "generation_config")]
     return list({id(config): config for config in found if config is not None}.values())
 
 
 def named_words(model: nn.Module, family: Family) -> set[int]:
-    """Ids that the model itself needs: of its padding, and of every token that a configuration in it names.
+    """Token ids that the model needs: of the padding, and of every token that its configurations name.
 
-    Where positions are counted from the padding, the ids below stay too, so that the padding keeps its own.
+    Where positions are counted from the padding id, the ids below it are needed too, so that it stays the same.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
     """
     table = word_table(model, family)
     ids = [n for config in configs(model) for found in token_fields(config).values() for n in found]

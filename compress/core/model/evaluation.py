@@ -19,13 +19,13 @@ __all__ = ["NOT_INPUTS", "Batch", "accepted", "evaluating", "forward", "model_in
 Batch = dict[str, Tensor]
 """One encoded batch: the model's inputs, `labels` (batch,) and `row_id` (batch,) int64."""
 NOT_INPUTS = ("labels", "row_id")
-"""The entries of a batch that no model is given: losses are the task's, not the model's."""
+"""The entries of a batch that are no inputs of the model: the task computes the loss, not the model."""
 Value = TypeVar("Value")
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, without dropout, inside a `with`; afterwards every module is in the mode that it was in."""
+    """Evaluation mode, without dropout, inside a `with`; afterwards every module is in its mode of before."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -52,7 +52,7 @@ def model_inputs(batch: Mapping[str, Value], model: nn.Module | None = None) -> 
 
 
 def padding_mask(batch: Batch) -> Bool[Tensor, "batch length"] | None:
-    """True where there is a token and False where there is padding; None where the inputs have no padding."""
+    """Padding mask: True for a token and False for padding; None where the inputs have no `attention_mask`."""
     mask = batch.get("attention_mask")
     return None if mask is None else mask.bool()
 
@@ -62,13 +62,18 @@ def real_tokens(batch: Batch, hidden: Tensor) -> Bool[Tensor, "batch length"]:
 
     Args:
         batch: encoded rows.
-        hidden: (batch, length, width), of the same rows.
+        hidden: hidden states (batch, length, hidden size) of the same rows.
     """
     mask = padding_mask(batch)
     return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device) if mask is None else mask
 
 
 def forward(bundle: Bundle, batch: Batch) -> Any:
-    """The model's outputs for the batch, in evaluation mode; it is left in the mode that it was in."""
+    """Forward pass in evaluation mode; the model's mode is restored.
+
+    Args:
+        bundle: the model.
+        batch: encoded rows; labels and row ids are left out.
+    """
     with evaluating(bundle.model):
         return bundle.model(**model_inputs(batch, bundle.model))

@@ -1,4 +1,4 @@
-"""Which model it is: digests of its weights, or of its structure."""
+"""Fingerprints of a model: SHA-256 digests of its weights, or of its structure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ __all__ = ["base_fingerprint", "model_fingerprint", "structure_fingerprint"]
 
 
 def base_fingerprint(model: nn.Module, family: Family) -> str:
-    """`sha256:...` over the tensors of the base model, its head and pooler left out.
+    """`sha256:...` over the tensors of the base model, without head and pooler.
 
-    A head may be drawn anew whenever the base is opened, and a delta brings its own.
+    A head may be initialised anew whenever the base is opened, and a delta has its own.
+
+    Args:
+        model: with a head.
+        family: gives the names of the head's modules.
     """
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     tensors: dict[str, Tensor] = dict(model.state_dict())
@@ -36,7 +40,7 @@ def model_fingerprint(model: nn.Module) -> str:
 
 
 def structure_fingerprint(bundle: Bundle) -> str:
-    """`sha256:...` over the parameters' names, shapes and training, and the masks; the weights count for nothing."""
+    """`sha256:...` over the parameters' names, shapes and `requires_grad`, and the masks, without the weights."""
     whole = hashlib.sha256()
     for name, parameter in bundle.model.named_parameters():
         whole.update(f"{name}\0{tuple(parameter.shape)}\0{parameter.requires_grad}\n".encode())

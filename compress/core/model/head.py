@@ -1,4 +1,4 @@
-"""The head that a task asks of a model, as a configuration names it."""
+"""The head that a task needs, in the terms of a transformers configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Problem = Literal["single_label_classification", "multi_label_classification", "
 
 @dataclass(frozen=True)
 class TaskHead:
-    """What stands on the base model.
+    """Head on the base model.
 
     Attributes:
         kind: `sequence_classification`, `token_classification`, ... as in transformers' AutoModelFor...
@@ -26,14 +26,20 @@ class TaskHead:
 
     @classmethod
     def of_labels(cls, kind: str, labels: tuple[str, ...] | None, *, regression: bool = False) -> TaskHead:
-        """One class of `labels` for each row, or one number, or (None) what the checkpoint has."""
+        """Head for one class of `labels` for each row, or one number.
+
+        Args:
+            kind: as in transformers' AutoModelFor...
+            labels: names of the classes; None keeps those of the checkpoint.
+            regression: one number instead of a class.
+        """
         if regression:
             return cls(kind, labels or ("score",), "regression")
         return cls(kind, labels, None if labels is None else "single_label_classification")
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """The labels that the configuration lists; the output of a regression has no name there."""
+        """The labels that the configuration lists; a regression has none there."""
         return None if self.problem == "regression" else self.labels
 
     def settings(self) -> dict[str, Any]:
@@ -45,5 +51,5 @@ class TaskHead:
         return {"id2label": names, "label2id": {label: number for number, label in names.items()}, **problem}
 
     def identity(self) -> dict[str, Any]:
-        """What it adds to the identity of a model that is opened with it; finished stages are found again by it."""
+        """Its part of the identity of a model that is opened with it, by which finished stages are reused."""
         return {"head": self.kind, "labels": list(self.labels or ()), "regression": self.problem == "regression"}

@@ -1,4 +1,4 @@
-"""The matrices of a model that are known by role: the linears of its blocks, and its table of words."""
+"""Weight matrices by role: the linears of a model's blocks, and its token embeddings."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROLES = ("query", "key", "value", "output", "up", "gate", "down")
 
 @dataclass(frozen=True)
 class Place:
-    """One matrix: a linear, or a table of words.
+    """One weight matrix, without its values: of a linear, or of the token embeddings.
 
     Attributes:
         path: from the base model.
-        roles: what it is; several where the family fuses them in one linear; `words` for the table.
-        block: the number of its block, None for the table.
-        outputs, inputs: the matrix is (outputs, inputs); a table is (words, width).
-        rank: of its factors where it is kept as two, else None.
+        roles: of the linear (`query`, `up`, ...); several where the family fuses them; `words` for the embeddings.
+        block: index of its block, from 0; None for the embeddings.
+        outputs, inputs: the matrix is (outputs, inputs); embeddings are (vocabulary, width).
+        rank: of its factors where it is factorized, else None.
     """
 
     path: str
@@ -47,7 +47,12 @@ class Place:
 
 
 def linear_places(model: nn.Module, family: Family) -> tuple[Place, ...]:
-    """The linears of the blocks that have a role, first block first; a weight that several use stands here once."""
+    """The linears with a role, first block first; a weight that several blocks share is listed once.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     found: dict[int, Place] = {}
     for number, block in enumerate(family.module_list(model) if family.blocks else ()):
         for path, roles in role_paths(block, family):
@@ -60,7 +65,12 @@ def linear_places(model: nn.Module, family: Family) -> tuple[Place, ...]:
 
 
 def word_place(model: nn.Module, family: Family) -> Place | None:
-    """The table of words, or None where the model reads none."""
+    """The token embeddings, or None where the model has none.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     base = base_model(model)
     if family.word_embedding is None or not has(base, family.word_embedding):
         return None
@@ -72,7 +82,12 @@ def word_place(model: nn.Module, family: Family) -> Place | None:
 
 
 def role_paths(block: nn.Module, family: Family) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Path of each linear that has a role in a block, and its roles; several where the family fuses them."""
+    """Path of each linear that has a role in a block, and its roles; several where the family fuses them.
+
+    Args:
+        block: one Transformer block.
+        family: of the model.
+    """
     paths = {role: family.path(block, role) for role in ROLES if getattr(family, role)}
     for path in dict.fromkeys(paths.values()):
         if has(block, path):

@@ -1,4 +1,4 @@
-"""A model's stored linears: made, counted, made plain again."""
+"""Linears with quantized storage: quantizing, counting and dequantizing them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 
 
 def stored(linear: nn.Module, storage: Storage, *, double: bool = True) -> nn.Module:
-    """A linear with the same bias whose weight is stored in `storage`; the meta device gives its shape.
+    """A linear with the same bias whose weight is stored in `storage`; on the meta device its shape alone.
 
     Args:
         linear: an `nn.Linear` or a Conv1D.
-        storage: how to store it.
+        storage: data type of the weight: `bf16`, `int8`, `nf4` or `fp4`.
         double: for 4 bits, store the scales themselves in 8 bits: 0.127 instead of 0.5 bits for each weight.
     """
     weight, bias = matrix(linear).detach(), getattr(linear, "bias", None)
@@ -48,7 +48,7 @@ def stored(linear: nn.Module, storage: Storage, *, double: bool = True) -> nn.Mo
 
 
 def plain(linear: Any) -> nn.Module:
-    """The `nn.Linear`, or Conv1D, with the dense weight and the same bias."""
+    """The `nn.Linear`, or Conv1D, with the dequantized fp32 weight and the same bias."""
     from transformers.pytorch_utils import Conv1D
 
     weight = linear.dense(torch.float32)
@@ -61,18 +61,25 @@ def plain(linear: Any) -> nn.Module:
 
 
 def store(model: nn.Module, linears: list[nn.Module], storage: Storage, *, double: bool = True) -> None:
-    """Put a stored linear in the place of each of `linears`, in place."""
+    """Replace each of `linears` by one with quantized storage, in place.
+
+    Args:
+        model: that has them.
+        linears: modules of the model.
+        storage: data type of the weights.
+        double: for 4 bits, double quantization of the scales.
+    """
     for linear in linears:
         put(model, linear, stored(linear, storage, double=double))
 
 
 def stored_linears(model: nn.Module) -> dict[str, Any]:
-    """Path -> every stored linear of `model`."""
+    """Path -> every linear of `model` with quantized storage."""
     return {path: module for path, module in model.named_modules() if isinstance(module, StoredLinear)}
 
 
 def storage_of(model: nn.Module) -> Storage | Literal["fp32"]:
-    """How the linears of `model` are stored; `fp32` where none is stored in fewer bits.
+    """Data type of the linears of `model`; `fp32` where none is stored in fewer bits.
 
     Raises:
         StageFailed: some are stored in one way and some in another.
@@ -84,18 +91,18 @@ def storage_of(model: nn.Module) -> Storage | Literal["fp32"]:
 
 
 def dense_weight(module: nn.Module) -> Tensor:
-    """(out, in) in fp32: the weight that a linear computes with, however it is stored and whatever stands around it."""
+    """(out, in) in fp32: the weight that a linear computes with, dequantized, without adapters around it."""
     linear: Any = unwrapped(module)
     return linear.dense(torch.float32) if isinstance(linear, StoredLinear) else matrix(linear).detach().float()
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Parameters, each tensor once; two that are packed in a byte are two."""
+    """Number of parameters, each tensor once; two that are packed in a byte are two."""
     return sum(_sizes(model).values())
 
 
 def nonzero_count(model: nn.Module) -> int:
-    """Parameters that are not zero, each tensor once."""
+    """Number of parameters that are not zero, each tensor once."""
     packed = {id(linear.weight): linear for linear in stored_linears(model).values()}
     unique = {id(parameter): parameter for parameter in model.parameters()}
     return sum(
@@ -105,14 +112,14 @@ def nonzero_count(model: nn.Module) -> int:
 
 
 def stored_bytes(model: nn.Module) -> int:
-    """Bytes of the parameters as they are stored, with the scales and tables of the packed ones; each tensor once."""
+    """Bytes of the parameters as stored, with the scales and code tables of quantized ones; each tensor once."""
     unique = {id(parameter): parameter for parameter in model.parameters()}
     tensors = [*unique.values(), *(t for linear in stored_linears(model).values() for t in linear.beside().values())]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _sizes(model: nn.Module) -> dict[int, int]:
-    """id of each parameter -> how many numbers it stands for."""
+    """id of each parameter -> its number of weights, packed or not."""
     sizes = {id(parameter): parameter.numel() for parameter in model.parameters()}
     for linear in stored_linears(model).values():
         sizes[id(linear.weight)] = linear.in_features * linear.out_features

@@ -1,4 +1,4 @@
-"""Masks of weights: True where a weight stays. Whatever a mask cuts is zero, and stays zero in every training."""
+"""Pruning masks of weights: True where a weight is kept. A pruned weight is zero, and stays zero in every training."""
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ Masks = dict[str, Tensor]
 def masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[tuple[str, nn.Parameter]]:
     """(name in `masks`, the parameter), of all that hold numbers of the mask's shape.
 
-    Where an adapter stands around a linear, the weight is found behind it. One that is stored in fewer bits is passed
-    over: it cannot move, its zeros stay zeros, and it may lie in another order than its mask.
+    Where an adapter wraps a linear, the weight is that of the linear inside. A quantized weight is skipped: it is
+    frozen, its zeros stay zeros, and its packed layout differs from the mask's.
+
+    Args:
+        model: whose parameters the masks name.
+        masks: name -> boolean tensor, True where kept.
 
     Raises:
         StageFailed: the model has no such parameter, or one of another shape.
@@ -52,9 +56,11 @@ def masked_parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator
 
 @torch.no_grad()
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Make every weight that a mask cuts zero, in place; on the meta device nothing happens.
+    """Zero every pruned weight in place: w = w where the mask is True, else 0. Idempotent; no effect on meta tensors.
 
-    Twice is as once: w = w where the mask is True, else 0.
+    Args:
+        model: whose parameters the masks name.
+        masks: name -> boolean tensor, True where kept.
     """
     for name, parameter in masked_parameters(model, masks):
         if parameter.device.type != "meta":
@@ -62,25 +68,40 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 
 def pack(mask: Bool[Tensor, "..."]) -> UInt8[Tensor, " bytes"]:
-    """Eight to a byte, the first in the highest bit; the last byte is filled up with zeros."""
+    """Pack a mask into bits, the first in the highest bit; the last byte is filled up with zeros."""
     return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
 
 
 def unpack(bits: UInt8[Tensor, " bytes"], shape: Sequence[int]) -> Bool[Tensor, "..."]:
-    """What `pack` packed."""
+    """Inverse of `pack`.
+
+    Args:
+        bits: of `pack`.
+        shape: of the mask.
+    """
     return torch.from_numpy(np.unpackbits(bits.cpu().numpy(), count=prod(shape)).view(bool)).reshape(tuple(shape))
 
 
 def evenly(shape: Sequence[int], kept: int) -> Bool[Tensor, "..."]:
-    """A mask that keeps exactly `kept` of its weights, as far apart as they go: a guess without scores."""
+    """A mask without scores: it keeps exactly `kept` weights, evenly spaced.
+
+    Args:
+        shape: of the weight.
+        kept: from 0 to the number of weights.
+    """
     size = prod(shape)
     ends = torch.arange(1, size + 1) * kept // size
     return (ends.diff(prepend=torch.zeros(1, dtype=ends.dtype)) > 0).reshape(tuple(shape))
 
 
 def compactable(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Name -> shape, of the masked weights that a file holds as bits and values: those that the model owns under the
-    name, in floating point. Others lie there densely."""
+    """Name -> shape, of the masked weights that a file holds as bits and kept values: floating point parameters that
+    the model has under this name. Others are saved densely.
+
+    Args:
+        model: whose parameters the masks name.
+        masks: name -> boolean tensor, True where kept.
+    """
     own = dict(model.named_parameters())
     return {
         name: tuple(parameter.shape)
@@ -90,18 +111,23 @@ def compactable(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, tupl
 
 
 def compact_bytes(kept: int, weights: int, element: int) -> int:
-    """Bytes of one masked weight in a file.
+    """Bytes of one masked weight in a file: a bit for each weight, and the kept values.
 
     Args:
-        kept: how many values stay.
-        weights: how many there are.
-        element: bytes of one value.
+        kept: number of kept weights.
+        weights: number of weights.
+        element: bytes of one weight.
     """
     return -(-weights // 8) + kept * element
 
 
 def saved_bytes(model: nn.Module, masks: Mapping[str, Tensor]) -> int:
-    """How much smaller than dense the file is."""
+    """Bytes that the file has less than a dense one.
+
+    Args:
+        model: whose parameters the masks name.
+        masks: name -> boolean tensor, True where kept.
+    """
     own, total = dict(model.named_parameters()), 0
     for name in compactable(model, masks):
         size, element = own[name].numel(), own[name].element_size()
@@ -118,5 +144,10 @@ def _parameter(model: nn.Module, owner: str, attribute: str) -> nn.Parameter | N
 
 
 def packed_away(model: nn.Module, owner: str) -> bool:
-    """Whether the module at this path stores its weight in fewer bits."""
+    """Whether the module at this path stores a quantized weight.
+
+    Args:
+        model: that has it.
+        owner: path of the module.
+    """
     return isinstance(unwrapped(model.get_submodule(owner)), StoredLinear)

@@ -1,4 +1,4 @@
-"""The matrices of a model's blocks, by the names of their parameters."""
+"""Weight matrices of a model's blocks, by the names of their parameters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Excerpt", "Matrix", "as_stored", "block_matrices", "first_stack"]
 
 @dataclass(frozen=True)
 class Matrix:
-    """One linear of a block.
+    """Weight matrix of one linear of a block.
 
     Attributes:
-        linear: holds the weight.
-        roles: what it is in its block; several where the family fuses them in one linear.
-        block: the number of the block in its stack.
-        stack: what the family calls it; '' where there is one.
+        linear: the module.
+        roles: in its block (`query`, `up`, ...); several where the family fuses them in one linear.
+        block: index of the block in its stack, from 0.
+        stack: `encoder`, `decoder`, ... as the family calls it; '' where there is one.
     """
 
     linear: nn.Module
@@ -34,7 +34,7 @@ class Matrix:
 
     @property
     def role(self) -> str:
-        """Of a fused one the first of its roles."""
+        """Its role; of a fused linear the first one."""
         return self.roles[0]
 
     @property
@@ -54,7 +54,7 @@ class Matrix:
 
 @dataclass
 class Excerpt(Bundle):
-    """The same model, of which only some of the blocks' matrices are looked at."""
+    """The same model, restricted to some of the blocks' matrices."""
 
     names: frozenset[str] = frozenset()
 
@@ -81,17 +81,22 @@ def block_matrices(bundle: Bundle) -> dict[str, Matrix]:
 
 
 def first_stack(bundle: Bundle) -> dict[str, Matrix]:
-    """Those of `block_matrices` that are of the first stack's blocks: of two stacks, the encoder's."""
+    """`block_matrices` of the first stack alone: of an encoder-decoder, the encoder's."""
     return {name: part for name, part in block_matrices(bundle).items() if part.stack == bundle.family.stack}
 
 
 def _blocks(bundle: Bundle) -> Iterator[tuple[nn.Module, int, Family]]:
-    """Every block with its number in its stack, and the record that says where its parts are."""
+    """Every block with its index in its stack, and the family's record of its parts."""
     for record in (bundle.family, *bundle.family.further):
         if has(base_model(bundle.model), record.blocks):
             yield from ((block, n, record) for n, block in enumerate(record.module_list(bundle.model)))
 
 
 def as_stored(matrices: Mapping[str, Matrix], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of (out, in), each as its linear stores its weight; of such tensors, (out, in) again."""
+    """Tensors of (out, in) in the layout of each linear's weight; applied twice it gives (out, in) again.
+
+    Args:
+        matrices: name -> weight matrix.
+        tensors: name -> tensor of (out, in), for some of the names.
+    """
     return {name: matrix(matrices[name].linear, tensor).contiguous() for name, tensor in tensors.items()}

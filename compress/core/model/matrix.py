@@ -24,17 +24,21 @@ def is_transposed(module: nn.Module) -> bool:
 def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
     """(out, in): the weight of a linear, or a tensor of the weight's shape (a gradient, a mask), as a view.
 
+    Args:
+        module: a linear or transformers' Conv1D.
+        tensor: of the weight's shape; the weight itself unless given.
+
     Raises:
-        Refusal: the weight is stored in fewer bits or as two factors, so that there is nothing to view.
+        Refusal: the weight is quantized or factorized, so that there is no dense one.
     """
     if isinstance(module, LowRankLinear):
         raise Refusal(
-            "the weight of this linear is kept as two factors, and cannot be cut or looked at as one matrix",
+            "the weight of this linear is factorized, and cannot be read or pruned as one matrix",
             advice="make it one first: put `merge_factors` before this stage, or compress.factorize.dense.to_dense",
         )
     if tensor is None and isinstance(module, StoredLinear):
         raise Refusal(
-            f"the weight of this linear is stored in {module.storage}, and cannot be cut or looked at as a matrix",
+            f"the weight of this linear is stored in {module.storage}, and cannot be read or pruned as a dense matrix",
             advice="make the model dense first (`merge`, or compress.quantize.store_linears.to_dense)",
         )
     found: Any = module.weight if tensor is None else tensor
@@ -44,14 +48,15 @@ def matrix(module: nn.Module, tensor: Tensor | None = None) -> Tensor:
 def rows_of(
     units: Sequence[int], *, size: int, of: int, stacked: int = 1, interleaved: int = 1, device: Any = None
 ) -> Tensor:
-    """Indices of the outputs that belong to `units`, in the order in which the linear holds them.
+    """Indices of the output rows that belong to `units`, in the order of the linear.
 
     Args:
-        units: which heads (or neurons).
-        size: outputs of one unit (the head's size; 1 for neurons).
-        of: how many units the linear has now.
-        stacked: matrices that lie one after the other (query, then key, then value).
-        interleaved: matrices that lie side by side in each unit.
+        units: indices of heads or neurons, from 0.
+        size: outputs of one unit (the size of a head; 1 for neurons).
+        of: number of units that the linear has.
+        stacked: matrices that are fused one after the other (query, then key, then value).
+        interleaved: matrices that are fused unit by unit.
+        device: of the indices.
     """
     width = size * interleaved
     starts = [(layer * of + unit) * width for layer in range(stacked) for unit in units]
@@ -64,6 +69,7 @@ def part_matrix(block: nn.Module, family: Family, role: str, *, head_size: int =
 
     Args:
         block: one Transformer block.
+        family: of the model.
         role: `query`, `key`, `value`, `output`, `up`, `gate` or `down`.
         head_size: needed where matrices are interleaved by head.
         gradient: the weight's gradient instead of the weight.
@@ -81,6 +87,6 @@ def part_matrix(block: nn.Module, family: Family, role: str, *, head_size: int =
 
 
 def _position(family: Family, role: str, path: str) -> int:
-    """Which of the fused matrices is `role`'s: query, key, value; or gate's partner first."""
+    """Index of `role` among the fused matrices: query, key, value; or the family's order of up and gate."""
     fused = [name for name in ("query", "key", "value", *family.feed_forward_order) if getattr(family, name) == path]
     return fused.index(role)

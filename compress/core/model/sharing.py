@@ -1,4 +1,4 @@
-"""Blocks that use the same tensors: tied, told, and parted again, in place and on any device."""
+"""Parameter sharing between blocks: tying, listing and untying tensors, in place and on any device."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ Groups = Sequence[Sequence[int]]
 
 
 def share_blocks(model: nn.Module, family: Family, *, what: What, groups: Groups, sources: Groups) -> None:
-    """Let the blocks of each group use the same tensors: the mean of those of its sources.
+    """Tie the blocks of each group: they use the same tensors, the mean of those of the group's sources.
 
     A tensor that only one block of a group has (T5's position bias) stays as it is. One that none of the sources has
     (the norm that ModernBERT's first block lacks) is taken from the first block that has it.
 
     Args:
-        what: which part of the blocks; norms belong to the part that they stand with.
-        groups: numbers of the blocks that use the same tensors.
+        model: changed in place.
+        family: of the model.
+        what: which part of the blocks; norms belong to the part that they normalise for.
+        groups: indices, from 0, of the blocks that use the same tensors.
         sources: for each group, the blocks whose mean they are.
 
     Raises:
@@ -54,7 +56,12 @@ def share_blocks(model: nn.Module, family: Family, *, what: What, groups: Groups
 
 
 def untie_blocks(model: nn.Module, family: Family) -> None:
-    """Give each block tensors of its own, with the same values."""
+    """Untie the blocks: each gets its own tensors, with the same values.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+    """
     seen: set[int] = set()
     for block in family.module_list(model):
         for path, parameter in list(block.named_parameters(remove_duplicate=False)):
@@ -64,10 +71,14 @@ def untie_blocks(model: nn.Module, family: Family) -> None:
 
 
 def forget_block_ties(model: Any, family: Family) -> None:
-    """Let transformers no longer tie the blocks of a model that it opened: what shares is the tensors alone.
+    """Remove the blocks' entries from transformers' tied weights; the shared tensors themselves stay shared.
 
-    It is told of them so that it ties while it loads. Afterwards blocks are taken out, parted and factorized, and a
-    tie that outlived them would bring back what is gone.
+    The entries serve loading, when transformers ties. Afterwards blocks may be removed, untied or factorized, and an
+    entry that was left would tie them again.
+
+    Args:
+        model: changed in place.
+        family: of the model.
     """
     for name in ("_tied_weights_keys", "all_tied_weights_keys"):
         known = getattr(model, name, None) or {}
@@ -78,15 +89,25 @@ def forget_block_ties(model: Any, family: Family) -> None:
 
 
 def is_shared(model: nn.Module, family: Family) -> bool:
-    """Whether two blocks use the same tensor."""
+    """Whether two blocks use the same tensor.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     return bool(shared_parts(model, family))
 
 
 def shared_parts(model: nn.Module, family: Family) -> list[dict[str, Any]]:
     """Which blocks use the same tensors, as plain data.
 
-    Each part says the path of the blocks from the base model, the groups of them, and the paths of the parameters from
-    a block: {"blocks": "encoder.layer", "groups": [[0, 1], [2, 3]], "parameters": ["output.dense.weight", ...]}.
+    Args:
+        model: with or without a head.
+        family: of the model.
+
+    Returns:
+        For each grouping the path of the blocks from the base model, the groups, and the paths of the parameters from a
+        block: {"blocks": "encoder.layer", "groups": [[0, 1], [2, 3]], "parameters": ["output.dense.weight", ...]}.
     """
     parts: dict[tuple[tuple[int, ...], ...], list[str]] = {}
     for path, users in _users(model, family).items():
@@ -100,7 +121,12 @@ def shared_parts(model: nn.Module, family: Family) -> list[dict[str, Any]]:
 
 
 def shared_twice(model: nn.Module, family: Family) -> set[str]:
-    """Names in the model's state under which a block has a tensor that an earlier block has too."""
+    """Names in the model's state dict of tensors that an earlier block has too.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     blocks = list(family.module_list(model))
     place = {id(block): name for name, block in model.named_modules()}
     return {
@@ -121,7 +147,7 @@ def _users(model: nn.Module, family: Family) -> dict[str, dict[int, list[int]]]:
 
 
 def _paths(blocks: Sequence[nn.Module], family: Family, what: What) -> Iterator[str]:
-    """Paths of the parameters of that part which more than one of the blocks has, each once."""
+    """Paths of the parameters of that part that more than one of the blocks has, each once."""
     paths = [path for block in blocks for path, _ in block.named_parameters(remove_duplicate=False)]
     inside = tuple(f"{module}." for module in family.attention)
     for path in dict.fromkeys(paths):
@@ -130,7 +156,7 @@ def _paths(blocks: Sequence[nn.Module], family: Family, what: What) -> Iterator[
 
 
 def mean_of(tensors: Sequence[Tensor]) -> Tensor:
-    """The mean, taken in float64, so that the mean of equal tensors is that tensor to the bit."""
+    """The mean, computed in float64, so that the mean of equal tensors is that tensor, bit by bit."""
     total = torch.stack([tensor.detach().double() for tensor in tensors]).mean(0)
     return total.to(tensors[0].dtype)
 
@@ -154,7 +180,7 @@ def _unequal(path: str, owners: dict[int, nn.Parameter], family: Family) -> Refu
     return Refusal(
         f"blocks of different shapes cannot share their tensors: {path} of this {family.model_type} model is "
         + ", ".join(f"{shape} in block {number}" for number, shape in shapes.items()),
-        advice="cut the same number of heads and neurons in every layer (allocation: uniform), or share another part",
+        advice="prune the same number of heads and neurons in every layer (allocation: uniform), or share another part",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known of a model without its weights."""
+"""Sketch: the architecture of a model without its weights."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NO_MASKS: Mapping[str, Tensor] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Sketch:
-    """Family, shapes and states. Built from a model on any device, the meta device too.
+    """Architecture without weights: family, shapes and states, of a model on any device, the meta device too.
 
-    `heads[i]` and `neurons[i]` are those of block i, a decoder's blocks after the encoder's, and then its attention to
-    the encoder; both are empty where the family refuses the part.
+    `heads[i]` and `neurons[i]` are the counts of block i, a decoder's blocks after the encoder's, and then its
+    cross-attention; both are empty where the family refuses the part. `hidden` is the hidden size.
     """
 
     family: Family
@@ -36,48 +36,47 @@ class Sketch:
     heads: tuple[int, ...]
     neurons: tuple[int, ...]
     head_stacks: tuple[str, ...]
-    """The stack that each of `heads` is of, as the family calls it."""
+    """The stack of each of `heads` (`encoder`, `decoder`, `cross-attention`), as the family calls it."""
     neuron_stacks: tuple[str, ...]
     states: frozenset[State]
     parameters: int
-    """Those that are packed, two in a byte or one, count each by itself."""
+    """Two that are packed in a byte are two; a shared tensor counts once."""
     embedding_parameters: int
     bytes: int
-    """Of the weights at their storage type, with the scales of packed ones; a shared tensor counts once, a masked one
-    as its bits and the values that stay."""
+    """Of the weights at their storage type, with the scales of quantized ones; a shared tensor counts once, a masked
+    one as its bits and the kept values."""
     linears: tuple[Place, ...] = ()
-    """Those of the blocks that have a role."""
+    """The linears of the blocks that have a role."""
     words: Place | None = None
-    """The table of words."""
+    """The token embeddings."""
     vocabulary: int = 0
-    """Rows of the table of words; 0 where there is none."""
+    """Rows of the token embeddings; 0 where there are none."""
     positions: int = 0
-    """How many tokens the table of positions serves; 0 where there is none."""
+    """Longest sequence, in tokens, of the position embeddings; 0 where there are none."""
 
     @property
     def first_stack_alone(self) -> tuple[str, ...]:
-        """What the report remarks on a stage that works on the first stack alone; nothing where there is no other."""
+        """Remark for a stage that works on the first stack alone; empty where there is no other."""
         others = ", ".join(self.other_stacks())
         return (f"works on the {self.family.stack}'s layers alone; left as they are: {others}",) if others else ()
 
     @property
     def block_heads(self) -> tuple[int, ...]:
-        """Those of `heads` that are of the blocks of the family's first stack."""
+        """`heads` of the family's first stack alone."""
         return self.heads[: self.layers]
 
     @property
     def block_neurons(self) -> tuple[int, ...]:
-        """Those of `neurons` that are of the blocks of the family's first stack."""
+        """`neurons` of the family's first stack alone."""
         return self.neurons[: self.layers]
 
     @property
     def has_factorized_linears(self) -> bool:
-        """Whether a linear of the blocks is kept as two factors; the table of words may be, and none of these."""
+        """Whether a linear of the blocks is factorized, not the embedding matrix alone."""
         return any(place.rank for place in self.linears)
 
     def other_stacks(self, *, heads: bool = True, neurons: bool = True) -> tuple[str, ...]:
-        """The stacks beside the first (`decoder`, `cross-attention`) with blocks of their own, as the family calls
-        them.
+        """The stacks beside the first (`decoder`, `cross-attention`) that have their own blocks.
 
         Args:
             heads, neurons: which of both count.

@@ -1,4 +1,4 @@
-"""What is true of a model besides its shapes, and for each state the words of its refusal and the mend."""
+"""States: facts about a model that decide which stages may follow, and for each the words of a refusal and the mend."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NO_ALTERNATIVES: Mapping[State, str] = MappingProxyType({})
 
 
 class Words(NamedTuple):
-    """How a state is spoken of where it is in the way of a stage, and where it is missing."""
+    """Words of a refusal, where a state forbids a stage, and where it is missing."""
 
     holds: str
-    """Why it is in the way."""
+    """The fact, where it forbids the stage."""
     remove: str
-    """What takes it out of the model before the stage that it is in the way of."""
+    """What removes the state before the stage."""
     lacks: str
-    """What is the matter without it."""
+    """The fact, where the state is missing."""
     bring: str
-    """What brings it into the model."""
+    """What brings the state about before the stage."""
 
 
 WORDS: Mapping[State, Words] = MappingProxyType(
@@ -81,12 +81,12 @@ def obstacles(
     forbids: Collection[State] = (),
     otherwise: Mapping[State, str] = NO_ALTERNATIVES,
 ) -> Iterator[str]:
-    """What is in the way and what is missing, each with what to do about it.
+    """Sentences on the states that forbid a stage and on those that are missing, each with what to do about it.
 
     Args:
         states: of the model.
-        needs, forbids: the states that it must have, and must not have.
-        otherwise: what else can be done about a state, beside its own mend.
+        needs, forbids: states that it must have, and must not have.
+        otherwise: state -> what else can be done, beside the state's own mend.
     """
     for state, words in WORDS.items():
         held = state in states

@@ -12,10 +12,10 @@ __all__ = ["Artifact", "Session"]
 
 
 class Session(Protocol):
-    """An exported model, opened in its runtime."""
+    """Inference session: an exported model, opened in its runtime."""
 
     def outputs(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the model gives by name (`logits`, ...), float32."""
+        """The model's outputs by name (`logits`, ...), float32."""
         ...
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -25,7 +25,7 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Artifact:
-    """`directory` holds the exported model, its config and tokenizer; `runtime` is the format's name."""
+    """Exported model: `directory` holds it with its config and tokenizer; `runtime` is the format's name."""
 
     directory: Path
     runtime: str

@@ -1,4 +1,4 @@
-"""What a stage may touch: the task, training, evaluation on select, earlier bundles. Never the evaluation split."""
+"""Context of a stage's run: task, training, evaluation on select, earlier bundles. Never the evaluation split."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def _no_data(*_: Any, **__: Any) -> Any:
 
 @dataclass
 class Context:
-    """Handed to `Stage.run`. Every opening that is not given raises a clear error when it is used.
+    """Context that `Stage.run` is given. A function that is not set raises `InputError` when it is called.
 
     Attributes:
         task: the task, or None where a stage needs none.
         fit: trains a bundle in place on the *train* part.
         batches: `batches(bundle, part="train" | "select", count=None, batch_size=32)` yields encoded batches on the
             bundle's device; `count` batches drawn by the seed and of the served lengths, or all rows in order.
-        texts: `texts("train" | "select")` gives the text columns of that part as the data has them, one list or two.
-        targets: `targets("train" | "select")` gives the right answers of that part, in the order of its rows.
+        texts: `texts("train" | "select")` gives the raw text columns of that part, one list or two.
+        targets: `targets("train" | "select")` gives the labels of that part, in the order of its rows.
         evaluate: `evaluate(bundle)` is the task's metric on *select*, higher is better.
         earlier: stage id -> a function that loads that stage's bundle.
-        places: stage id -> the directory of that stage, with what it left there.
+        places: stage id -> the directory of that stage, with its files.
         best: the id and bundle of the best earlier row on *select* (a tuple), or None where there is none.
-        scratch: a directory of the stage for what may be thrown away after it.
-        left: a directory of the stage for files that stay beside its result; it outlives an interruption too.
+        scratch: a directory of the stage for temporary files.
+        left: a directory of the stage for files that stay beside its result, also after an interruption.
         facts: what `note` collected; shown in the report.
         exhibits: what `show` collected; drawn in the report.
     """

@@ -1,4 +1,4 @@
-"""Raw text: of the task's train part, or of a file with one text on a line."""
+"""Corpora of raw text: of the task's *train*, or of a file with one text on a line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKED = ".gz"
 
 
 def _known(value: str) -> str:
-    """The mistake shows before any work, with its place in the recipe."""
+    """Raise for a missing or empty file when the recipe is read, so that the error has its place in the recipe."""
     try:
         check_file(value)
     except InputError as error:
@@ -53,6 +53,10 @@ def files_of(corpus: str) -> tuple[Path, ...]:
 def texts_of(corpus: str, ctx: Context) -> list[str]:
     """Every text of the corpus; those of a pair one by one.
 
+    Args:
+        corpus: `task`, or the path of a file.
+        ctx: gives the texts of the task.
+
     Raises:
         InputError: the file is not there or empty, or the task has no text.
     """
@@ -60,7 +64,11 @@ def texts_of(corpus: str, ctx: Context) -> list[str]:
 
 
 def documents(corpus: str, ctx: Context) -> list[tuple[str, ...]]:
-    """Texts that stand together: the lines of a file between empty ones, or what a row of the task holds.
+    """Documents, each as its texts: the lines of a file between empty ones, or the texts of a row of the task.
+
+    Args:
+        corpus: `task`, or the path of a file.
+        ctx: gives the texts of the task.
 
     Raises:
         InputError: the file is not there or empty, or the task has no text.
@@ -78,7 +86,7 @@ def documents(corpus: str, ctx: Context) -> list[tuple[str, ...]]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines, with what ends them. A text may hold a form feed or a line separator of Unicode, which end none."""
+    """The lines, with their newline. A form feed or a line separator of Unicode ends no line."""
     opened = gzip.open if path.suffix == PACKED else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""What a stage says of its work on a model of given shapes, before it runs."""
+"""Declaration: the dry run of a stage on a model of given shapes."""
 
 from __future__ import annotations
 
@@ -19,31 +19,40 @@ if TYPE_CHECKING:
 __all__ = ["UNMERGED", "Declaration", "Training", "moves_all", "nothing_cached"]
 
 UNMERGED: frozenset[State] = frozenset({"adapted", "quantized"})
-"""States of a model on whose linears most stages cannot work."""
+"""States in which most stages cannot work on a model's linears."""
 NO_ALTERNATIVES: Mapping[State, str] = MappingProxyType({})
 
 
 def moves_all(bundle: Bundle) -> None:
-    """Of a training that may move every parameter."""
+    """None: a training that may update every parameter.
+
+    Args:
+        bundle: the model.
+    """
 
 
 def nothing_cached(bundle: Bundle, rows: int) -> None:
-    """Of a training in which the whole model runs in every step."""
+    """None: a training in which the whole model runs in every step.
+
+    Args:
+        bundle: the model.
+        rows: of *train*.
+    """
 
 
 @dataclass(frozen=True)
 class Training:
-    """The main training of a stage, for what it will cost.
+    """The main training of a stage, from which memory and FLOPs are predicted.
 
     Attributes:
-        plan: complete.
-        moves: names of the parameters that move in the model as the stage has changed it; None where all may.
-        taught: whether a teacher answers beside the model.
-        teacher: id of the stage whose model that is; the model that comes in unless given.
-        copies: copies of the whole model that are kept meanwhile.
-        mask_bytes: held for each weight that is masked in the end, besides its mask.
-        cached: bytes of the features of (model, so many rows) where these are computed once and only what is behind
-            them learns; None where the whole model runs in every step.
+        plan: the complete plan.
+        moves: (model as the stage has changed it) -> names of the trainable parameters; None where all are.
+        taught: whether a teacher runs beside the model.
+        teacher: id of the stage whose model is the teacher; the model that comes in unless given.
+        copies: of the whole model that are kept during the training.
+        mask_bytes: held for each weight that is masked at the end, besides its mask.
+        cached: (model, rows) -> bytes of cached features, where these are computed once and only the layers behind them
+            are trained; None where the whole model runs in every step.
     """
 
     plan: TrainPlan
@@ -57,21 +66,22 @@ class Training:
 
 @dataclass(frozen=True)
 class Declaration:
-    """Everything that may be asked of a stage before it runs, given a sketch of the model that comes in.
+    """Dry run of a stage: everything that is known of its work before it runs, given a sketch of the model.
 
     Attributes:
         refusal: why it cannot work on such a model, for reasons that are not the model's states alone; or None.
         needs, forbids: states that the model must have, and must not have.
         otherwise: for one of these states, what can be done besides the usual mend ("name a `teacher`").
         adds: states of the result that no change can know; all others are set by the changes.
-        change: of the size that `run` will decide, found without data.
+        change: of the size that `run` will decide, made without data.
         training: the main training, or None.
-        remarks: what a reader of the row should know, whatever comes out ("fewer bytes, the same FLOPs").
+        remarks: on the stage's row of the report, whatever the result ("fewer bytes, the same FLOPs").
         uncertain: what only data decides ("between 7.1 and 9.0 million parameters stay"), or None.
-        bytes: about how large the files of an export become; None where the stage gives a model.
-        runtime, precision: of what comes out.
-        reference: an export's twin, which brings the uncompressed model to the same runtime at its usual precision.
-        offer: what a later stage that names this one may ask about its result; both know its type.
+        bytes: estimated size of an export's files; None where the stage gives a model.
+        runtime, precision: of the result.
+        reference: for an export, the stage that exports the uncompressed model to the same runtime at its usual
+            precision.
+        offer: what later stages that name this one may read of its result, of a type that both import.
     """
 
     refusal: str | None = None
@@ -93,7 +103,7 @@ class Declaration:
         """Why the stage cannot work on such a model, and what to do about it; None where it can.
 
         Args:
-            sketch: the one that the stage declared itself on.
+            sketch: the one that this declaration was made for.
             stage: the id of the stage.
             start: the id of the stage that gave the model.
         """
@@ -102,7 +112,7 @@ class Declaration:
         return f"{stage} cannot work on {start}: {why}" if why else self.refusal
 
     def moves(self, bundle: Bundle) -> frozenset[str] | None:
-        """Names of the parameters that its training moves, where that is not the whole model: it is saved as a delta.
+        """Names of the trainable parameters, where these are not all: then the result is saved as a delta.
 
         Args:
             bundle: the model as the stage changed it.
@@ -110,7 +120,7 @@ class Declaration:
         return self.training.moves(bundle) if self.training else None
 
     def applied(self, bundle: Bundle) -> Bundle:
-        """The bundle as it will be afterwards, but for the values of its weights; it may be changed in place."""
+        """The bundle after the declared change, up to the values of its weights; it may be changed in place."""
         changed = bundle.changed_by(self.change)
         changed.states = changed.states | self.adds
         return changed

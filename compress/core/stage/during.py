@@ -1,4 +1,4 @@
-"""What goes on inside a training, beside what it minimises."""
+"""Compression during training, by a hook beside the objective, such as gradual pruning."""
 
 from __future__ import annotations
 
@@ -20,52 +20,56 @@ __all__ = ["During", "DuringHook", "going_on"]
 
 
 class DuringHook(Hook):
-    """A hook that leaves something in the bundle when the training is over."""
+    """Training hook that changes the bundle when the training is over."""
 
     def finish(self) -> dict[str, Any]:
-        """Put what became of the bundle into it, in place; what the report says of it."""
+        """Write the result (masks, for instance) into the bundle, in place; returns facts for the report."""
         raise NotImplementedError
 
 
 class During(Choice):
-    """What a training does to a model besides moving its weights: a stage that trains takes it as `during:`."""
+    """Compression during training, such as gradual pruning: a stage that trains takes it as `during:`."""
 
     home: ClassVar[str] = "compress.prune.gradual"
     plural: ClassVar[str] = "during"
 
     def forbids(self, sketch: Sketch) -> frozenset[State]:
-        """States of a model in whose training it cannot go on."""
+        """States of a model in whose training it cannot take part."""
         return frozenset()
 
     def refuses(self, sketch: Sketch) -> str | None:
-        """Why it cannot go on while such a model is trained, for other reasons than its states; or None."""
+        """Why it cannot take part in the training of such a model, for other reasons than its states; or None."""
         return None
 
     def refuses_plan(self, plan: TrainPlan) -> str | None:
-        """Why it cannot go on in a training by such a plan, or None."""
+        """Why it cannot take part in a training by such a plan, or None."""
         return None
 
     def remarks(self, sketch: Sketch) -> tuple[str, ...]:
-        """What a reader of the stage's row should know, whatever comes out."""
+        """Remarks on the stage's row of the report, whatever the result."""
         return ()
 
     def guess(self) -> Change:
-        """A change of the same size as it will make, without data."""
+        """A change of the same size as the one that it will make, without data."""
         return Nothing()
 
     def bytes_per_weight(self) -> int:
-        """What it holds for each weight that is masked in the end, besides the mask, while the model is trained."""
+        """Bytes held during the training for each weight that is masked at the end, besides the mask."""
         return 0
 
     def hook(self, bundle: Bundle, ctx: Context) -> DuringHook:
-        """What acts inside one fit of `bundle`."""
+        """The training hook for one fit of `bundle`."""
         raise NotImplementedError
 
 
 def going_on(ctx: Context, during: During | None) -> Context:
-    """The context in whose fits `during` goes on; the same context where it is None.
+    """The context with the hook of `during` in each of its fits; the same context where it is None.
 
-    What it says of itself is noted, and stands in each result too: of several fits only one may be the stage's.
+    The hook's facts are noted, and are in each fit's result too, since not every fit need be the stage's main one.
+
+    Args:
+        ctx: of the stage.
+        during: what takes part in its fits.
     """
     if during is None:
         return ctx

@@ -1,6 +1,7 @@
-"""What a stage shows in the report: heat maps, curves, spectra and tables, as values without any drawing.
+"""Exhibits: figures and tables of a stage for the report, as values without any drawing.
 
-A stage calls `ctx.show(...)`; the report draws these four kinds and knows no method. No torch here.
+A stage calls `ctx.show(...)`; the report draws the four kinds (heat map, curves, spectrum, table) and needs nothing
+else of a method. No torch here.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ Unit = Literal["plain", "count", "share", "score", "difference"]
 
 
 class Heatmap(Settings):
-    """Units in groups, such as the heads of each layer: a score of each, which of them stay, or both.
+    """Heat map of units in groups, such as the heads of each layer: the score of each, which of them are kept, or both.
 
     Args:
-        title: what the cells are ("importance of the heads"); of units that stay, their name ("heads").
+        title: what the cells are ("importance of the heads"); of kept units, their name ("heads").
         rows: the name of each group.
         columns: the name of each cell of a group, where these have names.
-        values: the score of each unit by group; empty where only what stays is known. What is below 0 is drawn as 0.
-        kept: the units of each group that stay; None where nothing goes.
-        of: how many units each group had.
+        values: the score of each unit by group; empty where there are no scores. Below 0 is drawn as 0.
+        kept: indices of the kept units of each group; None where nothing is pruned.
+        of: number of units of each group before.
     """
 
     kind: Literal["heatmap"] = "heatmap"
@@ -52,7 +53,7 @@ class Heatmap(Settings):
 
 
 class Line(Settings):
-    """One line of `Curves`: its values, and their standard deviations where there are several seeds."""
+    """Line of `Curves`: its values, and their standard deviations where there are several seeds."""
 
     name: str
     values: tuple[float, ...]
@@ -60,12 +61,12 @@ class Line(Settings):
 
 
 class Curves(Settings):
-    """Lines over one axis, such as the loss of a training, or a metric against what is left of a model.
+    """Curves over one axis, such as the loss of a training, or a metric against the share of weights that is left.
 
     Args:
         title: what is drawn.
-        lines: the first is the one that matters.
-        at: the place of each value on the axis, in the axis's unit; evenly spaced and drawn small where there is none.
+        lines: the main one first.
+        at: position of each value on the axis, in the axis's unit; evenly spaced and drawn small where there is none.
         axis: what the axis is, with its unit.
         falling: whether the axis runs from the largest value down, in steps of equal ratio.
         metric: the name of the metric that the values are, or "".
@@ -87,13 +88,13 @@ class Curves(Settings):
 
 
 class Cut(Settings):
-    """A falling spectrum and where it is cut.
+    """Truncated spectrum.
 
     Args:
         name: of what it is the spectrum ("layer 3").
-        values: shares of the first value, sampled at even distances from the first to the last.
-        at: how many are kept; None where nothing is cut.
-        of: how many there are.
+        values: descending, as shares of the first value, sampled at even distances from the first to the last.
+        at: the number of kept values, the rank; None where nothing is truncated.
+        of: number of values.
         kept: share of the energy, the sum of squares, that is kept.
     """
 
@@ -105,12 +106,12 @@ class Cut(Settings):
 
 
 class Spectrum(Settings):
-    """Values that fall, each list with the place where it is cut, such as singular values and a rank.
+    """Spectra with the point of truncation, such as singular values and a rank.
 
     Args:
-        title: whose they are ("query").
-        values: what they are ("singular values").
-        cut: what the place is called ("rank").
+        title: of which matrices ("query").
+        values: the name of the values ("singular values").
+        cut: the name of the truncation ("rank").
         lines: one for each layer.
     """
 
@@ -122,7 +123,7 @@ class Spectrum(Settings):
 
 
 class Number(Settings):
-    """A number with its unit, and the standard deviation over the seeds or the 95 % interval beside it.
+    """Number with its unit, and the standard deviation over the seeds or the 95 % interval beside it.
 
     `share` is shown in percent; `score` and `difference` are of the table's metric.
     """
@@ -134,14 +135,14 @@ class Number(Settings):
 
 
 class Entry(Settings):
-    """A cell of a table, and what stands smaller beneath."""
+    """Cell of a table, with a detail in smaller print beneath."""
 
     main: Number | str = ""
     detail: Number | str = ""
 
 
 class Column(Settings):
-    """The head of a column. Where there is little room, the column of the lowest `keep` is left out first."""
+    """Head of a column. Where there is little room, the column of the lowest `keep` is left out first."""
 
     title: str
     detail: str = ""
@@ -149,7 +150,7 @@ class Column(Settings):
 
 
 class Table(Settings):
-    """Rows of numbers; a difference whose interval holds 0 is marked as noise.
+    """Table of numbers; a difference whose interval holds 0 is marked as noise.
 
     Args:
         title: of the section in the report ("tickets").
@@ -157,7 +158,7 @@ class Table(Settings):
         metric: the name of the metric that scores and differences are of.
         caption: a sentence beneath.
         notes: (what, words) beneath that.
-        fact: the name of a fact (`ctx.note`) with the same numbers in full, which the report's words leave out.
+        fact: the name of a fact (`ctx.note`) with the same numbers in full, which the report's text leaves out.
     """
 
     kind: Literal["table"] = "table"
@@ -180,11 +181,11 @@ Exhibit = Annotated[Heatmap | Curves | Spectrum | Table, Field(discriminator="ki
 
 
 def group_names(count: int, kinds: Sequence[str] = ()) -> tuple[str, ...]:
-    """`layer 0`, ...; where the layers are of several kinds, `decoder 0` and the like, the first word of each kind.
+    """Names of layers: `layer 0`, ...; where they are of several kinds, `decoder 0` and the like, by the first word.
 
     Args:
-        count: of the groups.
-        kinds: of each group, `cross-attention` and the like; none where all are alike.
+        count: number of layers.
+        kinds: the stack of each, `cross-attention` and the like; empty where all are of one.
 
     Example:
         >>> group_names(2), group_names(3, ["encoder", "encoder", "cross-attention"])
@@ -197,7 +198,7 @@ def group_names(count: int, kinds: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def loss_curve(values: Sequence[float], *, of: str = "") -> tuple[Curves, ...]:
-    """The loss over a training, or nothing where there are fewer than two values.
+    """Loss curve of a training, or nothing where there are fewer than two values.
 
     Args:
         values: evenly spaced over the training, none of them infinite.
@@ -210,7 +211,7 @@ def loss_curve(values: Sequence[float], *, of: str = "") -> tuple[Curves, ...]:
 
 
 def kept_units(summary: Mapping[str, Any]) -> tuple[Heatmap, ...]:
-    """Which units stay, of each part of a change that lists them: `{"heads": {"kept": ..., "of": 12}}`."""
+    """Kept units of each part of a change's summary that lists them: `{"heads": {"kept": ..., "of": 12}}`."""
     return tuple(shown for part, what in sorted(summary.items()) if (shown := _kept(part, what)))
 
 

@@ -1,4 +1,4 @@
-"""The parent of the stages that make one fixed change, which the shapes of the model decide."""
+"""Parent of the stages with one fixed change, which the shapes of the model decide."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["FixedChange"]
 
 
 class FixedChange(Stage):
-    """A stage that reads no data and trains nothing: what it declares is what it does."""
+    """Stage without data and training: its declared change is the one that it applies."""
 
     needs: ClassVar[frozenset[State]] = frozenset()
     forbids: ClassVar[frozenset[State]] = UNMERGED
 
     @abstractmethod
     def change(self, sketch: Sketch) -> Change:
-        """What it does to such a model."""
+        """The change of such a model."""
 
     def refusal(self, sketch: Sketch) -> str | None:
         """Why it cannot work on such a model, for reasons that are not its states alone; or None."""

@@ -1,4 +1,4 @@
-"""What is known of a stage before any model is opened."""
+"""Requirements of a stage, known before any model is opened."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Requires:
-    """What a stage needs besides a model.
+    """Requirements of a stage besides a model.
 
     Attributes:
         names: field -> id of the earlier stage that the field names, besides `start` (`teacher`).
         reads: files whose contents decide the result; they belong to the stage's identity.
         packages: (package, extra) pairs that must be installed.
         draws: whether another seed can give another result; such a stage is repeated for each seed.
-        leaf: whether later stages work on what came before it: an export.
-        explicit_start: whether the stage, where it stands after a leaf, must say what it works on.
+        leaf: whether later stages start from the model before it, as after an export.
+        explicit_start: whether the stage must have a `start` where it follows a leaf.
         data: what it reads of the train and select parts: encoded rows, their labels, raw texts.
     """
 

@@ -1,4 +1,4 @@
-"""One step of a recipe."""
+"""Stages: the steps of a compression pipeline."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["Stage"]
 
 
 class Stage(Choice):
-    """A frozen value with four openings.
+    """Stage: one step of a compression pipeline, as a frozen value of its settings.
 
-    `requires` is asked before any model is opened, `declare` with a sketch of the model that comes in, `check` with the
-    model after the declared change, without weights; then `run` does the work.
+    `requires` is called before any model is opened, `declare` with a sketch of the model that comes in, `check` with
+    the model after the declared change, without weights; then `run` does the work.
     """
 
     last: ClassVar[tuple[str, ...]] = ()
-    """Settings of a parent that stand behind the class's own."""
+    """Settings of a parent that are listed after the class's own."""
 
     id: Name | None = Field(None, description="the stage's name in the report; its own name unless given")
     start: Name | None = Field(None, description="the id of the stage to work on; the one before unless given")
@@ -44,16 +44,16 @@ class Stage(Choice):
             cls.model_rebuild(force=True)
 
     def requires(self) -> Requires:
-        """What it needs besides a model: data, files, packages, other stages."""
+        """Requirements besides a model: data, files, packages, other stages."""
         return Requires()
 
     @abstractmethod
     def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
-        """What it will do with such a model; a model that it cannot work on is refused there, and nothing is raised.
+        """Dry run on such a model; where it cannot work, the declaration has a `refusal`, and nothing is raised.
 
         Args:
             sketch: of the model that comes in.
-            named: field -> what the earlier stage declared that the field names (`Requires.names`).
+            named: field -> declaration of the earlier stage that the field names (`Requires.names`).
         """
 
     def check(self, bundle: Bundle, task: TaskView | None) -> None:
@@ -66,9 +66,9 @@ class Stage(Choice):
 
     @abstractmethod
     def run(self, bundle: Bundle, ctx: Context) -> Bundle | Artifact:
-        """What comes out: another model, or an exported directory.
+        """The result: another model, or an exported directory.
 
         Args:
             bundle: belongs to the stage; it may be changed in place.
-            ctx: what the stage may touch besides.
+            ctx: task, data, training and earlier stages.
         """

@@ -1,4 +1,4 @@
-"""The parent of the stages whose purpose is a training: fine-tuning and distillation."""
+"""Parent of the stages whose purpose is training: fine-tuning and distillation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Trains"]
 
 
 class Trains(Stage):
-    """A stage with a plan, and with what goes on inside its training."""
+    """Stage with a training plan, and optionally compression during the training."""
 
     last: ClassVar[tuple[str, ...]] = ("train", "during")
 
-    train: TrainPlan = Field(TrainPlan(), description="how long and how fast")
-    during: During | None = Field(None, description="what goes on inside the training: `{gradual: {to: 0.9}}`")
+    train: TrainPlan = Field(TrainPlan(), description="the training plan: epochs, learning rate, batch size, ...")
+    during: During | None = Field(None, description="compression during the training: `{gradual: {to: 0.9}}`")
 
     @model_validator(mode="after")
     def _goes_on(self) -> Self:
@@ -40,11 +40,16 @@ class Trains(Stage):
         """The complete plan."""
 
     def hinders(self, during: During) -> str | None:
-        """Why `during` cannot go on in a training of these settings, or None."""
+        """Why `during` cannot take part in a training of these settings, or None."""
         return during.refuses_plan(self.plan())
 
     def with_during(self, declared: Declaration, sketch: Sketch) -> Declaration:
-        """The declaration of the stage with what goes on inside its training."""
+        """The declaration of the stage with that of `during` added.
+
+        Args:
+            declared: of the stage alone.
+            sketch: of the model that comes in.
+        """
         during, training = self.during, declared.training
         if during is None or training is None:
             return declared

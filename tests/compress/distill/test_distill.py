@@ -100,7 +100,7 @@ def test_teachers_that_cannot_be_compared_are_refused(tmp_path):
     stage = Distill(teacher="other")
     with pytest.raises(Refusal, match="2 labels and the teacher 3"):
         run(stage, tmp_path, earlier={"other": lambda: trained(labels=3)})
-    with pytest.raises(Refusal, match="equal widths"):
+    with pytest.raises(Refusal, match="equal hidden sizes"):
         run(stage, tmp_path, earlier={"other": lambda: trained(hidden_size=16)})
 
 

@@ -85,7 +85,7 @@ def test_every_family_learns_with_its_own_head(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("t5", "decoder"), ("bart", "decoder"), ("gpt2", "no head"), ("vit", "no head")]
+    ("name", "why"), [("t5", "decoder"), ("bart", "decoder"), ("gpt2", "no masked"), ("vit", "no masked")]
 )
 def test_families_without_such_a_head_are_refused(name, why):
     bundle = tiny_bundle(name)
