@@ -135,7 +135,7 @@ def test_states_that_cannot_be_trimmed(stage, state):
 
 def test_models_that_cannot_be_trimmed():
     assert "inputs are images" in refused(TrimVocabulary(), trained("vit").sketch())
-    assert "how far tokens are" in refused(TrimPositions(length=8), trained("t5").sketch())
+    assert "its positions are relative" in refused(TrimPositions(length=8), trained("t5").sketch())
     assert "keeps them all" in refused(TrimVocabulary(keep=Top(top=82)), trained().sketch())
     assert "removes none" in refused(TrimPositions(length=72), trained().sketch())
     assert refused(TrimVocabulary(), trained().sketch()) is None
