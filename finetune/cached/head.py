@@ -15,9 +15,10 @@ from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.stage.context import Context
+from compress.core.stage.task import answering
 from finetune.training.flops import grid
 
-__all__ = ["BATCH_SIZE", "TOLERANCE", "CachedHead", "last_places"]
+__all__ = ["BATCH_SIZE", "TOLERANCE", "CachedHead", "difference", "last_places"]
 
 BATCH_SIZE = 64
 TOLERANCE = 1e-3
@@ -57,7 +58,7 @@ class CachedHead:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         vectors = self.vectors[torch.searchsorted(self.ids, batch["row_id"].to(self.ids.device))]
-        return self.task.loss({"logits": self.reader.answer(model, vectors)}, batch)
+        return self.task.loss(self.reader.answer(model, vectors), batch)
 
     def training_flops(self, forward: tuple[float, float], *, tokens: int, squared: int, trained_share: float) -> float:
         """One forward pass over the rows, and the head forward and backward for each row that was read."""
@@ -70,9 +71,9 @@ class CachedHead:
         found: list[tuple[Tensor, Tensor]] = []
         with evaluating(bundle.model), torch.no_grad():
             for batch in ctx.batches(bundle, part="train", count=2**40, batch_size=BATCH_SIZE):
-                vectors, logits = self.reader.read(model_inputs(batch))
+                vectors, outputs = self.reader.read(model_inputs(batch))
                 if not found:
-                    self._check(bundle.model, vectors, logits)
+                    self._check(bundle.model, vectors, outputs)
                 rows, length = grid(model_inputs(batch))
                 self.tokens += rows * length
                 self.squared += rows * length * length
@@ -81,12 +82,12 @@ class CachedHead:
         order = ids.argsort()
         return ids[order], vectors[order]
 
-    def _check(self, model: nn.Module, vectors: Tensor, logits: Tensor) -> None:
-        again = self.reader.answer(model, vectors)
-        if not torch.allclose(again, logits, atol=TOLERANCE, rtol=TOLERANCE):
+    def _check(self, model: nn.Module, vectors: Tensor, outputs: dict[str, Tensor]) -> None:
+        apart = difference(self.reader.answer(model, vectors), outputs)
+        if apart is not None:
             raise StageFailed(
                 f"the head of {type(model).__name__} reads more of a row than one vector",
-                given=float((again - logits).abs().max()),
+                given=apart,
                 advice="train with another method",
             )
 
@@ -105,31 +106,30 @@ class HeadReader:
         self.pools = pooler is not None and any(id(parameter) in trained for parameter in pooler.parameters())
         self.output: Any = None
 
-    def read(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the head's first linear is given, (rows, width), and the logits."""
+    def read(self, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the head's first linear is given, (rows, width), and the logits by name."""
         seen: list[Tensor] = []
         handles = [linear.register_forward_pre_hook(lambda _, given: seen.append(given[0])) for linear in self.linears]
         handles.append(self.base.register_forward_hook(lambda _, __, output: setattr(self, "output", type(output))))
         try:
-            logits = self.model(**inputs).logits
+            outputs = answering(self.model(**inputs))
         finally:
             for handle in handles:
                 handle.remove()
         vectors = seen[0]
         if vectors.dim() == 3:
             vectors = vectors[torch.arange(len(vectors), device=vectors.device), last_places(inputs)]
-        return vectors.clone(), logits
+        return vectors.clone(), outputs
 
-    def answer(self, model: nn.Module, vectors: Tensor) -> Tensor:
-        """The logits that the head makes of `vectors`; `model` is the one of `read`, wrapped or not."""
+    def answer(self, model: nn.Module, vectors: Tensor) -> dict[str, Tensor]:
+        """The logits, by name, that the head makes of `vectors`; `model` is the one of `read`, wrapped or not."""
         config: Any = self.base.config
         end = config.eos_token_id if isinstance(getattr(config, "eos_token_id", None), int) else 0
         ones = torch.ones(len(vectors), 1, dtype=torch.long, device=vectors.device)
         # A model that finds its vector by the end of the text finds it at once.
         inputs = {"input_ids": ones * end, "attention_mask": ones, "pixel_values": vectors}
         with self._answering(vectors):
-            logits: Tensor = model(**{name: value for name, value in inputs.items() if name in self.accepted}).logits
-        return logits
+            return answering(model(**{name: value for name, value in inputs.items() if name in self.accepted}))
 
     @contextmanager
     def _answering(self, vectors: Tensor) -> Iterator[None]:
@@ -155,6 +155,15 @@ class HeadReader:
         if isinstance(base.pooler, nn.Linear):  # ALBERT's, with its activation beside it
             return base.pooler_activation(base.pooler(sequence[:, 0]))
         return base.pooler(sequence)
+
+
+def difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float | None:
+    """The largest difference of two models' logits; None within `TOLERANCE`, infinite where their shapes differ."""
+    if any(one[name].shape != value.shape for name, value in other.items()):
+        return float("inf")
+    if all(torch.allclose(one[name], value, atol=TOLERANCE, rtol=TOLERANCE) for name, value in other.items()):
+        return None
+    return max(float((one[name] - value).abs().max()) for name, value in other.items())
 
 
 def last_places(inputs: dict[str, Tensor]) -> Tensor:

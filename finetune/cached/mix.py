@@ -14,7 +14,8 @@ from compress.core.errors import InputError, StageFailed
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, accepted, evaluating, model_inputs
 from compress.core.stage.context import Context
-from finetune.cached.head import BATCH_SIZE, TOLERANCE, last_places
+from compress.core.stage.task import answering
+from finetune.cached.head import BATCH_SIZE, difference, last_places
 from finetune.data.example_inputs import example_inputs
 from finetune.inserted.mix.insert import mix_of
 from finetune.training.flops import grid
@@ -62,7 +63,7 @@ class CachedMix:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         rows = torch.searchsorted(self.ids, batch["row_id"].to(self.ids.device))
-        return self.task.loss({"logits": self.answer(model, self.layers[rows])}, batch)
+        return self.task.loss(self.answer(model, self.layers[rows]), batch)
 
     def training_flops(self, forward: tuple[float, float], *, tokens: int, squared: int, trained_share: float) -> float:
         """One forward pass over the rows, and mix and head forward and backward for each row that was read."""
@@ -71,14 +72,13 @@ class CachedMix:
         each = 6.0 * (self.parameters + self.layers.shape[1] * self.layers.shape[2])
         return per_token * self.tokens + per_pair * self.squared + each * len(self) * passes
 
-    def answer(self, model: nn.Module, layers: Tensor) -> Tensor:
-        """The logits for `layers` (rows, layers + 1, width); `model` is the bundle's, wrapped or not."""
+    def answer(self, model: nn.Module, layers: Tensor) -> dict[str, Tensor]:
+        """The logits, by name, for `layers` (rows, layers + 1, width); `model` is the bundle's, wrapped or not."""
         inputs = example_inputs(self._inner(model), batch_size=len(layers), length=1, device=layers.device)
         if "input_ids" in inputs:
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         with self._given([layers[:, [layer]] for layer in range(layers.shape[1])]):
-            logits: Tensor = model(**{name: value for name, value in inputs.items() if name in self.accepted}).logits
-        return logits
+            return answering(model(**{name: value for name, value in inputs.items() if name in self.accepted}))
 
     def _gathered(self, bundle: Bundle, ctx: Context) -> tuple[Tensor, Tensor]:
         """Row ids in ascending order, and what each layer said of them."""
@@ -88,8 +88,8 @@ class CachedMix:
         with evaluating(bundle.model), torch.no_grad():
             for batch in ctx.batches(bundle, part="train", count=2**40, batch_size=BATCH_SIZE):
                 inputs = model_inputs(batch)
-                layers, logits = self._read(bundle.model, inputs)
-                places = places or self._places(bundle.model, inputs, layers, logits)
+                layers, outputs = self._read(bundle.model, inputs)
+                places = places or self._places(bundle.model, inputs, layers, outputs)
                 rows, length = grid(inputs)
                 self.tokens += rows * length
                 self.squared += rows * length * length
@@ -97,13 +97,13 @@ class CachedMix:
                 parts.append(_at(layers, places(inputs)))
         return _in_order(ids, parts)
 
-    def _read(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
-        """What each layer gives, and the logits."""
+    def _read(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """What each layer gives, and the logits by name."""
         self.mix.recorded = []
         handle = self.blocks[0].register_forward_hook(self._note_kind, prepend=True)
         try:
-            logits: Tensor = model(**inputs).logits
-            return self.mix.recorded, logits
+            outputs = answering(model(**inputs))
+            return self.mix.recorded, outputs
         finally:
             handle.remove()
             self.mix.recorded = None
@@ -111,15 +111,17 @@ class CachedMix:
     def _note_kind(self, block: nn.Module, args: Any, output: Any) -> None:
         self.outputs = len(output) if isinstance(output, tuple) else None
 
-    def _places(self, model: nn.Module, inputs: dict[str, Tensor], layers: list[Tensor], logits: Tensor) -> Places:
+    def _places(
+        self, model: nn.Module, inputs: dict[str, Tensor], layers: list[Tensor], outputs: dict[str, Tensor]
+    ) -> Places:
         """The place that the head reads: the one from which the same answers follow."""
         for places in (_first, last_places) if "attention_mask" in inputs else (_first,):
-            again = self.answer(model, _at(layers, places(inputs)))
-            if torch.allclose(again, logits, atol=TOLERANCE, rtol=TOLERANCE):
+            apart = difference(self.answer(model, _at(layers, places(inputs))), outputs)
+            if apart is None:
                 return places
         raise StageFailed(
             f"the head of {type(model).__name__} reads more of a row than one place",
-            given=float((again - logits).abs().max()),
+            given=apart,
             advice="write `features: last`, or train with another method",
         )
 
