@@ -19,8 +19,10 @@ from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
 from compress.distill.teacher import outputs_and_hidden
 
-__all__ = ["NoRoom", "by_length", "fill"]
+__all__ = ["ANSWERS", "NoRoom", "by_length", "fill"]
 
+ANSWERS = "answers.npz"
+"""The file of the answers in a cache."""
 WINDOW = 2048
 """Rows that are encoded at once and then sorted by length, so that the teacher computes little padding."""
 ROWS = 64
@@ -68,7 +70,7 @@ def fill(
     table["offset"] = table["length"].cumsum(0) - table["length"]
     order = table["row_id"].argsort()
     save_file({name: values[order].contiguous() for name, values in table.items()}, directory / "rows.safetensors")
-    write_answers(directory / "answers.npz", Answers.joined(answers).in_order())
+    write_answers(directory / ANSWERS, Answers.joined(answers).in_order())
 
 
 def by_length(batch: Batch, *, rows: int) -> Iterator[Batch]:

@@ -27,10 +27,12 @@ from compress.core.model.evaluation import Batch, padding_mask
 from compress.core.model.fingerprint import model_fingerprint
 from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
-from compress.distill.cache.filling import NoRoom, fill
+from compress.distill.cache.filling import ANSWERS, NoRoom, fill
 from compress.distill.teacher import Taught
 
 __all__ = ["CachedTeacher", "cached_teacher"]
+
+MARKER = "complete.json"
 
 
 class CachedTeacher:
@@ -40,7 +42,7 @@ class CachedTeacher:
         from safetensors.torch import load_file
 
         rows = load_file(directory / "rows.safetensors")
-        self.row_id, self.answers = rows["row_id"], read_answers(directory / "answers.npz")[0]
+        self.row_id, self.answers = rows["row_id"], read_answers(directory / ANSWERS)[0]
         self.offset, self.length = rows["offset"], rows["length"]
         self.layers, self.reused = layers, reused
         self.bytes = sum(file.stat().st_size for file in directory.iterdir())
@@ -109,8 +111,7 @@ def cached_teacher(
         StageFailed: the teacher's outputs are not finite, or too large for float16.
     """
     key = _key(teacher, ctx, layers=layers, precision=precision)
-    marker = directory / "complete.json"
-    if marker.exists() and json.loads(marker.read_text("utf-8"))["key"] == key:
+    if _is_complete(directory, key):
         return CachedTeacher(directory, layers=layers, reused=True)
     _clear(directory)
     directory.mkdir(parents=True)
@@ -119,13 +120,21 @@ def cached_teacher(
     except NoRoom:
         _clear(directory)
         raise
-    write_whole(marker, json.dumps({"key": key}))
+    write_whole(directory / MARKER, json.dumps({"key": key}))
     return CachedTeacher(directory, layers=layers)
 
 
 def _key(teacher: Bundle, ctx: Context, *, layers: tuple[int, ...], precision: str) -> str:
     data = ctx.part_fingerprints.get("train", "")
     return json.dumps([model_fingerprint(teacher.model), data, list(layers), precision, ctx.device.type])
+
+
+def _is_complete(directory: Path, key: str) -> bool:
+    """Whether the whole cache of this key is there; earlier versions kept the answers in another file."""
+    marker = directory / MARKER
+    if not (marker.exists() and (directory / ANSWERS).exists()):
+        return False
+    return bool(json.loads(marker.read_text("utf-8"))["key"] == key)
 
 
 def _clear(directory: Path) -> None:

@@ -63,6 +63,14 @@ def test_a_broken_off_or_foreign_cache_is_computed_again(teacher, tmp_path):
     assert not cache(tiny_bundle("bert", seed=1), tmp_path, layers=(0,), part_fingerprints={"train": "x"}).reused
 
 
+def test_a_cache_without_answers_is_computed_again(teacher, tmp_path):
+    expected = cache(teacher, tmp_path).answers
+    (tmp_path / "cache" / "answers.npz").rename(tmp_path / "cache" / "logits.npz")  # as earlier versions had it
+    again = cache(teacher, tmp_path)
+    assert not again.reused and (again.answers.values == expected.values).all()
+    assert not (tmp_path / "cache" / "logits.npz").exists()
+
+
 def test_rows_of_other_pieces_are_masked_and_counted(teacher, tmp_path):
     cached = cache(teacher, tmp_path)
     batch = encode(teacher, ROWS[:3])
