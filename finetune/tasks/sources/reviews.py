@@ -1,4 +1,4 @@
-"""Review sentences made by the project. The label rule stands in `grammar/sentences.py`."""
+"""Review sentences made by the project. The label rule stands in `finetune/reviews/sentences.py`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import Field
 
 from compress.core.errors import UnknownName
 from compress.core.values import Count
+from finetune.reviews.sentences import sentence
+from finetune.reviews.words import Part
 from finetune.tasks.source import Source
-from finetune.tasks.sources.grammar.sentences import sentence
-from finetune.tasks.sources.grammar.words import Part
 
 if TYPE_CHECKING:
     from datasets import Dataset

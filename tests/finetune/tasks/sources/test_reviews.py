@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from itertools import product
-from random import Random
 
 import pytest
 
 from compress.core.errors import UnknownName
+from finetune.reviews.sentences import PATTERNS
+from finetune.reviews.words import LEXICON
 from finetune.tasks.source import open_source
-from finetune.tasks.sources.grammar.clauses import Draw, clause, with_article
-from finetune.tasks.sources.grammar.domains import DOMAINS, Aspect
-from finetune.tasks.sources.grammar.sentences import PATTERNS
-from finetune.tasks.sources.grammar.words import ANY, LEXICON
 from finetune.tasks.sources.reviews import Reviews, sentences
 
 SIGNS = (1, -1)
@@ -79,25 +76,6 @@ def test_no_evaluation_opinion_word_stands_anywhere_in_training(train):
     assert not seen & opinion_words("evaluation")
 
 
-def test_every_kind_of_aspect_has_adjectives_of_both_signs_in_both_parts():
-    kinds = {aspect.kind for domain in DOMAINS.values() for aspect in domain.aspects}
-    for words in LEXICON.values():
-        assert set(words.adjectives) == kinds | {ANY}
-        assert all(len(adjectives) >= 4 for adjectives in words.adjectives.values())
-
-
-@pytest.mark.parametrize("sign", SIGNS)
-@pytest.mark.parametrize("negated", [False, True])
-def test_a_negated_clause_holds_a_word_of_the_other_sign(sign, negated):
-    draw = Draw(Random(0), "train")
-    aspect = Aspect("soup", "food", "one")
-    words = LEXICON["train", -sign if negated else sign].words()
-    for _ in range(200):
-        draw.used.clear()
-        text = f" {clause(draw, aspect, sign, negated=negated)} "
-        assert any(f" {word} " in text for word in words), text
-
-
 def test_words_outside_the_lexicon_are_as_common_under_both_labels(train):
     """Function words, aspects and patterns are drawn without a look at the label."""
     known = opinion_words("train")
@@ -131,13 +109,6 @@ def test_patterns_cover_what_the_rule_names():
     text = " ".join(row["text"] for row in sentences(2000, part="evaluation", seed=2)).lower()
     for cue in (*CUES, "but", "yet", "however", "although", "even though", "while", "despite", "because", "expected"):
         assert f" {cue}" in text, cue
-
-
-def test_articles():
-    assert with_article("awful") == "an awful"
-    assert with_article("useful") == "a useful"
-    assert with_article("rude") == "a rude"
-    assert with_article("honest") == "an honest"
 
 
 def test_the_source_has_two_splits_and_reads_from_a_recipe():

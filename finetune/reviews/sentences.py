@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from finetune.tasks.sources.grammar.clauses import Draw, clause, noun_phrase, opinion_of
-from finetune.tasks.sources.grammar.domains import DOMAINS, Aspect
-from finetune.tasks.sources.grammar.words import Part, Sign
+from finetune.reviews.clauses import Draw, clause, noun_phrase, opinion_of
+from finetune.reviews.domains import DOMAINS, Aspect
+from finetune.reviews.words import Part, Sign
 
 __all__ = ["sentence"]
 

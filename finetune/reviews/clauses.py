@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from finetune.tasks.sources.grammar.domains import Aspect
-from finetune.tasks.sources.grammar.words import ANY, LEXICON, Lexicon, Part, Sign
+from finetune.reviews.domains import Aspect
+from finetune.reviews.words import ANY, LEXICON, Lexicon, Part, Sign
 
 __all__ = ["Draw", "clause", "noun_phrase", "opinion_of"]
 
