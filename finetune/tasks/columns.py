@@ -1,4 +1,4 @@
-"""The rows of a split, with the columns that a task names, checked."""
+"""The text and label columns of one split of a data set, checked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ def split_names(spec: str) -> list[str]:
 
 
 def read_table(source: Source | None, split: str, *, text: tuple[str, ...], label: str) -> Table:
-    """The rows of `split`: a split of `source`, or the path of a file.
+    """The text and label columns of a split.
+
+    Args:
+        source: the data set; None where every split is a file of its own.
+        split: the name of a split of `source`, or the path of a file.
+        text: the names of the text columns.
+        label: the name of the label column.
 
     Raises:
         InputError: no such split or file, a missing column, no rows, a text that is missing or no text.
@@ -82,6 +88,13 @@ def _open(source: Source | None, split: str) -> tuple[Dataset, str, str]:
 
 
 def missing_split(split: str, names: tuple[str, ...], *, where: str) -> InputError:
+    """The error of a split that a data set does not have, with the nearest name that it has.
+
+    Args:
+        split: the name that was given.
+        names: of the splits that are there.
+        where: the data set, for the message.
+    """
     near = difflib.get_close_matches(split, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return InputError(
@@ -90,6 +103,13 @@ def missing_split(split: str, names: tuple[str, ...], *, where: str) -> InputErr
 
 
 def require_column(column: str, there: list[str], *, where: str) -> None:
+    """Raise `InputError` where the data have no such column, or its name is reserved.
+
+    Args:
+        column: the name that was given.
+        there: the names of the columns of the data.
+        where: the file or split, for messages.
+    """
     if column in RESERVED:
         raise InputError(
             f"the column name {column!r} is used by trimformer", where=where, advice="rename it in the data"
@@ -101,7 +121,13 @@ def require_column(column: str, there: list[str], *, where: str) -> None:
 
 
 def check_texts(values: list[Any], *, column: str, where: str) -> None:
-    """Raise `InputError` at the first value that is no text."""
+    """Raise `InputError` at the first value that is no text.
+
+    Args:
+        values: of the column, one for each row.
+        column: its name, for messages.
+        where: the file or split, for messages.
+    """
     wrong = next((row for row, value in enumerate(values) if not isinstance(value, str)), None)
     if wrong is None:
         return

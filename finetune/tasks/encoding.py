@@ -1,4 +1,4 @@
-"""Text in tokens, kept flat in memory and padded when a batch is cut."""
+"""Tokenisation of text: token ids kept flat in memory, padded to the longest row when a batch is cut."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ CHUNK = 10_000
 
 
 class EncodedText(Encoded):
-    """Rows of tokens, end to end in one array for each input, cut by `offsets`.
+    """Tokenised rows, end to end in one array for each input of the model, cut by `offsets`.
 
     Args:
         flat: name of an input -> (tokens,) int32.
-        padding: name of an input -> what stands where a row is shorter than its batch.
+        lengths: (rows,) tokens of each row, padding left out.
+        padding: name of an input -> its padding value.
+        left: padding stands before the tokens of a row instead of behind them.
+        labels: (rows,) int64 or float32.
+        row_ids: (rows,) int64.
     """
 
     def __init__(
@@ -61,7 +65,14 @@ class EncodedText(Encoded):
 def tokenize(
     columns: Sequence[Sequence[str]], tokenizer: Any, *, max_length: int, labels: np.ndarray, row_ids: np.ndarray
 ) -> EncodedText:
-    """One or two columns of text in the tokens of `tokenizer`, cut at `max_length` tokens.
+    """Tokenise texts or pairs of texts, truncated to `max_length` tokens.
+
+    Args:
+        columns: one or two lists of texts, each of all rows.
+        tokenizer: of the model that will read the rows.
+        max_length: in tokens, special tokens included; a smaller limit of the tokenizer holds too.
+        labels: (rows,) class numbers, int64, or regression targets, float32.
+        row_ids: (rows,) int64.
 
     Raises:
         InputError: the tokenizer has no padding token.
@@ -92,7 +103,13 @@ def tokenize(
 
 
 def encode_texts(texts: Texts, tokenizer: Any, *, max_length: int) -> EncodedText:
-    """Raw rows, those of one text first, then the pairs; a row's id is its place in `texts`."""
+    """Tokenise raw rows, those of one text first, then the pairs; a row's id is its place in `texts`.
+
+    Args:
+        texts: rows of one or two texts, with their labels.
+        tokenizer: of the model that will read the rows.
+        max_length: in tokens; longer rows are truncated.
+    """
     parts = []
     for size in sorted({len(row) for row in texts.rows}):
         places = np.asarray([place for place, row in enumerate(texts.rows) if len(row) == size], dtype=np.int64)

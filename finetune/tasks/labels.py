@@ -1,4 +1,4 @@
-"""The labels of a task: found in a column, turned into class numbers or targets."""
+"""Label encoding: the values of a label column become class numbers, or the targets of a regression."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LabelSet", "find_labels"]
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Values of the label column -> class numbers; no values for a regression.
+    """The label encoding of a task: value of the label column -> class number; without values for a regression.
 
     Attributes:
         names: of the classes, in the order of the model's outputs.
@@ -29,7 +29,11 @@ class LabelSet:
     regression: bool = False
 
     def numbers(self, column: Sequence[Any], *, where: str) -> np.ndarray:
-        """The class number (int64) or the target (float32) of each row.
+        """The class number (int64) or the regression target (float32) of each row, (rows,).
+
+        Args:
+            column: the label of each row, as it stands in the data.
+            where: the file or split, for messages.
 
         Raises:
             InputError: a label is missing, is none of the set, or is no number in a regression.
@@ -62,7 +66,7 @@ def find_labels(
     regression: bool | None,
     where: str,
 ) -> LabelSet:
-    """The label set of the train split.
+    """The label encoding that the train split asks for: its classes, or a regression.
 
     Args:
         column: the labels of the train rows.
@@ -110,6 +114,12 @@ def _plain(value: Any) -> Any:
 
 
 def refuse_missing(column: Sequence[Any], *, where: str) -> None:
+    """Raise `InputError` where rows have no label: None, an empty text, or NaN.
+
+    Args:
+        column: the label of each row.
+        where: the file or split, for messages.
+    """
     missing = [row for row, value in enumerate(column) if value is None or value == "" or _is_nan(value)]
     if missing:
         raise InputError(
@@ -122,7 +132,15 @@ def _is_nan(value: Any) -> bool:
 
 
 def targets(column: Sequence[Any], *, where: str) -> np.ndarray:
-    """The labels of a regression, float32."""
+    """The targets of a regression, (rows,) float32.
+
+    Args:
+        column: the label of each row; finite numbers.
+        where: the file or split, for messages.
+
+    Raises:
+        InputError: a label is no finite number.
+    """
     for row, value in enumerate(column):
         if isinstance(value, str | bool) or not math.isfinite(value):
             raise InputError(

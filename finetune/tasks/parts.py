@@ -1,4 +1,4 @@
-"""Checked tables become the three parts of the data."""
+"""The train, select and evaluation parts, made of the splits that were read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ __all__ = ["Numbered", "Sources", "assemble"]
 
 @dataclass(frozen=True, eq=False)
 class Numbered:
-    """A table with its labels as numbers and a row id for each row."""
+    """A split with encoded labels and a row id for each row.
+
+    Attributes:
+        table: the columns as they were read.
+        labels: (rows,) class numbers, int64, or regression targets, float32.
+        row_ids: (rows,) int64, unique over all splits.
+    """
 
     table: Table
     labels: np.ndarray
@@ -32,7 +38,13 @@ class Numbered:
         return len(self.row_ids)
 
     def rows(self, indices: np.ndarray, columns: Sequence[str], *, part: str) -> Dataset:
-        """These rows as a dataset of the task's columns."""
+        """These rows as a dataset with text columns, `label`, `row_id` and `part`.
+
+        Args:
+            indices: of the rows, in the order that is wanted.
+            columns: the names of the text columns.
+            part: `train`, `select`, or the name of the evaluation split.
+        """
         from datasets import Dataset
 
         texts = {name: [values[i] for i in indices] for name, values in zip(columns, self.table.texts, strict=True)}
@@ -43,7 +55,14 @@ class Numbered:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """What was read, before any draw: train, the evaluation splits, and select where a split is named for it."""
+    """The splits as they were read, before subset and *select* are drawn from train.
+
+    Attributes:
+        labels: the label encoding, found in train.
+        train: the train split.
+        evaluation: the splits that are read to report.
+        select: the split that chooses; None where it is drawn from train.
+    """
 
     labels: LabelSet
     train: Numbered
@@ -52,7 +71,14 @@ class Sources:
 
     @classmethod
     def of(cls, labels: LabelSet, *, train: Table, evaluation: Sequence[Table], select: Table | None) -> Sources:
-        """Number the rows over all splits: train, evaluation, select."""
+        """Encode the labels, and number the rows over all splits: train, evaluation, select.
+
+        Args:
+            labels: the label encoding.
+            train: the train split.
+            evaluation: the splits that are read to report.
+            select: the split that chooses; None to draw it from train.
+        """
         start = 0
         numbered: list[Numbered] = []
         for table in (train, *evaluation, *([select] if select else [])):
@@ -66,10 +92,10 @@ class Sources:
 def assemble(
     sources: Sources, columns: Sequence[str], *, seed: int, subset: int | None = None, subset_seed: int = 0
 ) -> Splits:
-    """The three parts.
+    """The train, select and evaluation parts.
 
     Args:
-        sources: what was read.
+        sources: the splits as they were read.
         columns: the names of the text columns.
         seed: draws *select* out of train where no split is named for it.
         subset: keep so many train rows, drawn by `subset_seed` before *select* is.

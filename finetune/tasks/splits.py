@@ -1,4 +1,4 @@
-"""Draws parts of the data, by seed."""
+"""Stratified random sampling of rows by seed, and fingerprints of data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def select_size(rows: int) -> int:
 
 
 def draw(labels: np.ndarray, count: int, *, seed: int, stratified: bool) -> np.ndarray:
-    """Sorted indices of `count` rows drawn by `seed`.
+    """A random sample of rows without replacement: `count` indices in ascending order.
 
     Args:
         labels: of all rows, (rows,).
         count: how many to draw, at most all.
+        seed: of the draw.
         stratified: each class keeps its share, by largest remainder; else every row is as likely.
     """
     random = np.random.default_rng(seed)
@@ -38,7 +39,12 @@ def draw(labels: np.ndarray, count: int, *, seed: int, stratified: bool) -> np.n
 
 
 def shares(sizes: np.ndarray, count: int) -> np.ndarray:
-    """`count` divided over groups of these sizes, in proportion, by largest remainder."""
+    """Proportional allocation by largest remainder: how many of `count` each group gets, (groups,) int64.
+
+    Args:
+        sizes: rows of each group, (groups,).
+        count: rows to divide, at most all.
+    """
     exact = sizes * (min(count, sizes.sum()) / sizes.sum())
     counts = np.floor(exact).astype(np.int64)
     missing = round(float(exact.sum())) - int(counts.sum())
@@ -48,7 +54,7 @@ def shares(sizes: np.ndarray, count: int) -> np.ndarray:
 
 
 def fingerprint(columns: Iterable[Sequence[object]]) -> str:
-    """SHA-256 of columns of strings and numbers, each value with its length, so that no two contents look alike."""
+    """SHA-256 of columns of texts and numbers, each value with its length, so that no two contents look alike."""
     digest = hashlib.sha256()
     for column in columns:
         digest.update(b"column")
