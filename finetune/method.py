@@ -44,6 +44,14 @@ class Method(Choice):
         """What the method adds to the model before training, on the meta device too; nothing unless overridden."""
         return Nothing()
 
+    def left(self, sketch: Sketch) -> Change:
+        """What stays of `change` in the finished model; all of it unless `finish` takes a part out again."""
+        return self.change(sketch)
+
+    def uncertain(self, sketch: Sketch) -> str | None:
+        """What only the training decides of the size, in words for `check`, or None."""
+        return None
+
     def check_task(self, bundle: Bundle, task: TaskView | None) -> None:
         """Raise `InputError` where such a model, as changed, cannot be tuned on the task's rows; before any work."""
 

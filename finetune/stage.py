@@ -64,15 +64,18 @@ class Finetune(Trains):
 
     def declare(self, sketch: Sketch, named: Mapping[str, Declaration]) -> Declaration:
         refusal = self._refusal(sketch)
+        added, left = (Nothing(), Nothing()) if refusal else (self._structure(sketch), self._left(sketch))
         stored = self._storage().forbids(sketch) if self.base != "fp32" else frozenset[State]()
         declared = Declaration(
             refusal=refusal,
             forbids=UNMERGED | stored | self.method.forbids(sketch),
             otherwise={"shared": "take a method that changes all blocks alike, with `base: fp32`"},
             adds=frozenset({"head_trained"}),
-            change=Nothing() if refusal else self._structure(sketch),
+            change=left,
+            uncertain=self.method.uncertain(sketch),
             training=Training(
                 self.plan(),
+                change=None if left == added else added,
                 moves=moves_all if self.method.whole else self.method.trainable,
                 copies=2 if self.learning_rates else 0,  # the model to start from, and the best so far
                 cached=self.method.cached_bytes,
@@ -104,7 +107,13 @@ class Finetune(Trains):
 
     def _structure(self, sketch: Sketch) -> Change:
         """What is changed before the training."""
-        change = self.method.change(self._stored(sketch))
+        return self._on_base(self.method.change(self._stored(sketch)))
+
+    def _left(self, sketch: Sketch) -> Change:
+        """What of that is there after the training."""
+        return self._on_base(self.method.left(self._stored(sketch)))
+
+    def _on_base(self, change: Change) -> Change:
         if self.base == "fp32":
             return change
         return self._storage() if isinstance(change, Nothing) else Several(steps=(self._storage(), change))

@@ -59,7 +59,7 @@ class Adalora(PeftMethod):
             raise ValueError(f"initial_rank must be above rank, {self.rank}, so that there is rank to take away")
         return self
 
-    def change(self, sketch: Sketch) -> Change:
+    def change(self, sketch: Sketch) -> InsertAdalora:
         return InsertAdalora(
             targets=self.targets or (ALL,),
             rank=self.initial_rank,
@@ -67,6 +67,12 @@ class Adalora(PeftMethod):
             alpha=self.alpha,
             dropout=self.dropout,
         )
+
+    def left(self, sketch: Sketch) -> Change:
+        return self.change(sketch).model_copy(update={"rank": self.rank})
+
+    def uncertain(self, sketch: Sketch) -> str | None:
+        return f"the training decides which linears keep how much rank; counted with {self.rank} in each, their mean"
 
     def refuses(self, sketch: Sketch) -> str | None:
         return super().refuses(sketch) or rank_refusal(sketch, self.targets or (ALL,), self.initial_rank)

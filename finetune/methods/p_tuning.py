@@ -39,6 +39,9 @@ class PTuning(PromptMethod):
     def change(self, sketch: Sketch) -> InsertPrompt:
         return InsertPrompt(length=self.length, encoder=self.encoder)
 
+    def left(self, sketch: Sketch) -> InsertPrompt:
+        return InsertPrompt(length=self.length)
+
     def check_task(self, bundle: Bundle, task: TaskView | None) -> None:
         check_room(bundle, task, self.length)
 

@@ -29,7 +29,7 @@ def training_memory(
         rows: of the train split.
         device: where it trains.
     """
-    training, bundle = step.declaration.training, step.bundle
+    training, bundle = step.declaration.training, step.trained
     if training is None:
         return None
     plan = training.plan.over(DEFAULT_PLAN)
@@ -83,15 +83,15 @@ def _all_names(bundle: Bundle) -> frozenset[str]:
 
 def _copies(planned: Plan, step: Step, training: Training, names: frozenset[str], device: torch.device) -> int:
     """Bytes of models beside the one that is trained, and of masks."""
-    model, plan = step.bundle.model, training.plan.over(DEFAULT_PLAN)
+    model, plan = step.trained.model, training.plan.over(DEFAULT_PLAN)
     total = training.copies * stored_bytes(model)
     if training.taught and read_once(plan):
         total += stored_bytes(_bundle(planned, training.teacher or step.node.start).model)
     if plan.patience and device.type == "cpu":
         total += sum(p.numel() * p.element_size() for name, p in model.named_parameters() if name in names)
     # Each mask is there as booleans and, on a CPU, as the numbers that it multiplies a trained weight by.
-    of_one = {name: 5 if device.type == "cpu" and name in names else 1 for name in step.bundle.masks}
-    return total + sum((of_one[name] + training.mask_bytes) * mask.numel() for name, mask in step.bundle.masks.items())
+    of_one = {name: 5 if device.type == "cpu" and name in names else 1 for name in step.trained.masks}
+    return total + sum((of_one[name] + training.mask_bytes) * mask.numel() for name, mask in step.trained.masks.items())
 
 
 def _bundle(planned: Plan, id: str) -> Bundle:

@@ -60,12 +60,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Step:
-    """A node as it was walked on the meta device: what came in, what its stage declared, what goes out."""
+    """A node as it was walked on the meta device: what came in, what its stage declared, trains and gives.
+
+    Attributes:
+        bundle: what goes out.
+        trained: the model while it trains, which may be larger.
+    """
 
     node: Node
     before: Sketch
     declaration: Declaration
     bundle: Bundle
+    trained: Bundle
 
 
 @dataclass(frozen=True)
@@ -250,7 +256,10 @@ def _step(node: Node, bundle: Bundle, named: Mapping[str, Declaration]) -> Step:
     refusal = declaration.why_not(before, stage=node.id, start=node.start)
     if refusal:
         raise Refusal(refusal)
-    return Step(node, before, declaration, declaration.applied(bundle))
+    larger = declaration.training is not None and declaration.training.change is not None
+    trained = declaration.trained(bundle.copy()) if larger else None
+    after = declaration.applied(bundle)
+    return Step(node, before, declaration, bundle=after, trained=trained or after)
 
 
 def _on_meta(bundle: Bundle) -> Bundle:

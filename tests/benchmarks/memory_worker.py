@@ -74,7 +74,7 @@ def prediction(stage: Finetune, shape: str, device: torch.device) -> dict[str, A
     bundle = model(shape)
     bundle.model.to("meta")
     said = declared(stage, bundle.sketch())
-    bundle = said.applied(bundle)
+    bundle = said.trained(bundle)
     names = said.moves(bundle)
     if names is None:
         names = frozenset(name for name, _ in bundle.model.named_parameters())

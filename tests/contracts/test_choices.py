@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -25,8 +23,6 @@ IN_STAGES = {
     "methods": lambda form: {"finetune": {**FINETUNE, "method": form}},
 }
 """Kind -> the stage that takes one of them."""
-FINISH_SMALLER = {"adalora", "p_tuning"}
-"""Methods that declare what trains, and take a part of it out again once the training is over."""
 SLOW = {"methods", "losses"}
 """Kinds that have a training for each member; tests of their own try them on every family."""
 
@@ -38,17 +34,10 @@ def _fitting(form) -> dict:
 
 def members(*kinds: str) -> list:
     return [
-        pytest.param(kind, name, marks=list(_marks(kind, name)), id=f"{kind}-{name}")
+        pytest.param(kind, name, marks=[pytest.mark.slow] if kind in SLOW else [], id=f"{kind}-{name}")
         for kind in kinds
         for name in sets()[kind].members()
     ]
-
-
-def _marks(kind: str, name: str) -> Iterator[pytest.MarkDecorator]:
-    if kind in SLOW:
-        yield pytest.mark.slow
-    if kind == "methods" and name in FINISH_SMALLER:
-        yield pytest.mark.xfail(strict=True, reason="the declaration counts what is taken out after the training")
 
 
 @pytest.fixture(scope="module")

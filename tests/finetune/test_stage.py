@@ -123,3 +123,12 @@ def test_three_labels_train(tmp_path: Path) -> None:
     ctx = make_context(task, task.load(0), seed=0, device=CPU, scratch=None)
     Finetune(train=SHORT).run(tiny_bundle("roberta", labels=3), ctx)
     assert 0 <= ctx.facts["select"] <= 1
+
+
+@pytest.mark.parametrize("method", ["p_tuning", "adalora"])
+@pytest.mark.parametrize("base", ["fp32", "bf16"])
+def test_what_is_taken_out_after_the_training_is_declared_with_it_alone(method: str, base: str) -> None:
+    bundle = tiny_bundle("bert")
+    declared = Finetune.model_validate({"method": method, "base": base}).declare(bundle.sketch(), {})
+    trained, left = declared.trained(bundle.copy()), declared.applied(bundle.copy())
+    assert trained.sketch().parameters > left.sketch().parameters > bundle.sketch().parameters

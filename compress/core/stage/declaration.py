@@ -46,6 +46,8 @@ class Training:
 
     Attributes:
         plan: the complete plan.
+        change: made before the training, where a part of it is taken out again afterwards; None where all of it stays,
+            and it is the declared one.
         moves: (model as the stage has changed it) -> names of the trainable parameters; None where all are.
         taught: whether a teacher runs beside the model.
         teacher: id of the stage whose model is the teacher; the model that comes in unless given.
@@ -56,6 +58,7 @@ class Training:
     """
 
     plan: TrainPlan
+    change: Change | None = None
     moves: Callable[[Bundle], frozenset[str] | None] = moves_all
     taught: bool = False
     teacher: str | None = None
@@ -118,6 +121,11 @@ class Declaration:
             bundle: the model as the stage changed it.
         """
         return self.training.moves(bundle) if self.training else None
+
+    def trained(self, bundle: Bundle) -> Bundle:
+        """The bundle during the training, up to the values of its weights; it may be changed in place."""
+        larger = self.training.change if self.training else None
+        return bundle.changed_by(self.change if larger is None else larger)
 
     def applied(self, bundle: Bundle) -> Bundle:
         """The bundle after the declared change, up to the values of its weights; it may be changed in place."""

@@ -27,6 +27,7 @@ STAGES = [
     {"finetune": {"id": "full", "train": train()}},
     {"finetune": {"id": "bitfit", "start": "source", "method": "bitfit", "train": train()}},
     {"finetune": {"id": "head", "start": "source", "method": "head"}},
+    {"finetune": {"id": "prompt", "start": "source", "method": {"p_tuning": {"length": 3}}, "train": train()}},
     {"finetune": {"id": "rates", "start": "source", "learning_rates": [1.0e-3, 1.0e-4], "train": train()}},
     {"finetune": {"id": "patient", "start": "source", "train": train(patience=1)}},
     {"distill": {"student": {"layers": 2}, "start": "full", "train": train()}},
@@ -81,6 +82,15 @@ def test_what_is_trained_is_what_the_method_trains(plain):
     memory = {id: given.get("predicted_memory") for id, given in facts(plain).items()}
     assert memory["bitfit"]["optimizer"] == 8 * rows["bitfit"].cost.trained_parameters
     assert memory["head"]["activations"] == 4 * 32 * 38, "a vector of each train row"
+
+
+def test_what_is_taken_out_after_the_training_counts_while_it_trains(plain):
+    rows = {row.id: row for row in plain.rows}
+    table, trained = 3 * 32, rows["prompt"].cost.trained_parameters
+    assert rows["prompt"].size.parameters == rows["source"].size.parameters + table
+    assert trained > table + rows["head"].cost.trained_parameters
+    assert rows["prompt"].facts["predicted_memory"]["optimizer"] == 8 * trained
+    assert rows["prompt"].size.delta_bytes < 4 * trained
 
 
 def test_further_models_count(plain):
