@@ -24,7 +24,15 @@ __all__ = [
     "StageFailed",
     "TrimformerError",
     "UnknownName",
+    "near",
 ]
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """Advice for a name that is none of `known`: the nearest of them, or all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names) or '(none)'}"
 
 
 class TrimformerError(Exception):
@@ -62,10 +70,7 @@ class UnknownName(InputError):
     """`given` is none of `known`; the message names the nearest."""
 
     def __init__(self, kind: str, given: str, known: Iterable[str], *, where: str | None = None):
-        names = sorted(known)
-        near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(names) or '(none)'}"
-        super().__init__(f"unknown {kind} {given!r}", where=where, advice=advice)
+        super().__init__(f"unknown {kind} {given!r}", where=where, advice=near(given, known))
 
 
 class MissingPackage(InputError):

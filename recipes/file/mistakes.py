@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from compress.core.errors import InputError, UnknownName
+from compress.core.errors import InputError, UnknownName, near
 from recipes.file.locate import Place, find_place, keys
 
-__all__ = ["Mistakes", "in_one", "mistakes", "near"]
+__all__ = ["Mistakes", "in_one", "mistakes"]
 
 Words = tuple[Any, ...]
 _TYPES = {
@@ -76,13 +75,6 @@ def mistakes(
     return in_one([error for _, error in sorted(found.values(), key=lambda pair: line(pair[0]))])
 
 
-def near(given: Any, known: Iterable[str]) -> str:
-    """Advice for a name that is none of `known`."""
-    names = sorted(known)
-    close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names) or '(none)'}"
-
-
 def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail.get("input")
     fields = keys(place.owner)
@@ -99,7 +91,7 @@ def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:
     if kind == "literal_error":
         expected = str(context.get("expected", ""))
         known = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
-        return InputError(f"must be {expected}", where=where, given=given, advice=near(given, known))
+        return InputError(f"must be {expected}", where=where, given=given, advice=near(str(given), known))
     described = fields[key].description if key in fields else None
     return InputError(_message(detail), where=where, given=given, advice=described)
 
