@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -35,7 +36,7 @@ def main(data: str, out: Path, stop: int = 10**9) -> None:
         result = fit(bundle, task.objective, PLAN, hooks=[StopAfter(stop)])
         answers = predict(bundle, task, splits.select).values
     if processes.main:
-        told = {"steps": result.steps, "loss": result.loss, "notes": dict(result.notes), "answers": answers.tolist()}
+        told = {**asdict(result), "notes": dict(result.notes), "seconds": 0, "answers": answers.tolist()}
         (out / "result.json").write_text(json.dumps(told))
         save_file(bundle.model.state_dict(), out / "model.safetensors")
 
