@@ -12,8 +12,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change, Nothing
 from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
-from finetune.cached.head import CachedHead
-from finetune.cached.mix import CachedMix
+from finetune.cached.features import CachedFeatures
 from finetune.inserted.mix.insert import InsertLayerMix, mix_of
 from finetune.method import Method
 from finetune.parameters.parts import head_names
@@ -49,8 +48,7 @@ class Head(Method):
         return head_names(bundle) | inserted
 
     def fit(self, bundle: Bundle, ctx: Context, plan: TrainPlan, name: str) -> FitResult:
-        cached = CachedMix if self.features == "mix" else CachedHead
-        objective = cached(bundle.to(ctx.device), self.trainable(bundle), ctx)
+        objective = CachedFeatures(bundle.to(ctx.device), self.trainable(bundle), ctx)
         ctx.note(cached_rows=len(objective), cached_bytes=objective.bytes, cache_seconds=objective.seconds)
         return ctx.fit(bundle, objective, plan, name=name)
 

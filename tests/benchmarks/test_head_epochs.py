@@ -11,7 +11,7 @@ from torch import nn
 
 from compress.core.fit.hooks import Hook
 from compress.core.fit.plan import TrainPlan
-from finetune.cached.head import CachedHead
+from finetune.cached.features import CachedFeatures
 from finetune.context import make_context
 from finetune.method import only_trained
 from finetune.parameters.parts import head_names
@@ -45,7 +45,7 @@ def test_an_epoch_after_the_first(tmp_path: Path) -> None:
     full, head = Clock(), Clock()
     names = head_names(bundle)
     cached = bundle.copy()
-    objective = CachedHead(cached, names, ctx)
+    objective = CachedFeatures(cached, names, ctx)
     ctx.fit(bundle, ctx.task_objective(), plan, hooks=[full])
     with only_trained(cached.model, names):
         ctx.fit(cached, objective, plan, hooks=[head])

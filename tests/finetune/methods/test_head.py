@@ -15,7 +15,7 @@ from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from finetune.cached.head import CachedHead
+from finetune.cached.features import CachedFeatures
 from finetune.method import only_trained
 from finetune.methods.head import Head
 from finetune.parameters.parts import head_names
@@ -61,7 +61,7 @@ def heads(bundle: Bundle) -> list[Tensor]:
 @pytest.mark.parametrize("name", TEXT)
 def test_loss_and_gradients_are_those_of_the_whole_model(name: str, context: Make, task: TextClassification) -> None:
     ctx, bundle = context(), tiny(name)
-    objective = CachedHead(bundle, head_names(bundle), ctx)
+    objective = CachedFeatures(bundle, head_names(bundle), ctx)
     (batch,) = ctx.batches(bundle, count=1, batch_size=16)
     found = []
     with only_trained(bundle.model, head_names(bundle)):
@@ -106,7 +106,7 @@ def test_the_encoder_runs_once_and_dropout_in_the_head_stays(context: Make, spli
     modes: list[bool] = []
     bundle.model.roberta.encoder.register_forward_hook(lambda *_: runs.append(1))
     bundle.model.classifier.dropout.register_forward_hook(lambda module, *_: modes.append(module.training))
-    objective = CachedHead(bundle, head_names(bundle), ctx)
+    objective = CachedFeatures(bundle, head_names(bundle), ctx)
     gathered = len(runs)
     assert gathered == -(-len(splits.train) // 64)
     assert len(objective) == len(splits.train) and objective.bytes == len(splits.train) * 32 * 4
@@ -139,7 +139,7 @@ def test_an_interrupted_head_goes_on(task: TextClassification, splits: Splits, t
         bundle, ctx = tiny_bundle("bert"), context()
         every = Checkpointing(seconds=0, seconds_at_epoch_end=0)
         fit = make_fit(task, splits, seed=0, device=torch.device("cpu"), directory=directory, checkpointing=every)
-        objective = CachedHead(bundle, head_names(bundle), ctx)
+        objective = CachedFeatures(bundle, head_names(bundle), ctx)
         with only_trained(bundle.model, head_names(bundle)):
             fit(bundle, objective, PLAN, hooks=[Stop(steps)])
         return bundle
@@ -162,4 +162,4 @@ def test_a_head_that_reads_more_than_one_vector_is_refused(context: Make) -> Non
 
     bundle.model.forward = forward
     with pytest.raises(StageFailed, match="more of a row than one vector"):
-        CachedHead(bundle, head_names(bundle), context())
+        CachedFeatures(bundle, head_names(bundle), context())

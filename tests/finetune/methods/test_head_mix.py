@@ -14,7 +14,7 @@ from compress.core.errors import Refusal, StageFailed
 from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from finetune.cached.mix import CachedMix
+from finetune.cached.features import CachedFeatures
 from finetune.delta.opening import load_delta
 from finetune.delta.saving import save_delta
 from finetune.inserted.mix.insert import InsertLayerMix, mix_of
@@ -52,7 +52,7 @@ def test_loss_and_gradients_are_those_of_the_whole_model(name: str, context: Mak
     with torch.no_grad():
         mix_of(bundle.model).weights.copy_(torch.linspace(-1, 1, len(mix_of(bundle.model).weights)))
         mix_of(bundle.model).gamma.fill_(1.3)
-    objective = CachedMix(bundle, names, ctx)
+    objective = CachedFeatures(bundle, names, ctx)
     (batch,) = ctx.batches(bundle, count=1, batch_size=16)
     trained = [dict(bundle.model.named_parameters())[path] for path in sorted(names)]
     found = []
@@ -174,7 +174,7 @@ def refusal(tuned: Bundle) -> str:
 def test_a_head_that_reads_more_than_one_place_is_refused(context: Make) -> None:
     bundle = mixing("modernbert", classifier_pooling="mean")
     with pytest.raises(StageFailed, match="more of a row than one place"):
-        CachedMix(bundle, MIX.trainable(bundle), context())
+        CachedFeatures(bundle, MIX.trainable(bundle), context())
 
 
 def test_no_block_runs_on_the_cache(context: Make) -> None:
@@ -182,7 +182,7 @@ def test_no_block_runs_on_the_cache(context: Make) -> None:
     runs: list[int] = []
     attention: nn.Module = next(bundle.family.block_parts(bundle.model, "query"))
     attention.register_forward_hook(lambda *_: runs.append(1))
-    objective = CachedMix(bundle, MIX.trainable(bundle), ctx)
+    objective = CachedFeatures(bundle, MIX.trainable(bundle), ctx)
     gathered = len(runs)
     assert objective.bytes == len(objective) * 5 * 32 * 4 == MIX.cached_bytes(bundle, len(objective))
     with only_trained(bundle.model, MIX.trainable(bundle)):
