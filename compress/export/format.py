@@ -18,7 +18,7 @@ from compress.export.traceable import Traceable
 __all__ = ["Calibration", "Format", "Manifest", "RuntimeSession"]
 
 Manifest = dict[str, Any]
-"""Contents of `export.json`: `format`, `precision`, `inputs`, `versions`, and what the format adds."""
+"""Contents of `export.json`: `format`, `precision`, `files`, `inputs`, `versions`, and what the format adds."""
 
 F = TypeVar("F", bound="Format")
 

@@ -79,6 +79,7 @@ class Export(Stage):
 
         model = traceable(bundle, next(iter(ctx.batches(bundle, part="select", count=1))))
         written = self.format.write(model, directory, calibration)
+        files = sorted(path.name for path in directory.iterdir())
         # The stock configuration: other clients of the runtimes read it, and no other.
         stock_config(bundle.model).save_pretrained(directory)
         if bundle.processor is not None:
@@ -86,6 +87,7 @@ class Export(Stage):
         manifest = {
             "format": self.format.name,
             "precision": self.format.precision,
+            "files": files,
             "inputs": list(model.inputs),
             "model_type": model.model_type,
             "attention_heads": list(model.heads),

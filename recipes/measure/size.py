@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ MODEL_NAMES = {
 MASKS = "masks.safetensors"
 """Data for a later fit: the zeros themselves stand in the weights."""
 MODEL_SUFFIXES = {".safetensors", ".py"}
-EXPORT_SUFFIXES = {".onnx", ".data", ".onnx_data", ".xml", ".bin"}
+OLD_EXPORT_SUFFIXES = {".onnx", ".data", ".onnx_data", ".xml", ".bin"}
+"""Of exports whose `export.json` does not yet name their files."""
 TOKENIZER_NAMES = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "bpe.codes",
@@ -51,13 +53,22 @@ def counts(bundle: Bundle) -> Counts:
 
 def model_files(directory: Path) -> list[Path]:
     """The files that are needed to run the model, without its tokenizer, sorted by name."""
-    export = (directory / "export.json").is_file()
-    suffixes = EXPORT_SUFFIXES if export else MODEL_SUFFIXES
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and not _is_tokenizer(path)]
-    found = [path for path in files if path.name in MODEL_NAMES or (path.suffix in suffixes and path.name != MASKS)]
-    if not any(path.suffix in suffixes for path in found):
+    weights = _weights(directory, files)
+    if not weights:
         raise InputError("there is no model in this directory", where=str(directory), advice=_advice(files))
-    return found
+    return [path for path in files if path.name in MODEL_NAMES or path in weights]
+
+
+def _weights(directory: Path, files: list[Path]) -> list[Path]:
+    """Of these files those that hold the weights, or the graph; of an export those that its format wrote."""
+    manifest = directory / "export.json"
+    if not manifest.is_file():
+        return [path for path in files if path.suffix in MODEL_SUFFIXES and path.name != MASKS]
+    written = json.loads(manifest.read_text("utf-8")).get("files")
+    if written is None:
+        return [path for path in files if path.suffix in OLD_EXPORT_SUFFIXES]
+    return [path for path in files if path.name in written]
 
 
 def _advice(files: list[Path]) -> str:

@@ -23,14 +23,24 @@ def test_the_tokenizer_is_counted_apart(tmp_path):
     assert (found.parameters, found.nonzero_parameters, found.embedding_parameters) == (10, 9, 4)
 
 
-def test_an_export_is_its_graph_and_weights(tmp_path):
-    files = {"config__json": 10, "export__json": 5, "model__onnx": 20, "model__onnx__data": 300, "tokenizer__json": 7}
-    assert size(fill(tmp_path, **files), COUNTS).bytes == 335
-    openvino = tmp_path / "openvino"
-    openvino.mkdir()
-    files = {"config__json": 10, "export__json": 5, "openvino_model__xml": 20, "openvino_model__bin": 300}
-    found = size(fill(openvino, **files, openvino_tokenizer__xml=9), COUNTS)
-    assert (found.bytes, found.tokenizer_bytes) == (335, 9)
+def test_an_export_is_what_its_format_wrote(tmp_path):
+    fill(tmp_path, config__json=10, model__pt2=300, notes__pt2=7, tokenizer__json=7, stage__json=50)
+    manifest = '{"files": ["model.pt2"]}'
+    (tmp_path / "export.json").write_text(manifest)
+    assert [path.name for path in model_files(tmp_path)] == ["config.json", "export.json", "model.pt2"]
+    assert size(tmp_path, COUNTS).bytes == 310 + len(manifest)
+
+
+def test_an_export_from_before_is_its_graph_and_weights(tmp_path):
+    for name, files in {
+        "onnx": {"model__onnx": 20, "model__onnx__data": 300},
+        "openvino": {"openvino_model__xml": 20, "openvino_model__bin": 300},
+    }.items():
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "export.json").write_text("{}")
+        found = size(fill(directory, config__json=10, **files, openvino_tokenizer__xml=9), COUNTS)
+        assert (found.bytes, found.tokenizer_bytes) == (332, 9)
 
 
 def test_masks_are_no_part_of_the_model(tmp_path):
