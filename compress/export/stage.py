@@ -41,7 +41,7 @@ class Export(Stage):
     *select*.
     """
 
-    format: Format = Field(description="the runtime, and the precision there")
+    format: Format = Field(description="the runtime, and the precision there", examples=["onnx"])
     tolerance: Positive = Field(1e-3, description="fp32: largest absolute difference of a logit from PyTorch's")
     agreement: float = Field(0.97, ge=0, le=1, description="int8: least share of select rows with PyTorch's prediction")
 

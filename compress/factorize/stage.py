@@ -45,7 +45,10 @@ class Factorize(Recovering):
     """
 
     what: What = Field(description="the embedding matrix, or linears of the blocks")
-    rank: Rank = Field(description="of the factors: a number, or the rule that chooses it")
+    rank: Rank = Field(
+        description="of the factors: a number, or the rule that chooses it",
+        examples=[{"budget": {"parameters": 0.5}}],
+    )
     roles: Annotated[tuple[Role, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
         ("all",), description="which linears"
     )

@@ -36,7 +36,9 @@ class Prune(Recovering):
     has one set of heads for a whole stack, the scores are summed over its blocks, and none compete.
     """
 
-    pattern: Pattern = Field(description="what stays or goes as a whole")
+    pattern: Pattern = Field(
+        description="what stays or goes as a whole", examples=[{"blocks": {"rows": 1, "columns": 1}}]
+    )
     sparsity: Share = Field(description="share of the units or weights that is removed")
     criterion: Criterion = Field(Taylor(), description="importance of a unit or a weight")
     allocation: Allocation = Field(

@@ -16,6 +16,7 @@ from recipes.file.yaml import read_text
 from tests.contracts.members import MEMBERS, made, member
 
 LINE = 120
+SETS = frozenset(sets().values())
 every_member = pytest.mark.parametrize(("kind", "name"), MEMBERS, ids=lambda value: value)
 SOURCE = re.compile(r"\b(1[89]|20)\d\d\b|\d{4}\.\d{5}")
 """A year, or an arXiv number."""
@@ -46,6 +47,14 @@ def test_the_docstring_says_what_it_is(kind, name):
 def test_every_setting_is_described(kind, name):
     silent = [key for key, field in keys(member(kind, name)).items() if not field.description]
     assert silent == [], "give each `Field(..., description=...)`, with its unit"
+
+
+@every_member
+def test_no_new_member_of_another_set_changes_its_example(kind, name):
+    found = member(kind, name)
+    fields = {key: found.model_fields[key] for key in (*found.required(), *found.shown)}
+    open_ended = [key for key, field in fields.items() if field.annotation in SETS and not field.examples]
+    assert open_ended == [], "say which one its example has: `Field(..., examples=[...])`"
 
 
 @every_member
