@@ -1,4 +1,4 @@
-"""A command in one of the processes that a launcher started: whichever fails first says why, and no other does."""
+"""Commands under a launcher of several processes: the first process that fails reports why, and no other does."""
 
 from __future__ import annotations
 

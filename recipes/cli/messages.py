@@ -1,4 +1,4 @@
-"""How a command ends and what it says on stderr: one message for a mistake or a failure, warnings as they come."""
+"""Error messages and exit codes of a command: one message for a mistake or a failure, warnings as they come."""
 
 from __future__ import annotations
 

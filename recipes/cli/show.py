@@ -1,4 +1,4 @@
-"""What `trimformer list` and `trimformer show` print."""
+"""Output of `trimformer list` and `trimformer show`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 
 def list_kind(kind: str, console: Console) -> None:
-    """Print one kind as a table: name, first line of its docstring."""
+    """Print one kind as a table: name, first line of its docstring.
+
+    Args:
+        kind: a set, `families` or `recipes`.
+        console: it is printed on.
+    """
     from rich.markup import escape
     from rich.table import Table
 
@@ -38,7 +43,12 @@ def list_kind(kind: str, console: Console) -> None:
 
 
 def show_entry(entry: Entry, console: Console) -> None:
-    """Print all of one thing: its docstring, its settings, a line of a recipe; a recipe of the book as it is."""
+    """Print one entry: its docstring, its settings, a line of a recipe; a recipe of the book as it is.
+
+    Args:
+        entry: of the catalogue.
+        console: it is printed on.
+    """
     if entry.kind == RECIPES:
         console.print(entry.what.read_text("utf-8"), markup=False, soft_wrap=True)
     elif entry.kind == FAMILIES:
@@ -85,7 +95,7 @@ def _show_member(entry: Entry, console: Console) -> None:
         _table({name: (_default(field), _words(field)) for name, field in fields.items()}, console)
     line = yaml.safe_dump(example(entry.what), default_flow_style=True, sort_keys=False, width=10**6)
     console.print("in a recipe", style="bold")
-    console.print(f"  {_place(entry.kind)}{_unwrapped(line)}", markup=False, soft_wrap=True)
+    console.print(f"  {_indentation(entry.kind)}{_unwrapped(line)}", markup=False, soft_wrap=True)
     console.print()
 
 
@@ -94,7 +104,7 @@ def _unwrapped(line: str) -> str:
     return text[1:-1] if text.startswith("{") else text
 
 
-def _place(kind: str) -> str:
+def _indentation(kind: str) -> str:
     return "- " if kind in ("stages", "losses", "probes") else ""
 
 

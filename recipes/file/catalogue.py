@@ -1,4 +1,4 @@
-"""What there is: every stage and every set of choices, found by importing the modules that define them."""
+"""Catalogue of every stage, set of choices, family and recipe, found by importing the modules that define them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAMILIES, RECIPES = "families", "recipes"
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that can be named: a member of a set, a model family, or a recipe of the book."""
+    """Catalogue entry: a member of a set, a model family, or a recipe of the book."""
 
     kind: str
     name: str
@@ -46,7 +46,7 @@ def import_stages() -> None:
 
 
 def sets() -> dict[str, type[Choice]]:
-    """Kind (`criteria`) -> set of choices, sorted by kind: all that a recipe, or what stands in one, has a key for."""
+    """Sets of choices that a recipe, or a value inside one, has a key for: kind (`criteria`) -> set, sorted by kind."""
     from recipes.file.recipe import Recipe
 
     found: dict[str, type[Choice]] = {}
@@ -69,7 +69,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def entries(kind: str) -> list[Entry]:
-    """All of one kind, sorted by name.
+    """Entries of one kind, sorted by name.
 
     Raises:
         UnknownName: there is no such kind; with the near one.
@@ -85,7 +85,7 @@ def entries(kind: str) -> list[Entry]:
 
 
 def find_entries(name: str) -> list[Entry]:
-    """Everything called `name`, of any kind.
+    """Entries of any kind with a given name.
 
     Raises:
         UnknownName: nothing is; with the near name.
@@ -114,7 +114,7 @@ def _home(family: Any) -> str:
 def _cuts(family: Any) -> str:
     from compress.core.families.family import Part
 
-    # Blocks are shared, not cut; what the families say of them stands in the refusals.
+    # Blocks are shared, not cut; the families' reasons against it stand in their refusals.
     parts = [part for part in get_args(Part) if part not in family.refusals and part != "blocks"]
     refused = [f"not {part}: {why}" for part, why in family.refusals.items()]
     return "; ".join([f"{', '.join(parts)} can be cut" if parts else "", *refused]).strip("; ")

@@ -1,4 +1,4 @@
-"""Where a part of a recipe stands: its path in words, and the settings that could stand there. No torch here."""
+"""Locations in a recipe: the path of a setting, and the settings that are allowed there. No torch here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Late", "Place", "field_type", "find_place", "is_set", "keys", "set_a
 
 
 class Late:
-    """A set of choices that is imported when its first value is read: naming it brings no torch.
+    """Lazily imported set of choices: imported when its first value is read, so that naming it needs no torch.
 
     Args:
         module: the module that defines the set.
@@ -54,7 +54,7 @@ class Late:
 
 @dataclass(frozen=True)
 class Place:
-    """One part of a recipe: the path with the names of choices put in, its value, and the settings it belongs to."""
+    """Location in a recipe: the path with the names of choices put in, its value, and the settings it belongs to."""
 
     words: tuple[Any, ...]
     value: Any
@@ -62,7 +62,13 @@ class Place:
 
 
 def find_place(root: type[BaseModel], data: Any, loc: Sequence[Any]) -> Place:
-    """The place of a pydantic location, which leaves the names of choices out and puts tags of unions in."""
+    """Location that a pydantic error names; pydantic leaves the names of choices out and puts tags of unions in.
+
+    Args:
+        root: the settings class that `data` should have been.
+        data: plain data.
+        loc: the error's `loc`: keys, indexes and tags.
+    """
     words: list[Any] = []
     annotation: Any = root
     value, owner = data, None
@@ -92,7 +98,13 @@ def keys(model: type[BaseModel] | None) -> dict[str, FieldInfo]:
 
 
 def set_at(annotation: Any, value: Any, parts: Sequence[str], new: Any) -> Any:
-    """`value` with `new` at the path `parts`. Nothing is changed in place. Whether a key is known shows on validation.
+    """Copy of `value` with `new` at a path; whether the key exists is left to validation.
+
+    Args:
+        annotation: the type of `value`.
+        value: plain data.
+        parts: the path: keys, indexes and names of choices.
+        new: plain data.
 
     Raises:
         UnknownName: an index or the name of a choice that is not there; with the near one.
@@ -130,7 +142,12 @@ def _set_in_choice(choices: type[Choice], value: Any, part: str, rest: Sequence[
 
 
 def settle(annotation: Any, value: Any) -> tuple[str | None, type[BaseModel] | None, Any]:
-    """Name of the choice (or None), settings class, and its settings, for `value` where `annotation` is allowed."""
+    """Settings class that a value is meant for: (name of the choice or None, class, its settings).
+
+    Args:
+        annotation: the type that the location allows.
+        value: plain data.
+    """
     best: tuple[str | None, type[BaseModel] | None, Any] = (None, None, value)
     matched = -1
     for model in settings_inside(annotation):
@@ -156,6 +173,7 @@ def _split(value: Any) -> tuple[str | None, Any]:
 
 
 def is_set(model: type[BaseModel]) -> TypeGuard[type[Choice]]:
+    """Whether a settings class is a set of choices."""
     return issubclass(model, Choice) and model.is_set()
 
 

@@ -1,4 +1,4 @@
-"""Relative paths in a recipe file mean files beside it. No torch here."""
+"""Relative paths in a recipe, resolved against the recipe's directory. No torch here."""
 
 from __future__ import annotations
 

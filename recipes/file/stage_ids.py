@@ -1,4 +1,4 @@
-"""What the stages of a recipe are called: in the report, after `start:`, and after `--set stages.`. No torch here."""
+"""Ids of a recipe's stages: in the report, after `start:`, and after `--set stages.`. No torch here."""
 
 from __future__ import annotations
 

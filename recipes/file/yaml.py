@@ -1,4 +1,4 @@
-"""Recipe files as plain data with the line of every key. YAML without its traps; JSON too. No torch here."""
+"""Reader and writer of recipe files: plain data with the line of every key; a safe subset of YAML, and JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Words = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data and where each part of it stands.
+    """Parsed file: plain data, and the line of each part.
 
     Attributes:
         data: mappings, lists and scalars.
@@ -96,7 +96,13 @@ def read(path: Path) -> Document:
 
 
 def read_text(text: str, *, file: str = "<recipe>", is_json: bool = False) -> Document:
-    """The document in `text`; `file` is the name shown in messages."""
+    """Document in a text.
+
+    Args:
+        text: YAML or JSON.
+        file: the name shown in messages.
+        is_json: whether the text must be JSON.
+    """
     if is_json:
         _check_json(text, file)
         text = text.replace("\t", " ")  # YAML allows no tab as indentation, and JSON no tab inside a string
@@ -150,7 +156,7 @@ def _compose(text: str, file: str) -> yaml.Node | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Only what JSON has, in YAML's clothes: no anchors, no dates, no octal or base-60 numbers, no `yes` and `no`."""
+    """The data types of JSON in YAML syntax: no anchors, no dates, no octal or base-60 numbers, no `yes` and `no`."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -182,7 +188,7 @@ _Loader.add_implicit_resolver(
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what either our reader or another YAML reader would take for something else than a string."""
+    """Writer that quotes every string which this reader or another YAML reader would parse as something else."""
 
 
 for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():

@@ -1,4 +1,4 @@
-"""What one forward pass of a model costs, counted without running it for real."""
+"""FLOPs of one forward pass, counted on the meta device where the model allows it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ __all__ = ["forward_flops"]
 def forward_flops(model: nn.Module, *, length: int) -> int | None:
     """FLOPs of one forward pass of one example; a multiply-add counts as two.
 
-    None where the forward pass looks at values, which a model on the meta device has not.
+    None where the forward pass depends on values, which tensors on the meta device do not have.
+
+    Args:
+        model: on any device, the meta device too.
+        length: of the example, in tokens.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +32,7 @@ def forward_flops(model: nn.Module, *, length: int) -> int | None:
 
 
 def _ran(model: nn.Module, inputs: dict[str, Tensor]) -> bool:
-    """Whether the forward pass ended; on the meta device it cannot where it looks at values."""
+    """Whether the forward pass ended; on the meta device it cannot where it depends on values."""
     try:
         model(**inputs)
     except (RuntimeError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""What a recipe would give, without training: the same mistakes as a run, and predicted rows."""
+"""Dry run of a recipe without training: the same errors as a run, and predicted rows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,12 @@ def check_data(recipe: Recipe) -> None:
 
 
 def check_measure(recipe: Recipe, source: Bundle) -> None:
-    """Raise `InputError` where a probe cannot measure such a model here."""
+    """Raise `InputError` where a probe cannot measure such a model here.
+
+    Args:
+        recipe: with its probes.
+        source: the model that they would measure.
+    """
     refusals = [(index, probe.name, probe.refuses(source)) for index, probe in enumerate(recipe.measure)]
     errors = [InputError(why, where=recipe.where("measure", index, name)) for index, name, why in refusals if why]
     if errors:
@@ -74,7 +79,12 @@ def check_measure(recipe: Recipe, source: Bundle) -> None:
 
 
 def check_training(planned: Plan, device: torch.device) -> None:
-    """Raise `InputError` where a stage cannot train as it asks to, on the task's rows and on `device`."""
+    """Raise `InputError` where a stage cannot train as it asks to, on the task's rows and on `device`.
+
+    Args:
+        planned: the walked recipe.
+        device: where it would train.
+    """
     errors: list[InputError] = []
     for step in planned.steps:
         try:
@@ -90,7 +100,7 @@ def check_training(planned: Plan, device: torch.device) -> None:
 
 
 def _check_plan(train: TrainPlan | None, family: Family, device: torch.device) -> None:
-    # Only these can be wrong, and to try them brings in transformers' Trainer.
+    # Only these can be wrong, and trying them imports transformers' Trainer.
     if train is None or not (train.arguments or train.precision == "bf16"):
         return
     from finetune.training.arguments import training_arguments
@@ -112,8 +122,8 @@ def usable_device(choice: str) -> torch.device:
 def model_bytes(bundle: Bundle) -> int:
     """Bytes of the directory of a model that is saved whole, without its tokenizer.
 
-    Of a guess they are some kB off: which words or weights stay is a line of the record, and layers that come out
-    unequal, where equal ones were guessed, take the code that opens them.
+    An estimate is some kB off where data decides: the kept subword tokens or weights are a line of the record, and
+    layers of unequal sizes, where equal ones were assumed, need the code that opens them.
 
     Raises:
         StageFailed: no directory can say what this model is.
@@ -122,10 +132,15 @@ def model_bytes(bundle: Bundle) -> int:
 
 
 def weight_bytes(model: nn.Module, masks: Mapping[str, Tensor] = NO_MASKS) -> int:
-    """Bytes of `model.safetensors`: each tensor once, masked ones as bits and values, and the header."""
+    """Bytes of `model.safetensors`: each tensor once, masked ones as bits and values, and the header.
+
+    Args:
+        model: on any device, the meta device too.
+        masks: name of a weight -> bool mask of its shape, True where kept.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     compact = {name: masks[name] for name in compactable(model, masks)}
-    # A shared tensor has the name of its first place.
+    # A shared tensor has the first of its names.
     first: dict[int, str] = {}
     state = model.state_dict(keep_vars=True)
     for name, tensor in state.items():

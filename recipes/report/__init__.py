@@ -13,6 +13,11 @@ __all__ = ["Comparison", "compare", "terminal", "write"]
 
 
 def write(report: Report, directory: Path) -> None:
-    """Write report.md and report.html into `directory`, beside report.json."""
+    """Write report.md and report.html into `directory`, beside report.json.
+
+    Args:
+        report: of a run.
+        directory: of the run.
+    """
     write_whole(directory / "report.md", markdown.page(report))
     write_whole(directory / "report.html", html.page(report))

@@ -1,4 +1,4 @@
-"""One cell of the table: a number with its unit, its interval, and whether it shows anything."""
+"""Cells of the results table: a number with its unit, its confidence interval, and whether the difference is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from recipes.record import Quality, Row, Speed
 from recipes.report import units
-from recipes.report.points import Point, speed_at
+from recipes.report.speed_points import Point, speed_at
 
 __all__ = ["Cell", "Tone", "difference_cell", "mean_cells", "quality_cell", "row_cells", "speed_cell"]
 
@@ -18,7 +18,8 @@ Tone = Literal["", "gain", "loss", "noise"]
 
 @dataclass(frozen=True)
 class Cell:
-    """`text` is the number with its unit, `detail` its interval, `extra` what only wide views have room for."""
+    """Table cell: `text` is the number with its unit, `detail` its interval, `extra` what only wide views have room
+    for."""
 
     text: str = units.DASH
     detail: str = ""
@@ -27,7 +28,13 @@ class Cell:
 
 
 def row_cells(row: Row, baseline: Row | None, chosen: list[Point]) -> dict[str, Cell]:
-    """Column key -> cell, of one row."""
+    """Cells of one row, by column key.
+
+    Args:
+        row: the row of the report.
+        baseline: the row that its size is compared to; None where there is none.
+        chosen: measured points, each of which gives a column `speed 0`, `speed 1`, ...
+    """
     return {**_cells(row, baseline), **_speed_cells(row, chosen)}
 
 
@@ -71,6 +78,7 @@ def _smaller(row: Row, baseline: Row | None) -> str:
 
 
 def quality_cell(quality: Quality) -> Cell:
+    """The metric with its 95 % interval."""
     name = quality.metric
     places = (lambda x: units.decimal(x * 100, 1)) if units.is_percent(name) else (lambda x: units.decimal(x, 3))
     return Cell(units.score(name, quality.value), units.interval(quality.interval, places))
@@ -94,6 +102,12 @@ def _speed_cells(row: Row, chosen: list[Point]) -> dict[str, Cell]:
 
 
 def speed_cell(speed: Speed | None, row: Row) -> Cell:
+    """Speed-up over the baseline, with its interval; the baseline's own cell has its latency.
+
+    Args:
+        speed: measured at one point; None where it was not.
+        row: the row that it belongs to.
+    """
     if speed is None:
         return Cell()
     took = units.seconds(speed.median_seconds)
@@ -111,6 +125,12 @@ def _short(value: float) -> str:
 
 
 def mean_cells(rows: list[Row], chosen: list[Point]) -> dict[str, Cell]:
+    """Mean and standard deviation over the seeds, by column key.
+
+    Args:
+        rows: one stage's, one for each seed.
+        chosen: measured points, as in `row_cells`.
+    """
     name = next((row.quality.metric for row in rows if row.quality), "")
     cells = {"id": Cell(rows[0].id, f"mean of {len(rows)}"), "seed": Cell("mean", "± sd")}
     cells["size"] = _spread([row.size.bytes for row in rows if row.size], units.bytes_)

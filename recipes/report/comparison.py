@@ -1,4 +1,4 @@
-"""Several runs side by side: rows of one name together, paired where both runs judged the same examples."""
+"""Comparison of runs: rows of one name side by side, paired where both runs used the same evaluation examples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from compress.core.errors import InputError
 from recipes.record import Quality, Report, Row
 from recipes.report.cells import Cell, difference_cell, row_cells
-from recipes.report.kept import Judged, answers_file, judged, read_run, scoring
-from recipes.report.points import Point, points, short
+from recipes.report.run_files import Judged, answers_file, judged, read_run, scoring
+from recipes.report.speed_points import Point, points, short
 from recipes.report.table import Column, Line, Table, metric
 
 __all__ = ["Compared", "Comparison", "as_table", "compare"]
@@ -49,14 +49,14 @@ def compare(runs: Sequence[Path]) -> Comparison:
     lines = []
     for key in dict.fromkeys((row.id, row.seed) for report in reports for row in report.rows):
         found = [
-            (place, row) for place, report in enumerate(reports) for row in report.rows if (row.id, row.seed) == key
+            (index, row) for index, report in enumerate(reports) for row in report.rows if (row.id, row.seed) == key
         ]
         first = found[0][0]
-        for place, row in found:
-            if place == first:
-                lines.append(Compared(names[place], row, reason="" if place == 0 else f"not in {names[0]}"))
+        for index, row in found:
+            if index == first:
+                lines.append(Compared(names[index], row, reason="" if index == 0 else f"not in {names[0]}"))
             else:
-                lines.append(_paired((first, found[0][1]), (place, row), runs, reports, names))
+                lines.append(_paired((first, found[0][1]), (index, row), runs, reports, names))
     return Comparison(tuple(names), tuple(reports), tuple(lines), tuple(_notes(names, reports)))
 
 
@@ -112,16 +112,16 @@ def _notes(names: Sequence[str], reports: Sequence[Report]) -> list[str]:
     return notes
 
 
-Place = tuple[int, Row]
+IndexedRow = tuple[int, Row]
 
 
 def _paired(
-    first: Place, second: Place, runs: Sequence[Path], reports: Sequence[Report], names: Sequence[str]
+    first: IndexedRow, second: IndexedRow, runs: Sequence[Path], reports: Sequence[Report], names: Sequence[str]
 ) -> Compared:
     """The second row against the first, on the same examples."""
     name, against = names[second[0]], names[first[0]]
     reason = _differs(reports[first[0]], reports[second[0]])
-    files = [answers_file(runs[place], row) for place, row in (first, second)]
+    files = [answers_file(runs[index], row) for index, row in (first, second)]
     if not (first[1].quality and second[1].quality):
         return Compared(name, second[1], against=against)
     missing = [file for file in files if not file.is_file()]

@@ -18,11 +18,11 @@ STYLES = ("-", "--", ":", "-.")
 
 
 def curve_plot(shown: Curves, key: str) -> Plot:
-    """The drawing; its first line is the one that stands out.
+    """Line plot of curves; the first line stands out.
 
     Args:
-        shown: with the places of its values.
-        key: of its ids in the page.
+        shown: curves with an axis of their own.
+        key: prefix of the SVG's ids, unique in the page.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -33,8 +33,8 @@ def curve_plot(shown: Curves, key: str) -> Plot:
         figure = Figure(figsize=(5.6, 3.5), layout="constrained")
         canvas = FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for place, line in enumerate(shown.lines):
-            _line(axes, shown.at, line, place, scale)
+        for index, line in enumerate(shown.lines):
+            _line(axes, shown.at, line, index, scale)
         if shown.level:
             axes.axhline(shown.level.values[0] * scale, color=INK, linewidth=0.8)
         _frame(axes, shown)
@@ -43,20 +43,20 @@ def curve_plot(shown: Curves, key: str) -> Plot:
     return Plot(inline(out.getvalue(), key, shown.title, _words(shown, scale)), shown.caption)
 
 
-def _line(axes: Axes, at: tuple[float, ...], line: Line, place: int, scale: float) -> None:
+def _line(axes: Axes, at: tuple[float, ...], line: Line, index: int, scale: float) -> None:
     """One line with its band."""
-    color = MUTED if place else ACCENT
+    color = MUTED if index else ACCENT
     means = [value * scale for value in line.values]
     if line.deviations:
         spread = [value * scale for value in line.deviations]
         low, high = ([mean + sign * width for mean, width in zip(means, spread)] for sign in (-1, 1))
         axes.fill_between(at, low, high, color=color, alpha=0.18, linewidth=0)
-    style: dict[str, Any] = {"marker": MARKERS[place % len(MARKERS)], "linestyle": STYLES[place % len(STYLES)]}
+    style: dict[str, Any] = {"marker": MARKERS[index % len(MARKERS)], "linestyle": STYLES[index % len(STYLES)]}
     axes.plot(at, means, color=color, markersize=4, linewidth=1.4, label=line.name, **style)
 
 
 def _frame(axes: Axes, shown: Curves) -> None:
-    """An axis that falls runs down from its largest place, each as far from the next as its share says."""
+    """An axis that falls runs down from its largest value, with distances in proportion to the ratios of its values."""
     from matplotlib.ticker import NullFormatter, NullLocator
 
     if shown.falling:
@@ -71,7 +71,7 @@ def _frame(axes: Axes, shown: Curves) -> None:
 
 
 def _words(shown: Curves, scale: float) -> str:
-    """What the drawing shows, for those who do not see it."""
+    """Text alternative of the plot."""
     level = [f"{shown.level.name} {shown.level.values[0] * scale:.3g}"] if shown.level else []
     lines = [
         f"{line.name}: " + ", ".join(f"{value * scale:.3g} at {at:.3g}" for at, value in zip(shown.at, line.values))

@@ -1,4 +1,4 @@
-"""Small curves over a training, such as its loss. Built from numbers alone, so safe to embed."""
+"""Small curves over a training, such as its loss. Built from numbers alone, so safe to embed in HTML."""
 
 from __future__ import annotations
 

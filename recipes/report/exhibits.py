@@ -1,4 +1,4 @@
-"""What stages show, drawn: small pictures beside a stage, and sections of plots and tables. Knows no method."""
+"""Drawing of exhibits: small pictures beside a stage, and sections of plots and tables. Independent of the methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Section", "facts_shown", "pictures", "sections", "words"]
 
 @dataclass(frozen=True)
 class Section:
-    """What a row shows that is too large to stand beside its stage."""
+    """Exhibits of a row that are too large to stand beside its stage."""
 
     title: str
     curves: tuple[exhibit.Curves, ...]
@@ -29,11 +29,11 @@ class Section:
 
     def plots(self, key: str) -> list[Plot]:
         """The curves, drawn; `key` begins their ids."""
-        return [curve_plot(shown, f"{key}-{place}") for place, shown in enumerate(self.curves)]
+        return [curve_plot(shown, f"{key}-{index}") for index, shown in enumerate(self.curves)]
 
 
 def sections(report: Report) -> list[Section]:
-    """One for each row that shows tables, or curves over an axis of their own."""
+    """Sections of the report: one for each row whose exhibits are tables, or curves over an axis of their own."""
     return [found for row in report.rows if (found := _section(row, row_name(row, report)))]
 
 
@@ -43,7 +43,7 @@ def pictures(shown: Sequence[exhibit.Exhibit]) -> list[Picture]:
 
 
 def words(shown: Sequence[exhibit.Exhibit]) -> list[tuple[str, str]]:
-    """What a spectrum says in words."""
+    """Each spectrum as a (name, sentence) pair."""
     return [cut_pair(one) for one in shown if isinstance(one, exhibit.Spectrum)]
 
 

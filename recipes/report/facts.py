@@ -1,4 +1,4 @@
-"""What is known of a row beside the table, as (name, value) pairs of words: size, quality, cost, facts."""
+"""Details of a row besides the table, as (name, value) pairs of text: size, quality, cost, facts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ MOST_ITEMS = 24
 
 
 def size_pairs(row: Row) -> list[Pair]:
+    """Bytes and parameters of the model."""
     pairs = _size(row.size) if row.size else []
     if row.flops:
         pairs.append(("one example, forward", units.flops(row.flops)))
@@ -38,7 +39,12 @@ def _size(size: Size) -> list[Pair]:
 
 
 def cost_pairs(cost: Cost | None, row: Row) -> list[Pair]:
-    """What the stage cost. A prediction has no seconds."""
+    """Cost of the stage. A prediction has no seconds.
+
+    Args:
+        cost: of the stage; None gives no pairs.
+        row: the row, for its size and facts.
+    """
     if cost is None:
         return []
     pairs = [("time", units.seconds(cost.seconds))] if cost.seconds else []
@@ -85,7 +91,12 @@ def _changes(quality: Quality) -> list[Pair]:
 
 
 def flat(data: Any, name: str = "") -> list[Pair]:
-    """Any plain data as pairs, each with the names of all its levels; `_bytes` and `_seconds` turn into units."""
+    """Any plain data as pairs, each with the names of all its levels; `_bytes` and `_seconds` turn into units.
+
+    Args:
+        data: mappings, lists and scalars.
+        name: of the enclosing levels, joined by `_`; empty at the top.
+    """
     if isinstance(data, dict):
         return [pair for key, value in data.items() for pair in flat(value, f"{name}, {key}" if name else str(key))]
     if isinstance(data, int | float) and name.endswith(("bytes", "seconds")):

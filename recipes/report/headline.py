@@ -1,4 +1,4 @@
-"""What a run achieved, in one sentence of measured facts, and its budget in words."""
+"""Headline: what a run achieved, in one sentence of measured facts; and its budget in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from recipes.record import BudgetLine, Quality, Report, Row, Speed
 from recipes.report import units
 from recipes.report.cells import Cell, mean_cells
-from recipes.report.points import Point, describe, points, speed_at
+from recipes.report.speed_points import Point, describe, points, speed_at
 from recipes.report.table import groups, is_prediction
 
 __all__ = ["achieved", "budget_value", "headline"]
@@ -83,7 +83,13 @@ def _lost(quality: Quality) -> bool:
 
 
 def budget_value(line: BudgetLine, value: float | None, metric: str) -> str:
-    """A budget's number with the unit that its name implies."""
+    """A budget's number with the unit that its name implies.
+
+    Args:
+        line: of the budget; its name decides the unit.
+        value: asked or measured; None gives a dash.
+        metric: of the task; decides whether a drop is in percentage points.
+    """
     if value is None:
         return "not measured"
     if "size" in line.name or "bytes" in line.name or "memory" in line.name:

@@ -1,4 +1,4 @@
-"""Heat maps: the score of each unit, and which were cut. Built from numbers alone, so safe to embed."""
+"""Heat maps of importance: each unit's score, and which were pruned. Built from numbers alone, so safe to embed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVELS = 10
 
 
 def heat_map(shown: Heatmap) -> Picture:
-    """A line for each group, the stronger a cell the higher its score.
+    """Heat map with a line for each group: the stronger a cell, the higher its importance.
 
     Heads and layers have a cell each, a cut one with a line through it. Where there are more units, as neurons, those
     of a group are sorted, the highest score first, and each cell is the mean of its share of them; an outline stands

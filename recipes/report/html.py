@@ -1,4 +1,4 @@
-"""The report as one HTML page that asks the network for nothing."""
+"""The report as one self-contained HTML page, without any network request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipes.report.facts import Pair, flat
 from recipes.report.headline import achieved, budget_value, headline
 from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.plots import plots
-from recipes.report.points import describe, points
+from recipes.report.speed_points import describe, points
 from recipes.report.stages import as_yaml, stages
 from recipes.report.table import Column, has_seeds, is_prediction, metric, table
 
@@ -48,7 +48,7 @@ def _template() -> Any:
 
 
 def _shared(report: Report) -> dict[str, Any]:
-    """What the template needs besides the stages."""
+    """Template variables, except the stages."""
     whole = table(report, speeds=2 if has_seeds(report) else 4)
     return {
         "report": report,
@@ -59,7 +59,7 @@ def _shared(report: Report) -> dict[str, Any]:
         "empty": Cell(),
         "plots": plots(report),
         "sections": [
-            (found.title, found.plots(f"shown-{place}"), found.tables) for place, found in enumerate(sections(report))
+            (found.title, found.plots(f"shown-{index}"), found.tables) for index, found in enumerate(sections(report))
         ],
         "neighbours": neighbours(report),
         "neighbours_caption": CAPTION,

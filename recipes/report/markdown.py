@@ -1,4 +1,4 @@
-"""The report as Markdown: the same table, compact."""
+"""The report as Markdown: headline, table, budget, notes."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _neighbours(report: Report) -> str:
 def _sections(report: Report) -> str:
     parts = []
     for section in sections(report):
-        for place, found in enumerate(section.tables):
+        for index, found in enumerate(section.tables):
             notes = [f"- {_plain(what)}: {_plain(words)}" for what, words in found.footnotes]
-            head = "" if place else f"## {_plain(section.title[:1].upper() + section.title[1:])}"
+            head = "" if index else f"## {_plain(section.title[:1].upper() + section.title[1:])}"
             parts += [head, _table(found), _plain(found.caption), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part)
 

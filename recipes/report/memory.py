@@ -1,4 +1,4 @@
-"""The predicted peak of every training by part, and what a budget of memory has room for."""
+"""Memory table: the predicted peak of every training by part, and the largest batch that fits a budget of memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def memory_table(report: Report) -> Table | None:
-    """The parts for each stage that trains; None where no budget of memory was given."""
+    """Parts of the predicted peak for each stage that trains; None where no budget of memory was given."""
     rows = [row for row in report.rows if "memory_budget_bytes" in row.facts]
     if not rows:
         return None

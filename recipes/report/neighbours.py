@@ -1,4 +1,4 @@
-"""Fine-tuned rows from the best to the worst, each with the next: what their difference is, and whether it shows."""
+"""Ranking of fine-tuned rows: each with the next best, the paired difference, and whether it is shown."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ CAPTION = "Rows by their metric, each with the next: paired differences on the s
 
 @dataclass(frozen=True)
 class Neighbours:
+    """Two rows next to each other in the ranking, and their difference."""
+
     better: str
     worse: str
     difference: Cell
@@ -36,7 +38,12 @@ def neighbours(report: Report) -> list[Neighbours]:
 
 
 def as_words(pairs: Sequence[Pair], name: str) -> list[Neighbours]:
-    """Pairs as cells, of the metric `name`; the first of a pair that was chosen may be the lower one."""
+    """Paired differences as cells. Where the user chose the pair, the first may have the lower metric.
+
+    Args:
+        pairs: of rows.
+        name: of the metric.
+    """
     found = []
     for pair in pairs:
         shown = units.is_shown(pair.interval, 0.0, pair.p_value)

@@ -1,4 +1,4 @@
-"""Any two rows compared on the same examples, over all their seeds."""
+"""Paired comparison of any two rows on the same examples, over all their seeds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compress.core.errors import InputError, UnknownName
 from recipes.record import Pair, Report
-from recipes.report.kept import Judged, answers_file, judged, scoring
+from recipes.report.run_files import Judged, answers_file, judged, scoring
 from recipes.report.table import metric
 
 __all__ = ["pair_named", "paired_rows"]
@@ -25,7 +25,13 @@ def pair_named(text: str) -> tuple[str, str]:
 
 
 def paired_rows(run: Path, report: Report, one: str, other: str) -> Pair:
-    """The row `one` of a run against its row `other`: the mean difference over the seeds, with its paired interval.
+    """Paired difference of two rows of one run: the mean over the seeds, with its confidence interval.
+
+    Args:
+        run: directory of the run.
+        report: its report.
+        one: id of the row that the difference is of.
+        other: id of the row that it is to.
 
     Raises:
         InputError: a row is not there, or was not measured on the same examples, or with the same seeds.

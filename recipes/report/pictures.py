@@ -1,4 +1,4 @@
-"""Pictures of what was cut: which layers, heads and neurons are left. Built from numbers alone, so safe to embed."""
+"""Maps of what was pruned: which layers, heads and neurons are left. Built from numbers alone, so safe to embed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Picture:
 
 
 def kept_map(shown: Heatmap) -> Picture:
-    """A line for each group of units: filled where one is kept; groups without scores are drawn so."""
+    """Map of kept units, a line for each group: filled where a unit is kept. Drawn for groups without scores."""
     kept = [frozenset(range(width)) for width in shown.of]
     if shown.kept is not None:
         kept = [frozenset(units) for units in shown.kept]
@@ -52,8 +52,8 @@ def _by_group(shown: Heatmap, kept: Sequence[frozenset[int]]) -> str:
     columns, widest = _columns(shown.of), max(shown.of)
     width = columns * _pitch(widest) + LEFT + RIGHT
     lines, words = [], []
-    for place, (name, one, of) in enumerate(zip(shown.rows, kept, shown.of)):
-        top = place * (CELL + GAP)
+    for index, (name, one, of) in enumerate(zip(shown.rows, kept, shown.of)):
+        top = index * (CELL + GAP)
         lines.append(_side(name, f"{len(one):,} of {of:,}", top, width))
         lines.append(_cells(one, of, top, columns))
         words.append(f"{name} keeps {len(one):,} of {of:,}")

@@ -1,4 +1,4 @@
-"""Quality against size and against speed, with intervals, as inline SVG whose colours are the page's."""
+"""Scatter plots of quality against size and against speed, with intervals, as inline SVG in the page's colours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from recipes.record import Interval, Report, Row
 from recipes.report import units
-from recipes.report.places import place_labels
-from recipes.report.points import describe, points, speed_at
+from recipes.report.label_layout import place_labels
+from recipes.report.speed_points import describe, points, speed_at
 from recipes.report.table import groups, metric
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Plot:
+    """SVG with its caption."""
+
     svg: str
     caption: str
 
@@ -63,6 +65,7 @@ def named(marks: Sequence[Mark], *, smaller: bool) -> list[Mark]:
     The baseline keeps its name. A mark is beaten by one of its runtime that is as good in both, and better in one.
 
     Args:
+        marks: of one plot.
         smaller: whether less of x is better.
     """
     if sum(bool(mark.label) for mark in marks) <= MOST_NAMES:
@@ -107,12 +110,12 @@ def _speed(row: Row, point: Any) -> tuple[float, Interval | None] | None:
 def _marks(report: Report, across: Any, scale: float) -> list[Mark]:
     found = []
     for rows in groups(report).values():
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             where = across(row)
             if row.quality and where:
                 low, high = row.quality.interval
                 up = (low * scale, high * scale)
-                label = row.id if place == 0 else ""
+                label = row.id if index == 0 else ""
                 value = row.quality.value * scale
                 found.append(Mark(where[0], value, where[1], up, label, row.runtime, row.baseline))
     return found
@@ -172,7 +175,14 @@ def _legend(runtimes: Sequence[str]) -> str:
 
 
 def inline(svg: str, key: str, title: str, words: str) -> str:
-    """The SVG to stand in HTML: no prologue, no namespaces or metadata, own ids, the page's colours, a title."""
+    """SVG that can stand in HTML: no prologue, no namespaces or metadata, own ids, the page's colours, a title.
+
+    Args:
+        svg: as matplotlib writes it.
+        key: prefix of its ids, unique in the page.
+        title: of the picture.
+        words: its text alternative.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", svg)

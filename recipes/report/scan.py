@@ -1,4 +1,4 @@
-"""Views of a sensitivity scan: Markdown, and one HTML page with a plot and the worth of each unit."""
+"""Views of a sensitivity scan: Markdown, and one HTML page with a plot and the importance of each unit."""
 
 from __future__ import annotations
 
@@ -32,19 +32,25 @@ LABEL = 0.12
 
 
 def write(scan: Scan, directory: Path) -> None:
-    """Write scan.md and scan.html into `directory`, beside scan.json."""
+    """Write scan.md and scan.html into `directory`, beside scan.json.
+
+    Args:
+        scan: measured.
+        directory: of the scan.
+    """
     write_whole(directory / "scan.md", markdown(scan))
     write_whole(directory / "scan.html", page(scan))
 
 
 def headline(scan: Scan) -> str:
+    """Title of the scan: model, metric, criterion."""
     whole = units.score(scan.metric, scan.whole)
     words = f"{scan.metric} {whole} on the {scan.rows:,} rows of {scan.part}"
     return f"{words}; what is worth least by {_criterion(scan)} is masked, and nothing is trained."
 
 
 def markdown(scan: Scan) -> str:
-    """A table for each pattern: the metric, and the difference to the whole model."""
+    """The scan as Markdown, a table for each pattern: the metric, and the difference to the unmasked model."""
     parts = [f"# Scan of {scan.name}", headline(scan)]
     for pattern in _patterns(scan):
         head, lines = _table(scan, pattern)
@@ -56,7 +62,7 @@ def markdown(scan: Scan) -> str:
 
 
 def left_out(scan: Scan) -> list[str]:
-    """What was not measured, and why: a line for each pattern and reason."""
+    """Maskings that were not measured, and why: a line for each pattern and reason."""
     shares: dict[tuple[str, str], list[str]] = {}
     for each in scan.left_out:
         shares.setdefault((each.pattern, each.why), []).append(f"{each.sparsity * 100:g} %")
@@ -89,7 +95,12 @@ def page(scan: Scan) -> str:
 
 
 def plot(scan: Scan, pattern: str) -> str:
-    """The metric against sparsity as inline SVG: a thin line for each layer alone, strong ones for many at once."""
+    """The metric against sparsity as inline SVG: a thin line for each layer alone, strong ones for many at once.
+
+    Args:
+        scan: measured.
+        pattern: name of the pattern that is plotted.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -175,9 +186,9 @@ def _criterion(scan: Scan) -> str:
 
 
 def _caption(scan: Scan, pattern: str) -> str:
-    places = _lines(scan, pattern).keys() - {ALL}
-    looks = ["thin lines mask one layer alone"] if any(map(_is_layer, places)) else []
-    looks += ["dashed ones one type"] if not all(map(_is_layer, places)) else []
+    lines = _lines(scan, pattern).keys() - {ALL}
+    looks = ["thin lines mask one layer alone"] if any(map(_is_layer, lines)) else []
+    looks += ["dashed ones one type"] if not all(map(_is_layer, lines)) else []
     words = ", ".join([*looks, "the strong one all at once"])
     words = f"{words[0].upper()}{words[1:]}"
     return f"{words}; no interval is drawn, and {scan.rows:,} rows tell small differences from chance poorly."

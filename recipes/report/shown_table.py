@@ -1,4 +1,4 @@
-"""A table that a stage shows, as the table that every view draws."""
+"""Conversion of a table exhibit to the table that every view draws."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["shown_table"]
 
 
 def shown_table(shown: exhibit.Table) -> Table:
-    """The same rows with units and tones: a difference within its interval is noise."""
-    keys = [str(place) for place in range(len(shown.columns))]
+    """Table with units and tones: a difference within its interval is noise."""
+    keys = [str(index) for index in range(len(shown.columns))]
     columns = tuple(
-        Column(key, column.title, column.detail, column.keep, numeric=place > 0)
-        for place, (key, column) in enumerate(zip(keys, shown.columns))
+        Column(key, column.title, column.detail, column.keep, numeric=index > 0)
+        for index, (key, column) in enumerate(zip(keys, shown.columns))
     )
     lines = tuple(
         Line("row", str(number), {key: _cell(entry, shown.metric) for key, entry in zip(keys, row)})
@@ -57,9 +57,9 @@ def _limit(value: float, of: exhibit.Number, metric: str) -> str:
 
 def _tone(entry: exhibit.Entry) -> Tone:
     """Of a difference; one that only stands beneath another number has no colour, and may be noise."""
-    for place, what in enumerate((entry.main, entry.detail)):
+    for index, what in enumerate((entry.main, entry.detail)):
         if isinstance(what, exhibit.Number) and what.unit == "difference" and what.interval:
             if not units.is_shown(what.interval, 0.0):
                 return "noise"
-            return "" if place else "gain" if what.value > 0 else "loss"
+            return "" if index else "gain" if what.value > 0 else "loss"
     return ""

@@ -1,4 +1,4 @@
-"""Spectra, such as singular values, and where each is cut. Built from numbers alone, so safe to embed."""
+"""Spectra, such as singular values, with the rank at which each is cut. Built from numbers alone, so safe to embed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LINE, LEFT, BAR, RIGHT = 17.0, 258.0, 90.0, 100.0
 
 
 def spectrum(shown: Spectrum) -> Picture:
-    """A curve of values for each layer, with a dot where it is cut, and how many are kept."""
+    """Plot of spectra: a curve for each layer with a dot where it is cut, and a bar of how much is kept."""
     listed = shown.lines
     height = max(HEIGHT, LINE * len(listed))
     inside = [f'<path class="ground" d="M{EDGE} {HEIGHT - EDGE}h{PLOT - 2 * EDGE}"/>']
-    inside += [_curve(one, 1 - 0.7 * place / len(listed)) for place, one in enumerate(listed)]
-    inside += [_bar(one, place * LINE) for place, one in enumerate(listed)]
+    inside += [_curve(one, 1 - 0.7 * index / len(listed)) for index, one in enumerate(listed)]
+    inside += [_bar(one, index * LINE) for index, one in enumerate(listed)]
     what = f"{shown.values} of {shown.title}"
     words = f"{what}: " + "; ".join(f"{one.name} {_share(one)}" for one in listed)
     width = LEFT + BAR + RIGHT
@@ -37,11 +37,11 @@ def cut_pair(shown: Spectrum) -> tuple[str, str]:
 
 
 def _cuts(listed: Sequence[Cut]) -> str:
-    places = [one.at for one in listed if one.at is not None]
-    if not places:
+    cuts = [one.at for one in listed if one.at is not None]
+    if not cuts:
         return "whole: factors would be no smaller"
-    low, high = min(places), max(places)
-    whole = f", {len(listed) - len(places)} whole" if len(places) < len(listed) else ""
+    low, high = min(cuts), max(cuts)
+    whole = f", {len(listed) - len(cuts)} whole" if len(cuts) < len(listed) else ""
     words = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     kept = f"at least {units.decimal(100 * min(one.kept for one in listed), 1)} % of the energy"
     return f"{words} of {max(one.of for one in listed):,}{whole}; {kept}"
@@ -49,7 +49,7 @@ def _cuts(listed: Sequence[Cut]) -> str:
 
 def _curve(one: Cut, strength: float) -> str:
     """A line from the first value, at the top, to the last; a dot where it is cut."""
-    points = [_point(place / (len(one.values) - 1), value) for place, value in enumerate(one.values)]
+    points = [_point(index / (len(one.values) - 1), value) for index, value in enumerate(one.values)]
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     line = f'<polyline class="line" stroke-opacity="{strength:.2f}" points="{drawn}"/>'
     if one.at is None:

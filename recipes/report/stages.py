@@ -1,4 +1,4 @@
-"""What each stage did, ready for the page: settings, cost, pictures of what was cut, inputs that changed."""
+"""Stage sections of the page: settings, cost, maps of what was pruned, inputs whose prediction changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
 from recipes.report.exhibits import facts_shown, pictures, words
 from recipes.report.facts import Pair, cost_pairs, flat, quality_pairs, size_pairs
 from recipes.report.pictures import Picture
-from recipes.report.points import describe, points, speed_at
+from recipes.report.speed_points import describe, points, speed_at
 from recipes.report.table import groups
 
 __all__ = ["Changed", "Run", "StageView", "as_yaml", "stages"]
@@ -24,7 +24,7 @@ HEAD = ("name", "model", "task", "seeds", "stages", "measure", "budget")
 
 @dataclass(frozen=True)
 class Changed:
-    """One input whose answer changed. `kind` is `broken`, `fixed`, or `other` where both answers are wrong."""
+    """An input whose prediction changed. `kind` is `broken`, `fixed`, or `other` where both answers are wrong."""
 
     kind: str
     text: str
@@ -49,6 +49,8 @@ class Run:
 
 @dataclass(frozen=True)
 class StageView:
+    """A stage with its rows, one for each seed."""
+
     id: str
     stage: str
     start: str
@@ -58,7 +60,13 @@ class StageView:
 
 
 def stages(report: Report, most_inputs: int, draw: bool = True) -> list[StageView]:
-    """Every stage of `report`, with at most `most_inputs` changed inputs each, and with pictures if `draw`."""
+    """Views of every stage of a report.
+
+    Args:
+        report: of a run.
+        most_inputs: changed inputs that each row shows at most.
+        draw: whether with pictures.
+    """
     settings = _settings(report.recipe)
     views = []
     for name, rows in groups(report).items():

@@ -7,7 +7,7 @@ from typing import Literal
 
 from recipes.record import Report, Row
 from recipes.report.cells import Cell, mean_cells, row_cells
-from recipes.report.points import Point, points, short
+from recipes.report.speed_points import Point, points, short
 
 __all__ = [
     "Column",
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Column:
-    """`keep` orders what narrow views drop: the lowest goes first."""
+    """Table column; `keep` orders what narrow views drop, the lowest first."""
 
     key: str
     title: str
@@ -36,6 +36,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
+    """Table line: a row, the mean over seeds, or a failed stage."""
+
     kind: Literal["row", "mean", "failed"]
     id: str
     cells: dict[str, Cell]
@@ -44,6 +46,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
+    """Results table, independent of the view that draws it."""
+
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     caption: str
@@ -52,10 +56,12 @@ class Table:
 
 
 def is_reused(row: Row) -> bool:
+    """Whether a finished stage of an earlier run was taken."""
     return row.reused and row.id != "source"
 
 
 def has_seeds(report: Report) -> bool:
+    """Whether any stage was run with several seeds."""
     return any(len(group) > 1 for group in groups(report).values())
 
 
@@ -80,7 +86,12 @@ def groups(report: Report) -> dict[str, list[Row]]:
 
 
 def table(report: Report, *, speeds: int | None = 2) -> Table:
-    """The report as a table with at most `speeds` columns of speed (None: all)."""
+    """Results table.
+
+    Args:
+        report: of a run, or of `check`.
+        speeds: columns of speed at most; None gives all.
+    """
     chosen = points(report, speeds)
     return Table(
         columns=_columns(report, chosen),
@@ -92,7 +103,12 @@ def table(report: Report, *, speeds: int | None = 2) -> Table:
 
 
 def row_name(row: Row, report: Report) -> str:
-    """The row's id, with its seed where the report has several of it."""
+    """The row's id, with its seed where the report has several of it.
+
+    Args:
+        row: of the report.
+        report: decides whether the seed is needed.
+    """
     return f"{row.id}, seed {row.seed}" if len(groups(report)[row.id]) > 1 else row.id
 
 

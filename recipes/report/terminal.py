@@ -27,7 +27,12 @@ PLAIN = str.maketrans({"×": "x", "−": "-", "–": "-", "±": "+", "µ": "u", 
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Print `report`. What does not fit the console's width is dropped, the least needed first."""
+    """Print a report. Columns that do not fit the console's width are dropped, the least needed first.
+
+    Args:
+        report: of a run, or of `check`.
+        console: standard output unless given.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -50,7 +55,12 @@ def show(report: Report, console: Console | None = None) -> None:
 
 
 def show_comparison(comparison: Comparison, console: Console | None = None) -> None:
-    """Print several runs side by side."""
+    """Print several runs side by side.
+
+    Args:
+        comparison: of runs.
+        console: standard output unless given.
+    """
     from rich.console import Console
 
     out = console or Console(highlight=False)
@@ -58,7 +68,13 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
 
 
 def show_pairs(report: Report, pairs: Sequence[Pair], console: Console | None = None) -> None:
-    """Print rows of `report` that were paired, a sentence each."""
+    """Print paired differences of rows, a sentence each.
+
+    Args:
+        report: that the rows are of.
+        pairs: compared rows, at least one.
+        console: standard output unless given.
+    """
     from rich.console import Console
 
     out = console or Console(highlight=False)
@@ -76,7 +92,12 @@ def _print_table(whole: Table, out: Console) -> None:
 
 
 def draw(whole: Table, console: Console) -> RichTable:
-    """The rich table, with the columns that fit `console`."""
+    """Rich table of the columns that fit the console.
+
+    Args:
+        whole: the table with all columns.
+        console: it is printed on.
+    """
     from rich import box
     from rich.table import Table as RichTable
 
@@ -92,7 +113,12 @@ def draw(whole: Table, console: Console) -> RichTable:
 
 
 def fitting(whole: Table, width: int) -> tuple[Column, ...]:
-    """The columns of `whole` that fit `width` characters, two between columns; stage, size and quality always stay."""
+    """Columns that fit a width, two characters between columns; stage, size and quality always stay.
+
+    Args:
+        whole: the table with all columns.
+        width: in characters.
+    """
     columns = list(whole.columns)
     while sum(_width(column, whole) + 2 for column in columns) - 2 > width:
         weakest = min(columns, key=lambda column: column.keep)

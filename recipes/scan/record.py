@@ -1,4 +1,4 @@
-"""What a sensitivity scan found, as plain data: `scan.json` is this. No torch here."""
+"""Results of a sensitivity scan as plain data: `scan.json` is this. No torch here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "scan.json"
 
 
 class ScanPoint(Record):
-    """The metric with some of a pattern masked: of `layer 3`, a kind of blocks, a role of matrices, or of `all`."""
+    """Metric with a share of a pattern masked: in `layer 3`, a kind of blocks, a role of matrices, or in `all`."""
 
     pattern: str
     where: str
@@ -34,10 +34,10 @@ class LeftOut(Record):
 
 
 class Scan(Record):
-    """All that `scan.json` says.
+    """Sensitivity scan, the content of `scan.json`.
 
-    `importance` has what the criterion gave, by pattern: each unit's score; of weights the mean of each matrix, a row
-    for each block, whose `columns` are the roles.
+    `importance` holds the criterion's scores by pattern: of each unit; of weights the mean of each matrix, a row for
+    each block, whose `columns` are the roles.
     """
 
     format: int = 1

@@ -1,4 +1,4 @@
-"""A sensitivity scan: the metric on *select* against sparsity, by masking, layer by layer and by type; no training."""
+"""Sensitivity scan: the metric on *select* against sparsity, by masking, layer by layer and by type; no training."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def scan(
     Args:
         patterns: in recipe form; heads, neurons, layers and width, as far as the family has them, unless given.
         sparsities: between 0 and 1; a pattern that says itself what it cuts has that one.
-        criterion: in recipe form; what is masked first.
+        criterion: importance, in recipe form; the least important is masked first.
         fresh: measure everything again.
         device: `auto`, `cpu`, `cuda`.
 
@@ -100,7 +100,7 @@ def _check_head(recipe: Recipe, bundle: Bundle) -> None:
 def _chosen(
     bundle: Bundle, forms: Sequence[Any], sparsities: Sequence[float], criterion: Criterion
 ) -> tuple[Chosen, list[LeftOut]]:
-    """What is scanned, and what is left out since it does not fit; all that was asked for by name must fit."""
+    """Patterns to scan, and those left out since they do not fit; all that were asked for by name must fit."""
     chosen: Chosen = []
     left_out: list[LeftOut] = []
     for form in forms or UNITS:

@@ -1,4 +1,4 @@
-"""Where speed was measured: device, batch size, sequence length."""
+"""Points at which speed was measured: device, batch size, sequence length."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ Point = tuple[str, int, int | str]
 
 
 def points(report: Report, limit: int | None = None) -> list[Point]:
-    """Batch sizes and lengths that were measured, those that say most first: the largest batch at the longest fixed
-    length (throughput), then the smallest at the data's own lengths (a single request), then the others."""
+    """Measured points, the most informative first: the largest batch at the longest fixed length (throughput), then the
+    smallest at the data's own lengths (a single request), then the others.
+
+    Args:
+        report: of a run.
+        limit: how many at most; None gives all.
+    """
     seen = dict.fromkeys(_point(speed) for row in report.rows for speed in row.speed)
     if not seen:
         return []
@@ -22,6 +27,12 @@ def points(report: Report, limit: int | None = None) -> list[Point]:
 
 
 def speed_at(row: Row, point: Point) -> Speed | None:
+    """Speed of a row at a point; None where it was not measured there.
+
+    Args:
+        row: of the report.
+        point: device, batch size and length.
+    """
     return next((speed for speed in row.speed if _point(speed) == point), None)
 
 

@@ -1,4 +1,4 @@
-"""Where labels stand in a plot, so that they cover neither each other nor the points."""
+"""Layout of labels in a plot, so that they overlap neither each other nor the points."""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ class Labelled(Protocol):
 
 
 def place_labels(figure: Figure, axes: Axes, marks: Iterable[Labelled], *, color: str) -> None:
-    """Write each mark's label beside it, at the first of several offsets that is free."""
+    """Annotate each mark with its label, at the first of several offsets that is free.
+
+    Args:
+        figure: laid out already or not; it is drawn once to know its sizes.
+        axes: in it.
+        marks: points with labels and intervals.
+        color: of the text.
+    """
     figure.draw_without_rendering()
     scale = 72.0 / figure.get_dpi()
     ends = axes.transAxes.transform([(0, 0), (1, 1)]) * scale
@@ -58,7 +65,7 @@ def _bars(axes: Axes, mark: Labelled, scale: float) -> list[Box]:
 
 
 def _free(x: float, y: float, width: float, room: Box, taken: list[Box]) -> tuple[float, float]:
-    """The offset of the text's left baseline; its box joins `taken`. Farther places come when nearer ones are full."""
+    """The offset of the text's left baseline; its box joins `taken`. Larger offsets come last."""
     offsets = [(side, up) for up in (3, -10, 14, -21, 25, -32) for side in (6.0, -6.0 - width)]
     best = min(offsets, key=lambda offset: _covered(_box(x, y, offset, width), room, taken))
     taken.append(_box(x, y, best, width))

@@ -1,4 +1,4 @@
-"""What a run keeps for later comparisons: its report, the answers beside its models, the metric that judges them."""
+"""Files of a finished run that later comparisons read: its report, the answers beside each model, and their metric."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ __all__ = ["Judged", "answers_file", "judged", "read_run", "scoring"]
 
 @dataclass(frozen=True)
 class Judged:
-    """A row's answers beside the right ones, by ascending row id."""
+    """A row's answers and the targets, by ascending row id."""
 
     answers: Known
     targets: Known
 
     def same_examples(self, other: Judged) -> bool:
+        """Whether both were evaluated on the same examples with the same targets."""
         one, two = self.targets, other.targets
         return one.same_rows(two) and bool((one.values == two.values).all())
 
@@ -50,11 +51,17 @@ def read_run(run: Path) -> Report:
 
 
 def answers_file(run: Path, row: Row) -> Path:
+    """File with the logits on the evaluation split.
+
+    Args:
+        run: directory of the run.
+        row: a row of its report.
+    """
     return run / (row.path or "") / "logits.npz"
 
 
 def judged(file: Path) -> Judged | None:
-    """What the file holds; None where the right answers are missing."""
+    """Answers and targets of a file; None where it has no targets."""
     from compress.core.answers import read_answers
 
     answers, targets = read_answers(file)
