@@ -1,4 +1,4 @@
-"""Fills the openings of a Context: training, batches, and evaluation on *select*."""
+"""Context of a stage with its training, batches, and evaluation on *select*."""
 
 from __future__ import annotations
 
@@ -56,7 +56,13 @@ def make_context(
 
 
 def make_batches(task: Task, splits: Splits, *, seed: int) -> BatchSource:
-    """`Context.batches` for these splits."""
+    """Source of batches from these splits, for `Context.batches`.
+
+    Args:
+        task: encodes the rows.
+        splits: the data; *evaluation* is not read.
+        seed: of the drawn rows.
+    """
 
     def batches(
         bundle: Bundle, part: Literal["train", "select"] = "train", count: int | None = None, batch_size: int = 32
@@ -69,5 +75,12 @@ def make_batches(task: Task, splits: Splits, *, seed: int) -> BatchSource:
 
 
 def select_score(bundle: Bundle, task: Task, splits: Splits, *, device: torch.device | None = None) -> float:
-    """The task's metric on *select*."""
+    """Metric on the *select* split; higher is better.
+
+    Args:
+        bundle: the model.
+        task: encodes and scores.
+        splits: the data.
+        device: where it is computed; the bundle's own unless given.
+    """
     return task.score(predict(bundle, task, splits.select, device=device), task.targets(splits.select))

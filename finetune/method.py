@@ -1,4 +1,4 @@
-"""Which parameters are trained, and what is put into the model for it."""
+"""Fine-tuning methods: which parameters are trained, and what is inserted into the model for it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["Method", "only_trained"]
 
 
 class Method(Choice):
-    """A way to fine-tune. A member says which parameters move; it may also add some."""
+    """Fine-tuning method. A member names the parameters that are trained; it may also add some."""
 
     home: ClassVar[str] = "finetune.methods"
     default_plan: ClassVar[TrainPlan] = DEFAULT_PLAN
-    """What a plan that is left open means for this method."""
+    """Defaults of the training plan for this method."""
     whole: ClassVar[bool] = False
-    """Whether every weight may move, so that the result is saved whole and not as a delta on its base."""
+    """Whether every weight may be trained, so that the result is saved whole and not as a delta on its base."""
 
     @property
     def freezes(self) -> bool:
-        """Whether some of what it trains stands still for a part of the training."""
+        """Whether some trained parameters are frozen for a part of the training."""
         return False
 
     def plan(self) -> TrainPlan:
@@ -72,8 +72,10 @@ class Method(Choice):
         return bundle
 
     def cached_bytes(self, bundle: Bundle, rows: int) -> int | None:
-        """Bytes of what the base says of `rows` rows, where it runs once, without gradients, and only what is behind it
-        learns; None, unless overridden, where the whole model runs in every step."""
+        """Bytes of the frozen base's cached features, where it runs once and only the layers after it are trained.
+
+        None, unless overridden, where the whole model runs in every step.
+        """
         return None
 
     def forbids(self, sketch: Sketch) -> frozenset[State]:
@@ -87,7 +89,11 @@ class Method(Choice):
 
 @contextmanager
 def only_trained(model: nn.Module, names: frozenset[str]) -> Iterator[None]:
-    """Inside a `with`, the parameters `names` receive gradients and no other does.
+    """Context in which the parameters `names` receive gradients and no other does.
+
+    Args:
+        model: whose `requires_grad` are set, and restored afterwards.
+        names: as `model.named_parameters()` gives them.
 
     Raises:
         InputError: `names` is empty: there is nothing to train.

@@ -1,8 +1,8 @@
-"""Reads records of runs from before stages showed exhibits: what they noted as facts becomes the exhibits of today.
+"""Reader of records from before stages had exhibits: what they noted as facts becomes the exhibits of today.
 
-The one place that knows the keys of those facts. Read are `stage.json` and the rows of `report.json` that have no
-`exhibits`: `importance` (of units), `spectra` (of what was factorized), `lottery` (a search, or a study), and each list
-whose name ends in `curve`. A fact that does not read so stays a fact.
+The one module that has the keys of those facts. Read are `stage.json` and the rows of `report.json` that have no
+`exhibits`: `importance` (of units), `spectra` (of factorized weights), `lottery` (a search, or a study), and each list
+whose name ends in `curve`. A fact that cannot be read so stays a fact.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report as plain data: `report.json` is this, and nothing else. No torch here."""
+"""Report as plain data: `report.json` is this, and nothing else. No torch here."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Speed(Record):
 
 
 class ChangedInput(Record):
-    """An evaluation example that this row and the baseline answer differently."""
+    """An evaluation example whose prediction differs from the baseline's."""
 
     row_id: int
     text: str
@@ -119,7 +119,7 @@ class Pair(Record):
 
 
 class Cost(Record):
-    """What the stage cost. `peak_bytes`: the device's; on the CPU the high-water mark of the process, reset before the
+    """Cost of the stage. `peak_bytes`: the device's; on the CPU the high-water mark of the process, reset before the
     stage, of which `import_bytes` were there before. FLOPs count a multiply-add as two."""
 
     seconds: float
@@ -157,7 +157,7 @@ class Row(Record):
     cut: dict[str, Any] = Field(default_factory=dict)
     """What was cut: `{"heads": {"kept": [[0, 3], ...], "of": 12}}`, the same for neurons, `{"layers": {...}}`."""
     exhibits: list[Exhibit] = Field(default_factory=list)
-    """What the report draws of it."""
+    """Figures and tables that the stage gives to the report."""
     changed_inputs: list[ChangedInput] = Field(default_factory=list)
 
 
@@ -173,7 +173,7 @@ class BudgetLine(Record):
 
 
 class Report(Record):
-    """Everything that a run knows."""
+    """Report of a run: the content of `report.json`."""
 
     format: int = 1
     name: str

@@ -1,4 +1,4 @@
-"""Everything that is known of a stage after it ran: `stage.json`, in the stage's directory, is this. No torch here."""
+"""Record of a finished stage: `stage.json`, in the stage's directory, is this. No torch here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ReferenceLogits(Record):
 
 
 class StageRecord(Named):
-    """What a stage made, from which settings, and at what cost.
+    """Record of a stage: its result, settings and cost.
 
     Attributes:
         settings: the stage's recipe form without its names.

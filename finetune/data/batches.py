@@ -1,4 +1,4 @@
-"""The rows of a task as batches that a certain model takes."""
+"""Batches of a task's rows, encoded for a certain model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Batches", "moved"]
 
 
 class Batches:
-    """`rows` encoded by the bundle's processor, without what its model does not take."""
+    """Rows encoded by the bundle's processor, without the inputs that its model does not take."""
 
     def __init__(self, bundle: Bundle, task: Task, rows: Dataset | Texts):
         self.encoded: Encoded
@@ -62,4 +62,10 @@ class Batches:
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
+    """Batch on another device.
+
+    Args:
+        batch: name -> tensor.
+        device: where it is put.
+    """
     return {name: value.to(device) for name, value in batch.items()}

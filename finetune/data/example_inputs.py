@@ -1,4 +1,4 @@
-"""Inputs of a model's own kind, without values."""
+"""Example inputs of a model, without meaningful values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ __all__ = ["example_inputs"]
 def example_inputs(
     model: nn.Module, *, batch_size: int, length: int, device: torch.device | None = None
 ) -> dict[str, Tensor]:
-    """One batch of full rows: token ids that end as texts do, or images.
+    """Batch of full rows: token ids that end as texts do, or images.
 
     Args:
-        length: in tokens; what the model has no positions for is cut.
+        model: on any device, the meta device too.
+        batch_size: rows.
+        length: in tokens; cut to the positions that the model has.
         device: the model's own unless given.
     """
     config: Any = model.config

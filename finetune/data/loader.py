@@ -1,4 +1,4 @@
-"""The loader of a training: batches as a sampler chose them, encoded when they are asked for."""
+"""Data loader of a training: batches as a sampler draws them, encoded on demand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEIGHT = "weight"
 
 
 class Rows(Dataset[Chosen]):
-    """So many rows, each of which is what the sampler says of it."""
+    """Dataset of `count` rows whose items are the sampler's own, to be encoded by the collator."""
 
     def __init__(self, count: int):
         self.count = count
@@ -31,7 +31,7 @@ class Rows(Dataset[Chosen]):
 
 
 class Collated:
-    """The rows that were chosen as one batch, with its weight."""
+    """Collator: the drawn rows as one batch, with its weight."""
 
     def __init__(self, batches: Batches):
         self.batches = batches

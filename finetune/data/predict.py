@@ -1,4 +1,4 @@
-"""What a model answers."""
+"""Inference over a data set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["predict"]
 def predict(
     bundle: Bundle, task: Task, rows: Dataset, *, batch_size: int = 64, device: torch.device | None = None
 ) -> Known:
-    """The model's answers, values in fp32, in the order of `rows`.
+    """Model outputs for all rows as answers, in fp32, in the order of `rows`.
 
     Batches hold rows of like length, the longest first; the same rows and batch size give the same bits. Processes that
     share the work (`finetune.processes.current`) divide the batches, and each has all answers.

@@ -1,4 +1,4 @@
-"""The order of the rows: a function of seed and epoch and of nothing else, so that a resumed run repeats it."""
+"""Sampling order of the rows: a function of seed and epoch alone, so that a resumed run repeats it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Chosen(NamedTuple):
 
 
 def grouped_order(lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int = 0) -> np.ndarray:
-    """A permutation of the rows whose batches hold rows of like length, in random order; a short batch stands last.
+    """Permutation of the rows, grouped by length: batches of like length in random order; a short batch stands last.
 
     Args:
         lengths: of each row, in tokens.
@@ -43,8 +43,8 @@ def grouped_order(lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int
 class LengthGrouped(Sampler[list[Chosen]]):
     """The batches of `grouped_order` in the epoch that was set last: of each, the rows that this process takes.
 
-    The processes of a launcher divide the rows of each batch, so that a step sees the same rows however many share it,
-    and an epoch sees every row once. A process whose part is a larger or smaller share of the batch than another's
+    The processes of a launcher divide the rows of each batch, so that a step has the same rows however many share it,
+    and an epoch every row once. A process whose part is a larger or smaller share of the batch than another's
     multiplies its mean loss by `weight`, so that the mean over the processes is the mean over the batch. Where a batch
     has fewer rows than there are processes, those left over take its first row with weight 0.
 

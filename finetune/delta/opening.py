@@ -1,4 +1,4 @@
-"""Opens deltas on their bases."""
+"""Opening of deltas on their bases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["check", "load_delta", "open_directory", "put_on"]
 
 
 def load_delta(base: Bundle | Reference, directory: Path | str) -> Bundle:
-    """The tuned model: a copy of `base` with what the delta in `directory` holds, in evaluation mode.
+    """Tuned model: a copy of `base` with the delta in `directory`, in evaluation mode.
 
     Args:
         base: a bundle (left as it is), or a hub id, a directory, {package, path}.
@@ -40,29 +40,39 @@ def load_delta(base: Bundle | Reference, directory: Path | str) -> Bundle:
 
 
 def open_directory(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle:
-    """What a stage left: a model, or a delta together with the base that it names.
+    """Model of a stage's directory: a whole model, or a delta together with the base that it names.
+
+    Args:
+        directory: of a stage, or what `save_delta` wrote.
+        device: where the model is put.
 
     Raises:
-        InputError: there is neither, or the base is not where the delta says, or is another one by now.
+        InputError: there is neither, or the base is not at its recorded path, or has changed since.
     """
     directory = Path(directory)
     if not is_delta(directory):
         return load(directory, device=device)
     record = read_record(directory)
-    place = None if record.base.path is None else directory / record.base.path
-    if place is None or not place.is_dir():
+    path = None if record.base.path is None else directory / record.base.path
+    if path is None or not path.is_dir():
         raise InputError(
             f"the base of the delta is not there: {record.base.path or 'its directory was not written down'}",
             where=str(directory / CONFIG),
             advice="open it with finetune.load(base, directory)",
         )
-    bundle = open_directory(place)
+    bundle = open_directory(path)
     check(record, bundle, base_fingerprint(bundle.model, bundle.family))
     return put_on(bundle, record, directory).to(device)
 
 
 def check(record: DeltaRecord, bundle: Bundle, fingerprint: str) -> None:
-    """Raise `InputError` unless the delta belongs on this bundle."""
+    """Raise `InputError` unless the delta belongs on this bundle.
+
+    Args:
+        record: of the delta.
+        bundle: the base.
+        fingerprint: of the base.
+    """
     if record.base.fingerprint != fingerprint or record.base.architecture != type(bundle.model).__name__:
         raise InputError(
             f"the delta is of another base: a {record.base.architecture} with the fingerprint "
@@ -73,9 +83,14 @@ def check(record: DeltaRecord, bundle: Bundle, fingerprint: str) -> None:
 
 
 def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
-    """`bundle`, changed in place as the delta's training changed its base, with the delta's tensors.
+    """Base with a delta applied: changed in place as the delta's training changed its base, with the delta's tensors.
 
     The tensors are new ones: what the bundle shares with another model stays as it is there.
+
+    Args:
+        bundle: the base.
+        record: of the delta.
+        directory: of the delta.
 
     Raises:
         InputError: the delta's head is for other labels than the bundle's.

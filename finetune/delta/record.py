@@ -1,4 +1,4 @@
-"""`delta_config.json`: what a delta is, and the fingerprint of the base that it belongs on."""
+"""Record of a delta, `delta_config.json`: its changes, its tensors, and the fingerprint of its base."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG, TENSORS = "delta_config.json", "delta.safetensors"
 
 
 class Base(Settings):
-    """Which model the delta belongs on.
+    """Base model of a delta.
 
     `path` leads to it from the delta's directory, or is an id of the hub; None where it was not saved.
     """
@@ -31,16 +31,18 @@ class Base(Settings):
 
 
 class DeltaRecord(Settings):
-    """What a delta's directory says of itself."""
+    """Content of `delta_config.json`."""
 
     format: int = 2
     method: str
     base: Base
     labels: tuple[str, ...]
     regression: bool
-    changes: tuple[dict[str, Any], ...] = Field((), description="made to the base before the tensors are put in")
+    changes: tuple[dict[str, Any], ...] = Field(
+        (), description="changes applied to the base before the tensors are loaded"
+    )
     states: tuple[str, ...] = ()
-    tensors: str = Field(TENSORS, description="the file that holds them; adapter_model.safetensors in PEFT's format")
+    tensors: str = Field(TENSORS, description="file of the tensors; adapter_model.safetensors in PEFT's format")
     trained: tuple[str, ...] = ()
 
     def write(self, directory: Path) -> None:
@@ -49,7 +51,7 @@ class DeltaRecord(Settings):
 
 
 def is_delta(directory: Path | str) -> bool:
-    """Whether the directory holds what a tuning changed, and not a model."""
+    """Whether the directory holds a delta, and not a whole model."""
     return (Path(directory) / CONFIG).is_file()
 
 
@@ -71,7 +73,12 @@ def read_record(directory: Path | str) -> DeltaRecord:
 
 
 def delta_bytes(model: nn.Module, names: Iterable[str]) -> int:
-    """How large the `delta.safetensors` is that holds these parameters in fp32."""
+    """Bytes of a `delta.safetensors` with these parameters in fp32.
+
+    Args:
+        model: on any device, the meta device too.
+        names: parameters of the delta.
+    """
     parameters: Mapping[str, Tensor] = dict(model.named_parameters())
     header: dict[str, Any] = {}
     end = 0

@@ -1,4 +1,4 @@
-"""Writes what a tuning changed, alone: a small directory that makes its base the tuned model."""
+"""Saving of deltas: the tuned parameters alone, in a directory that names their base."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["move_base", "save_delta"]
 def save_delta(
     bundle: Bundle, directory: Path | str, *, base: Path | str | None = None, at: Path | None = None
 ) -> Path:
-    """Write what was tuned of `bundle` into `directory` (made if missing); gives the directory.
+    """Write the tuned parameters of `bundle` into `directory` (made if missing); returns the directory.
 
     It receives `delta_config.json` and `delta.safetensors`; what PEFT can express is written in PEFT's own format
     instead (`adapter_config.json`, `adapter_model.safetensors`) with `delta_config.json` beside it, so that
     `PeftModel.from_pretrained` opens it too.
 
     Args:
-        bundle: a model that a method of few parameters has tuned.
+        bundle: a model that a parameter-efficient method has tuned.
         directory: where to write.
         base: where the base is: a directory (written down relative to `directory`), or an id of the hub.
         at: where `directory` will be, if it is to be moved.
@@ -39,14 +39,19 @@ def save_delta(
         )
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    place = _relative(base, at or directory)
-    tensors = _write_tensors(bundle, bundle.tuned, directory, base=place or "")
-    _record(bundle, bundle.tuned, place, tensors).write(directory)
+    path = _relative(base, at or directory)
+    tensors = _write_tensors(bundle, bundle.tuned, directory, base=path or "")
+    _record(bundle, bundle.tuned, path, tensors).write(directory)
     return directory
 
 
 def move_base(directory: Path, base: Path) -> None:
-    """Write down that the base of a saved delta is at `base` now; nothing is written where it says so already."""
+    """Record a new path of a saved delta's base; nothing is written where the record has it already.
+
+    Args:
+        directory: of the delta.
+        base: the base's directory now.
+    """
     record = read_record(directory)
     path = _relative(base, directory)
     if record.base.path != path:

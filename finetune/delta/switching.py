@@ -1,4 +1,4 @@
-"""Several deltas on one base that stays in memory."""
+"""Switching between several deltas on one base in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Deltas", "twin"]
 
 
 class Deltas:
-    """Several deltas on one base that stays in memory; `use` switches between them.
+    """Deltas on one base that stays in memory; `use` switches between them.
 
         deltas = Deltas(base)
         deltas.add("sentiment", "runs/sst2/stages/02-bitfit")
@@ -57,6 +57,6 @@ class Deltas:
 
 
 def twin(bundle: Bundle) -> Bundle:
-    """A bundle with modules of its own around the same tensors."""
+    """Bundle with its own modules and shared tensors."""
     shared = {id(t): t for t in (*bundle.model.parameters(), *bundle.model.buffers())}
     return replace(bundle, model=copy.deepcopy(bundle.model, memo=shared), masks=dict(bundle.masks))

@@ -1,4 +1,4 @@
-"""Changes that put trainable modules into a model, and what can be done with them afterwards."""
+"""Insertions: changes that put trainable modules into a model, and what can be done with them afterwards."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Insertion", "insertions"]
 
 
 class Insertion(Change):
-    """Modules that are put around or into those of the base, which stay in the model under their own tensors.
+    """Trainable modules added around or into those of the base, whose tensors stay under their own names.
 
-    `apply` works on every device, the meta device too; on a real one it draws the start from the global random
+    `apply` works on every device, the meta device too; on a real one it draws the initialization from the global random
     numbers. It inserts submodules (or forward hooks that are submodules), never functions of its own on instances, so
     that a deep copy of the model is whole.
     """
@@ -29,7 +29,7 @@ class Insertion(Change):
     """Whether a weight that is zero is still zero when it is merged."""
 
     def inserted(self, bundle: Bundle) -> frozenset[str]:
-        """Names of the parameters that it added, as `model.named_parameters()` gives them."""
+        """Names of the added parameters, as `model.named_parameters()` gives them."""
         raise NotImplementedError
 
     def merge(self, bundle: Bundle) -> None:
@@ -40,7 +40,7 @@ class Insertion(Change):
         raise NotImplementedError
 
     def write(self, bundle: Bundle, directory: Path, *, base: str) -> str | None:
-        """Write what was tuned into `directory` in another library's format, where that can say it.
+        """Write the tuned parameters into `directory` in another library's format, where that can express them.
 
         Args:
             base: where the base is, for the reader.
@@ -55,11 +55,11 @@ class Insertion(Change):
         raise NotImplementedError
 
     def refuses(self, sketch: Sketch) -> str | None:
-        """Why it cannot go into such a model, or None."""
+        """Why such a model cannot take it, or None."""
         return None
 
 
 def insertions(bundle: Bundle) -> tuple[Insertion, ...]:
-    """What stands in the model now, first insertion first."""
+    """Insertions that are in the model now, in the order in which they were made."""
     start = bundle.tuned.base_changes if bundle.tuned else 0
     return tuple(change for change in bundle.changes[start:] if isinstance(change, Insertion))

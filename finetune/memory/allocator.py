@@ -1,4 +1,4 @@
-"""Memory that was freed and that the C library holds on to."""
+"""Return of freed memory from the C library's allocator to the system."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["give_back"]
 
 
 def give_back() -> None:
-    """Give the system what glibc keeps of freed memory, so that a later stage starts from less.
+    """Return the memory that glibc's allocator retains, so that a later stage starts from less.
 
-    After a training that is much: its blocks lie in pieces between those that live on. Elsewhere nothing happens.
+    After a training that is much: its freed blocks lie between live ones. Elsewhere nothing happens.
     """
     trim = _trim()
     if trim is not None:

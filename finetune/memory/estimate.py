@@ -1,4 +1,4 @@
-"""How much memory a training will need, by part, before it runs, and the largest batch that a budget has room for."""
+"""Predicted memory of a training by part, and the largest batch that a memory budget allows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from finetune.training.arguments import uses_bf16
 __all__ = ["Memory", "TrainingMemory"]
 
 RETAINED = 0.3
-"""What glibc's allocator holds on to in pieces on a CPU, as a share of what a step takes and gives back."""
+"""Fragmentation: what glibc's allocator retains on a CPU, as a share of a step's allocated and freed bytes."""
 KERNELS = 60_000_000
-"""What oneDNN keeps on a CPU: kernels that it compiled for each shape, and scratch."""
+"""Bytes that oneDNN keeps on a CPU: kernels compiled for each shape, and scratch."""
 WORKSPACE, HOPPER_WORKSPACE = 8_519_680, 33_554_432
 """cuBLAS's, before and from compute capability 9.0."""
 PROCESS = {"cpu": 700_000_000, "cuda": 500_000_000}
@@ -33,18 +33,18 @@ CACHE_ROWS = 64
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes at the peak of a training, by part.
+    """Memory at the peak of a training by part, in bytes.
 
     Attributes:
         weights: of the blocks and the head, as they are stored, with scales and tables.
-        embeddings: the tables of the input, which no storage makes smaller.
-        copies: further models: a teacher, the best of an early stop, those of the rates that are tried.
-        gradients: of what is trained, as far as they are there at the peak.
+        embeddings: the input's embedding matrices, which no storage quantizes.
+        copies: further models: a teacher, the best weights of an early stop, those of the rates that are tried.
+        gradients: of trained parameters, as far as they exist at the peak.
         optimizer: its states.
-        activations: kept for backward; or the cache of what a frozen base says of all rows.
-        temporary: converted and dequantized weights, products of backward, logits, and what the libraries keep.
-        allocator: blocks that were freed and that a CPU's allocator does not give back.
-        process: what there is before the training.
+        activations: kept for backward; or the cached features of a frozen base for all rows.
+        temporary: converted and dequantized weights, products of backward, logits, and the libraries' workspace.
+        allocator: freed blocks that a CPU's allocator retains.
+        process: in use before the training.
     """
 
     weights: int = 0
@@ -72,7 +72,7 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class TrainingMemory:
-    """The memory of one training, at any batch size; a step is simulated once for each size that is asked for.
+    """Memory of one training at any batch size; a step is simulated once for each size that is asked for.
 
     Args:
         model: on any device, the meta device too; left as it is.
@@ -82,8 +82,8 @@ class TrainingMemory:
         length: of the longest row, in tokens.
         device: where it trains.
         copies: bytes of further models beside it.
-        cached: bytes of what the base says of all rows, where it runs once, without gradients, and only what is behind
-            it learns; None where the whole model runs in every step.
+        cached: bytes of the cached features of all rows, where a frozen base runs once and only the layers after it are
+            trained; None where the whole model runs in every step.
     """
 
     model: nn.Module
@@ -129,10 +129,10 @@ class TrainingMemory:
         return sum(parameter.numel() for parameter in self._trained)
 
     def largest_batch(self, budget: int) -> int | None:
-        """Rows of the largest batch that `budget` bytes have room for; 0 where no row fits, None where the batch makes
-        no difference.
+        """Rows of the largest batch within `budget` bytes; 0 where no row fits, None where the batch makes no
+        difference.
 
-        Memory is a straight line over the batch size, which two simulated sizes give; a third one checks the end.
+        Memory is linear in the batch size: two simulated sizes give the line; a third one checks the result.
         """
         if self.cached is not None:
             return None if self.at().bytes <= budget else 0
@@ -159,7 +159,7 @@ class TrainingMemory:
 
     @cached_property
     def _still(self) -> Memory:
-        """What is there all the time."""
+        """Constant parts."""
         tables = {id(m.weight): m.weight for m in base_model(self.model).modules() if isinstance(m, nn.Embedding)}
         embeddings = sum(_bytes(weight) for weight in tables.values())
         buffers = sum(_bytes(buffer) for buffer in {id(b): b for b in self.model.buffers()}.values())

@@ -1,4 +1,4 @@
-"""The memory of a training step by a formula, for models whose forward pass cannot be simulated."""
+"""Memory of a training step by a formula, for models whose forward pass cannot be simulated."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["CountedMoment", "formula_peak"]
 
 
 class CountedMoment(Moment):
-    """A moment that a formula gave."""
+    """Moment that the formula gave."""
 
 
 def formula_peak(model: Any, names: frozenset[str], shape: StepShape) -> CountedMoment:
-    """About what a step keeps.
+    """Approximate peak of a training step.
 
     activations = batch length (c hidden + 2 neurons) layers + 3 batch heads length^2 layers
 

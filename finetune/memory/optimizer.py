@@ -1,4 +1,4 @@
-"""Bytes of the states that an optimiser keeps for what is trained."""
+"""Bytes of the optimiser's states for the trained parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATES = (("adafactor", 0), ("apollo", 2), ("galore", 2), ("ademamix", 3), ("lom
 
 
 def optimizer_bytes(trained: Iterable[Tensor], name: str) -> int:
-    """Two running means in fp32 for Adam: 8 bytes for each number; 2.03 with 8-bit states.
+    """Bytes of the optimiser's states: 8 for each number with Adam, two running means in fp32; 2.03 with 8-bit states.
 
     Args:
         trained: the parameters.

@@ -1,4 +1,4 @@
-"""A training step on tensors without memory: which blocks would live when, counted operation by operation."""
+"""Simulation of a training step on tensors without memory: live blocks, counted operation by operation."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["Moment", "StepShape", "simulated_peak"]
 
 @dataclass(frozen=True)
 class StepShape:
-    """What decides the memory of a step, besides the model.
+    """Settings that decide the memory of a step, besides the model.
 
     Attributes:
         batch_size, length: of the batch, in rows and tokens.
         device: where it would run; nothing is allocated there.
         bf16: forward under autocast.
         recomputed: gradient checkpointing.
-        accumulated: gradients of earlier batches are there when the step begins.
+        accumulated: gradients of earlier batches exist when the step begins.
         backward: False for a forward pass alone, in evaluation mode and without gradients.
     """
 
@@ -51,7 +51,7 @@ class Moment:
 
     Attributes:
         activations: made in the forward pass and kept for backward.
-        gradients: of parameters, as far as they are there at that moment.
+        gradients: of parameters, as far as they exist at that moment.
         temporary: whatever else lives then: products of backward, converted weights, logits.
     """
 
@@ -65,12 +65,14 @@ class Moment:
 
 
 def simulated_peak(model: nn.Module, names: frozenset[str], shape: StepShape) -> Moment | None:
-    """The peak of a step that trains the parameters `names` of `model`; None where its forward pass needs values.
+    """Peak of a simulated training step; None where the forward pass depends on values.
 
-    Where only the head does (it looks for the end of the text), the base model alone is run.
+    Where only the head's does (it searches the end of the text), the base model alone is run.
 
     Args:
         model: on any device, the meta device too; left as it is.
+        names: the parameters that are trained.
+        shape: batch, device and precision of the step.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -85,7 +87,7 @@ def simulated_peak(model: nn.Module, names: frozenset[str], shape: StepShape) ->
 
 
 class _Watch(TorchDispatchMode):
-    """Writes down when each block of memory is taken and when it is given back.
+    """Log of allocations: when each block of memory is allocated and when it is freed.
 
     Args:
         known: tensors whose memory is counted elsewhere.
@@ -95,7 +97,7 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.sizes: list[int] = []
         self.log: list[int] = []
-        """The number of a block, from 1, when it is taken; its negative when it is given back."""
+        """The number of a block, from 1, when it is allocated; its negative when it is freed."""
         self.alive: dict[int, int] = {}
         self.known = {tensor.untyped_storage()._cdata for tensor in known}
 
@@ -126,10 +128,10 @@ class _Watch(TorchDispatchMode):
         """The moment at which most is in use, by part."""
         kept = frozenset(_alive(self.log[:forward_end]))
         now = most = when = 0
-        for place, event in enumerate(self.log, 1):
+        for index, event in enumerate(self.log, 1):
             now += self.sizes[event - 1] if event > 0 else -self.sizes[-event - 1]
             if now > most:
-                most, when = now, place
+                most, when = now, index
         there = _alive(self.log[:when])
         of_gradients = sum(self.sizes[block - 1] for block in there & gradients)
         of_activations = sum(self.sizes[block - 1] for block in (there & kept) - gradients)

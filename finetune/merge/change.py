@@ -1,4 +1,4 @@
-"""A tuning folded into the weights, so that nothing of it stands beside them."""
+"""Merging: inserted modules folded into the weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Merged"]
 
 
 class Merged(Change):
-    """The model has the shape of its base again; `to` says how its linears are stored.
+    """Merged model with the shape of its base; `to` is how its linears are stored.
 
-    What stood in the model is no part of its history any more, and neither is a storage that it has no longer.
+    The insertions are no part of its history any more, and neither is a storage that it has no longer.
     """
 
     to: Literal["dense", "quantized"] = "dense"
@@ -45,10 +45,10 @@ class Merged(Change):
 
 
 def check(standing: tuple[Insertion, ...], *, masked: bool) -> None:
-    """Raise `Refusal` where what stands in a model cannot be folded into its weights.
+    """Raise `Refusal` where a model's insertions cannot be folded into its weights.
 
     Args:
-        standing: what was inserted.
+        standing: the insertions that are in the model.
         masked: whether masks hold zeros of the base.
     """
     reasons = [insertion.cannot_merge for insertion in standing if insertion.cannot_merge]

@@ -1,4 +1,4 @@
-"""Make a tuned model one of its own again: fold what was inserted into the weights."""
+"""Merging of a tuned model into one of its own, which other stages can follow."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Merge"]
 
 
 class Merge(FixedChange):
-    """Fold what a fine-tuning put into the model into its weights, so that it is saved whole and other stages follow.
+    """Adapters, low-rank updates and added biases folded into the weights, so that the model is saved whole.
 
-    `dense`: weights in fewer bits are dequantized first, then what was inserted is added to them: the answers stay.
-    `quantized`: the linears are stored as the base's were. What changes the weights (LoRA) is rounded again by this,
-    which changes the answers a little; what does not (BitFit) is kept exactly.
+    `dense`: a quantized base is dequantized first, then the update is added to it: the logits stay. `quantized`: the
+    linears are stored as the base's were. A merged update of the weights (LoRA) is rounded again by this, which changes
+    the logits a little; added biases (BitFit) are kept exactly.
     """
 
     forbids: ClassVar[frozenset[State]] = frozenset()

@@ -1,4 +1,4 @@
-"""Low-rank updates whose ranks training allocates."""
+"""AdaLoRA: low-rank updates with ranks allocated during training."""
 
 from __future__ import annotations
 
@@ -23,33 +23,36 @@ __all__ = ["Adalora"]
 
 
 class Adalora(PeftMethod):
-    """Train low-rank updates B E A and move rank to where it matters, and the head.  Zhang et al. 2023, 2303.10512.
+    """Low-rank updates W + alpha / r B E A with ranks allocated in training (AdaLoRA), and the head.
 
     E is a diagonal of zeros at first; a penalty keeps the rows of A and the columns of B near orthogonal. Every linear
     of the blocks begins with `initial_rank`; between `tinit` and the last `tfinal` of the steps the least important
-    triplets of the whole model are taken away, by smoothed sensitivity and uncertainty, until the mean rank is `rank`.
-    What is left is final: the report's `ranks` has them, and the tensors are cut to them. An early stop (`patience`)
-    that brings back an epoch before that leaves larger ranks.
+    triplets of the whole model are pruned, by smoothed sensitivity and uncertainty, until the mean rank is `rank`. The
+    ranks that are left are final: the report's `ranks` has them, and the tensors are cut to them. An early stop
+    (`patience`) that restores an epoch before that leaves larger ranks.
 
     Rank 8 from 12, the penalty of 0.1, the betas, the alpha and the rate of SST-2 in table 8 and the released scripts
     for DeBERTa-v3; `tinit` and `tfinal` are near the scripts' shares (12 % and 44 % on SST-2, 12 % and 52 % on CoLA);
     the 24 epochs are cut to 6, so an allocation comes every 10 steps, as in CoLA's.
+
+    References:
+        Zhang et al. 2023, arXiv 2303.10512, section 3 and algorithm 1.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=6, learning_rate=8e-4, warmup=0.06, weight_decay=0.01).over(
         DEFAULT_PLAN
     )
 
-    rank: Count = Field(8, description="mean rank of the linears when training ends")
-    initial_rank: Count = Field(12, description="rank of each linear before any is taken away")
+    rank: Count = Field(8, description="mean rank of the linears at the end of training")
+    initial_rank: Count = Field(12, description="rank of each linear at the start")
     alpha: Positive = Field(16.0, description="the update is multiplied by alpha / initial_rank")
-    dropout: Fraction = Field(0.0, description="of the update's input, while it trains")
-    tinit: Fraction = Field(0.1, description="share of the steps before ranks are taken away")
-    tfinal: Fraction = Field(0.5, description="share of the steps, at the end, in which the ranks stay")
+    dropout: Fraction = Field(0.0, description="dropout probability on the update's input, in training")
+    tinit: Fraction = Field(0.1, description="share of the steps before ranks are reduced")
+    tfinal: Fraction = Field(0.5, description="share of the steps, at the end, with fixed ranks")
     interval: Count = Field(10, description="steps between two allocations (the paper's delta T)")
-    orthogonality: float = Field(0.1, ge=0, description="weight of the penalty (the paper's gamma)")
-    beta1: Fraction = Field(0.85, description="smoothing of the sensitivity")
-    beta2: Fraction = Field(0.85, description="smoothing of the uncertainty")
+    orthogonality: float = Field(0.1, ge=0, description="weight of the orthogonality penalty (the paper's gamma)")
+    beta1: Fraction = Field(0.85, description="exponential smoothing of the sensitivity")
+    beta2: Fraction = Field(0.85, description="exponential smoothing of the uncertainty")
 
     @model_validator(mode="after")
     def _room(self) -> Adalora:

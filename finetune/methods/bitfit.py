@@ -1,4 +1,4 @@
-"""Only biases and the head are trained."""
+"""BitFit: only biases and the head are trained."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from compress.core.stage.context import Context
 from compress.core.surgery.biases import AddBiases
 from finetune.inserted.adapters.biases import AddZeroBiases
 from finetune.method import Method
-from finetune.parameters.parts import bias_names, head_names, role_biases
+from finetune.parameters.names import bias_names, head_names, role_biases
 
 __all__ = ["Bitfit"]
 
 
 class Bitfit(Method):
-    """Train the biases and the head; every other weight stays.  Ben Zaken et al. 2021, arXiv 2106.10199.
+    """Biases alone are trained, and the head; every other weight is frozen (BitFit).
 
     The biases are those of attention, feed-forward networks, norms, the embeddings' norm and the pooler, about 0.09 %
-    of BERT-base; `query_and_up` is the paper's smaller set, half of that. A family without biases gets zeros first,
-    ModernBERT in linears and norms, as its configuration can say, T5 in the linears of the encoder's blocks; the
+    of BERT-base; `query_and_up` is the paper's smaller set, half of that. A family without biases gets zero biases
+    first: ModernBERT in linears and norms, as its configuration allows, T5 in the linears of the encoder's blocks; the
     report's `added_biases` counts them.
 
-    The paper's rates lie between 1e-4 and 1e-3, 10 to 40 times those of full fine-tuning, with more epochs; at full
-    fine-tuning's own rate it looks bad and is not BitFit. The default is the upper end, and nothing decays.
+    The paper's learning rates lie between 1e-4 and 1e-3, 10 to 40 times those of full fine-tuning, with more epochs; at
+    full fine-tuning's own rate the method is far below its published quality. The default is the upper end, without
+    weight decay.
+
+    References:
+        Ben Zaken et al. 2021, arXiv 2106.10199.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=8, learning_rate=1e-3, weight_decay=0.0).over(DEFAULT_PLAN)
@@ -60,6 +64,6 @@ class Bitfit(Method):
 
 
 def _zeros(bundle: Bundle, names: frozenset[str]) -> int:
-    """How many numbers stand in those of the parameters that are zero."""
+    """Number of elements of the parameters that are all zero."""
     found = (bundle.model.get_parameter(name) for name in names)
     return sum(parameter.numel() for parameter in found if not parameter.any())

@@ -1,4 +1,4 @@
-"""Every parameter is trained, at once or from the top down."""
+"""Full fine-tuning, at once or by gradual unfreezing."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ UNFREEZING_PLAN = TrainPlan(epochs=10, learning_rate=2e-4, schedule="slanted_tri
 
 
 class Full(Method):
-    """Train every parameter.  Devlin et al. 2019, arXiv 1810.04805, section 4.
+    """Full fine-tuning: every parameter is trained, at once or by gradual unfreezing from the top down.
 
-    With `unfreezing` the head learns alone in the first epoch, and at each further epoch so many groups join it, the
-    last block first and the embeddings at the end. With it the rate of a group at depth l is eta / 2.6^l unless
-    `layer_decay` says otherwise, and the schedule is the slanted triangle with its cut at 0.1 and ratio 32: Howard and
-    Ruder 2018, arXiv 1801.06146, sections 3.2 and 3.3. Their rate of 0.01 is for an LSTM; the default of 2e-4 is ours,
-    so that the last blocks of a Transformer learn near 5e-5. A plan of fewer epochs than groups leaves the lowest
-    groups as they were; the report's `groups_trained` says how many moved.
+    With `unfreezing` the head is trained alone in the first epoch, and at each further epoch so many groups are
+    unfrozen, the last block first and the embeddings at the end. With it the learning rate of a group at depth l is eta
+    / 2.6^l unless `layer_decay` is given, and the schedule is the slanted triangle with its cut at 0.1 and ratio 32
+    (ULMFiT, sections 3.2 and 3.3). ULMFiT's rate of 0.01 is for an LSTM; the default of 2e-4 is ours, so that the last
+    blocks of a Transformer are trained near 5e-5. A plan of fewer epochs than groups leaves the lowest groups as they
+    were; the report's `groups_trained` has their number.
+
+    References:
+        Devlin et al. 2019, arXiv 1810.04805, section 4; Howard and Ruder 2018 (ULMFiT), arXiv 1801.06146.
     """
 
     whole: ClassVar[bool] = True
 
-    unfreezing: Count | None = Field(None, description="groups that join at each epoch, top first; ULMFiT: 1")
+    unfreezing: Count | None = Field(None, description="groups unfrozen at each epoch, top first; ULMFiT: 1")
     layer_decay: Decay | None = Field(None, description="factor of the learning rate from one layer to the next below")
 
     @property

@@ -1,4 +1,4 @@
-"""Only the head is trained, on what the frozen encoder says of each row, computed once."""
+"""Linear probing: only the head is trained, on cached features of the frozen encoder."""
 
 from __future__ import annotations
 
@@ -15,29 +15,34 @@ from compress.core.stage.context import Context
 from finetune.cached.features import CachedFeatures
 from finetune.inserted.mix.insert import InsertLayerMix, mix_of
 from finetune.method import Method
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 
 __all__ = ["Head"]
 
 
 class Head(Method):
-    """Train the head alone; the encoder is frozen, and runs once over the train split without dropout.
+    """Linear probing: the head alone is trained, on cached features of the frozen encoder.
 
-    Each further epoch reads the cached vectors, so it costs next to nothing. A pooler that the checkpoint lacked is
-    part of the head. The baseline that methods of few parameters must beat: BERT-large reaches 68.2 on GLUE so, and
-    80.6 when all of it is tuned (Guo et al. 2021, arXiv 2012.07463, table 1).
+    The encoder runs once over the train split, without dropout; each epoch reads the cached vectors, so it costs next to
+    nothing. A pooler that the checkpoint lacked is
+    part of the head. This is the baseline that parameter-efficient methods must beat: BERT-large reaches 68.2 on GLUE
+    so, and 80.6 when all of it is tuned (Guo et al. 2021, table 1).
 
-    With `features: mix` the head reads gamma * sum softmax(s)_j h_j over all layers instead of the last one, from the
-    embeddings up; s and gamma are trained with it and start at their mean: Peters et al. 2018, arXiv 1802.05365,
-    equation 1. The model keeps that sum, so it is saved as a delta and cannot be merged.
+    With `features: mix` the head's input is gamma * sum softmax(s)_j h_j over all layers instead of the last one, from
+    the embeddings up (ELMo's scalar mix); s and gamma are trained with it and start at the mean. The mix stays in the
+    model, so it is saved as a delta and cannot be merged.
 
     The default rate is Adam's own (Kingma and Ba 2015, arXiv 1412.6980); the epochs are many because they are cheap.
+
+    References:
+        Guo et al. 2021, arXiv 2012.07463, table 1; Peters et al. 2018 (ELMo), arXiv 1802.05365, equation 1, for the
+        mix.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=20, learning_rate=1e-3).over(DEFAULT_PLAN)
 
     features: Literal["last", "mix"] = Field(
-        "last", description="what the head reads: the last layer, or a learned mix of all layers"
+        "last", description="input of the head: the last layer, or a learned mix of all layers"
     )
 
     def change(self, sketch: Sketch) -> Change:

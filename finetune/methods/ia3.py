@@ -1,4 +1,4 @@
-"""Learned scalings of keys, values and neurons."""
+"""(IA)^3: learned rescaling of keys, values and feed-forward activations."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ PAPER = ("key", "value", "down")
 
 
 class Ia3(PeftMethod):
-    """Train vectors that scale keys, values and the neurons, and the head.  Liu et al. 2022, arXiv 2205.05638.
+    """Learned rescaling of keys, values and feed-forward activations by vectors, (IA)^3; the head is trained too.
 
-    The vectors are ones at first, so the model answers as before. Those of keys and values multiply the linear's
-    output, that of the feed-forward network the input of its second linear (section 3.3): 55,296 parameters of
-    BERT-base. Where a family has query, key and value in one linear (GPT-2, ModernBERT, DeBERTa) the queries are
-    scaled too. Other targets are scaled at their output.
+    The vectors are initialized to ones, so the initial logits are the base's. Those of keys and values multiply the
+    linear's output, that of the feed-forward network the input of its second linear (section 3.3): 55,296 parameters of
+    BERT-base. Where a family has query, key and value in one fused linear (GPT-2, ModernBERT, DeBERTa) the queries are
+    rescaled too. Other targets are rescaled at their output.
 
     The paper's rate of 3e-3, warm-up of 6 % (60 of 1,000 steps) and linear decay (section 3.5), with AdamW in place of
-    Adafactor; nothing pulls the vectors to zero.
+    Adafactor, without weight decay.
+
+    References:
+        Liu et al. 2022, arXiv 2205.05638, section 3.3.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=3e-3, warmup=0.06, weight_decay=0.0).over(

@@ -1,4 +1,4 @@
-"""Low-rank updates of frozen weights."""
+"""LoRA: low-rank updates of frozen weights."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ __all__ = ["Lora"]
 
 
 class Lora(PeftMethod):
-    """Train an update of low rank beside frozen linears, and the head.  Hu et al. 2022, arXiv 2106.09685.
+    """Low-rank update beside frozen linears, W + alpha / r B A (LoRA); the head is trained too.
 
-    W x + alpha / r B A x, where A is drawn and B is zero, so that the model answers as before at first. By default of
-    query and value with rank 8, as in the paper's section 5, and an alpha of 16, as in the released scripts (the
-    paper's table 9 says 8): 294,912 parameters of BERT-base. Where a family has query, key and value in one linear
-    (GPT-2, ModernBERT, DeBERTa) that linear as a whole is updated. On a base stored in few bits all linears of the
-    blocks are, which is what closes the gap to full tuning there: Dettmers et al. 2023, arXiv 2305.14314, section 4.
-    Of an encoder-decoder roles are those of the encoder; names reach the decoder too.
+    A is drawn and B is zero, so that the initial logits are the base's. By default query and value with rank 8, as in
+    the paper's section 5, and an alpha of 16, as in the released scripts (the paper's table 9 says 8): 294,912
+    parameters of BERT-base. Where a family has query, key and value in one fused linear (GPT-2, ModernBERT, DeBERTa)
+    that linear as a whole is updated. On a quantized base all linears of the blocks are adapted, which is what closes
+    the gap to full fine-tuning there (QLoRA, section 4). In an encoder-decoder the roles are those of the encoder;
+    names match the decoder too.
 
-    The rate, warm-up and decay are those of the paper's table 9 for RoBERTa-base (4e-4 or 5e-4, 6 %, 0.1); its 25 to
-    80 epochs are cut to 5.
+    The rate, warm-up and decay are those of the paper's table 9 for RoBERTa-base (4e-4 or 5e-4, 6 %, 0.1); its 25 to 80
+    epochs are cut to 5.
+
+    References:
+        Hu et al. 2022, arXiv 2106.09685; Dettmers et al. 2023 (QLoRA), arXiv 2305.14314.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=5e-4, warmup=0.06, weight_decay=0.1).over(
@@ -36,11 +39,11 @@ class Lora(PeftMethod):
     )
 
     magnitude: ClassVar[bool] = False
-    """Whether the norms of the weight's rows are trained apart from its direction."""
+    """Whether the norms of the weight's rows are trained apart from its direction (DoRA)."""
 
     rank: Count = Field(8, description="r, the rank of the update")
     alpha: Positive = Field(16.0, description="the update is multiplied by alpha / rank")
-    dropout: Fraction = Field(0.0, description="of the update's input, while it trains")
+    dropout: Fraction = Field(0.0, description="dropout probability on the update's input, in training")
 
     def change(self, sketch: Sketch) -> Change:
         return InsertLora(

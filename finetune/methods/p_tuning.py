@@ -1,4 +1,4 @@
-"""Virtual tokens that an encoder computes, and the head, are trained."""
+"""P-tuning: virtual tokens that a prompt encoder computes during training."""
 
 from __future__ import annotations
 
@@ -13,28 +13,31 @@ from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
 from compress.core.values import Count
 from finetune.inserted.prompts.encoder import Kind
+from finetune.inserted.prompts.initialization import check_room, initialize_encoder
 from finetune.inserted.prompts.insert_prompt import InsertPrompt, settled
 from finetune.inserted.prompts.method import PromptMethod
-from finetune.inserted.prompts.start import check_room, draw_encoder
 
 __all__ = ["PTuning"]
 
 
 class PTuning(PromptMethod):
-    """Train virtual tokens through an encoder, and the head; the base stays.  Liu et al. 2021, arXiv 2103.10385.
+    """Virtual tokens reparameterized by a prompt encoder (P-tuning), and the head; the base is frozen.
 
-    P = MLP(LSTM(table)), section 3.2: two bidirectional layers, then two linears with a ReLU between them. The tokens
-    stand where those of `prompt` do. After the training they are computed once and the encoder is thrown away, so
-    what is saved and served is a table of length times width.
+    P = MLP(LSTM(table)), section 3.2: two bidirectional layers, then two linears with a ReLU between them. The virtual
+    tokens have the positions of those of `prompt`. After training they are computed once and the encoder is dropped, so
+    that the saved and served parameters are one matrix of length times embedding size.
 
     The default rate, Adam's own, is ours, since it trains an LSTM and not the tokens; no search has confirmed it.
+
+    References:
+        Liu et al. 2021, arXiv 2103.10385, section 3.2.
     """
 
     name: ClassVar[str] = "p_tuning"
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=5, learning_rate=1e-3, weight_decay=0.0).over(DEFAULT_PLAN)
 
-    length: Count = Field(20, description="virtual tokens")
-    encoder: Kind = Field("lstm", description="what computes the tokens: the paper's LSTM and MLP, or the MLP alone")
+    length: Count = Field(20, description="number of virtual tokens")
+    encoder: Kind = Field("lstm", description="prompt encoder: the paper's LSTM and MLP, or the MLP alone")
 
     def change(self, sketch: Sketch) -> InsertPrompt:
         return InsertPrompt(length=self.length, encoder=self.encoder)
@@ -47,7 +50,7 @@ class PTuning(PromptMethod):
 
     def prepare(self, bundle: Bundle, ctx: Context) -> Bundle:
         check_room(bundle, ctx.task, self.length)
-        draw_encoder(bundle, ctx)
+        initialize_encoder(bundle, ctx)
         return bundle
 
     def finish(self, bundle: Bundle, ctx: Context) -> Bundle:

@@ -1,4 +1,4 @@
-"""One adapter in each block, after the feed-forward network."""
+"""Pfeiffer adapters: one bottleneck in each block, after the feed-forward network."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ __all__ = ["Pfeiffer"]
 
 
 class Pfeiffer(AdapterMethod):
-    """Train one adapter in each block, and the head.  Pfeiffer et al. 2021 (AdapterFusion), arXiv 2005.00247.
+    """One bottleneck adapter in each block, after the feed-forward network; the head is trained too.
 
-    norm(s) <- norm(s + up(relu(down(norm(s)))))  for the sum s of the feed-forward network and its residual.
+    norm(s) <- norm(s + up(relu(down(norm(s))))) for the sum s of the feed-forward network and its residual.
 
-    The placement that the paper's search found, also Pfeiffer et al. 2020 (MAD-X), arXiv 2005.00052, eq. 1: the
-    adapter reads what the norm gives, its residual is what the network gives, and the norm, which is not trained, is
-    used again. Where a family's norms stand before the sub-layers (ModernBERT, T5, GPT-2, ViT) there is none to use
-    again, and the adapter follows the network's last linear. The width is a 16th of the model's: L(2md + m + d)
-    parameters, 894,528 for BERT-base. The start is Houlsby's, near the identity.
+    The placement that the AdapterFusion paper's search found, also equation 1 of MAD-X: the adapter's input is the
+    norm's output, its residual is the network's output, and the norm, which is not trained, is applied again. In a
+    pre-norm family (ModernBERT, T5, GPT-2, ViT) there is none to apply again, and the adapter follows the network's
+    last linear. The bottleneck is a 16th of the hidden size: L(2md + m + d) parameters, 894,528 for BERT-base. The
+    initialization is Houlsby's, near the identity.
 
     The rate is the paper's, with linear decay; up to 30 epochs with an early stop there, 6 here.
+
+    References:
+        Pfeiffer et al. 2021 (AdapterFusion), arXiv 2005.00247; Pfeiffer et al. 2020 (MAD-X), arXiv 2005.00052, equation
+        1.
     """
 
     default_plan: ClassVar[TrainPlan] = TrainPlan(epochs=6, learning_rate=1e-4).over(DEFAULT_PLAN)
 
-    reduction: Count = Field(16, description="the model's width over the bottleneck's")
-    width: Count | None = Field(None, description="of the bottleneck, in place of a reduction")
-    init_std: Positive = Field(1e-3, description="standard deviation of the projections at the start")
+    reduction: Count = Field(16, description="hidden size over bottleneck size")
+    width: Count | None = Field(None, description="bottleneck size, in place of a reduction")
+    init_std: Positive = Field(1e-3, description="standard deviation of the projections' initialization")
 
     def change(self, sketch: Sketch) -> InsertAdapters:
         return InsertAdapters(

@@ -150,7 +150,14 @@ def with_article(phrase: str) -> str:
 
 
 def clause(draw: Draw, aspect: Aspect, sign: Sign, *, negated: bool) -> str:
-    """A clause about `aspect` whose sign is `sign`; where it is negated, its opinion word has the other sign."""
+    """A clause about `aspect` whose sign is `sign`; where it is negated, its opinion word has the other sign.
+
+    Args:
+        draw: of words, of one part.
+        aspect: of the reviewed thing.
+        sign: 1 positive, -1 negative.
+        negated: whether the clause is negated.
+    """
     words = LEXICON[draw.part, _opposite(sign) if negated else sign]
     templates = NEGATED if negated else AFFIRMED
     if aspect.number == "one":
@@ -159,12 +166,24 @@ def clause(draw: Draw, aspect: Aspect, sign: Sign, *, negated: bool) -> str:
 
 
 def noun_phrase(draw: Draw, aspect: Aspect, sign: Sign) -> str:
-    """`the dreadful soup`: an opinion of `sign` folded into a phrase."""
+    """`the dreadful soup`: an opinion of `sign` folded into a phrase.
+
+    Args:
+        draw: of words, of one part.
+        aspect: of the reviewed thing.
+        sign: 1 positive, -1 negative.
+    """
     return "the {adjective} {noun}".format_map(_Slots(draw, aspect, LEXICON[draw.part, sign]))
 
 
 def opinion_of(draw: Draw, aspect: Aspect, sign: Sign) -> str:
-    """The bare adjective, for what others said or were expecting: `delicious`."""
+    """The bare adjective, for what others said or were expecting: `delicious`.
+
+    Args:
+        draw: of words, of one part.
+        aspect: of the reviewed thing.
+        sign: 1 positive, -1 negative.
+    """
     return "{adjective}".format_map(_Slots(draw, aspect, LEXICON[draw.part, sign]))
 
 

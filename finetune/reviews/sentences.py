@@ -109,7 +109,13 @@ PATTERNS: dict[Pattern, int] = {
 
 
 def sentence(random: Random, *, part: Part, label: int) -> str:
-    """A review sentence of one part whose label is `label` (1 positive, 0 negative)."""
+    """Review sentence of one part and label.
+
+    Args:
+        random: generator.
+        part: which has opinion words of its own.
+        label: 1 positive, 0 negative.
+    """
     draw = Draw(random, part)
     domain = draw.one(tuple(DOMAINS.values()))
     first, second = random.sample(domain.aspects, 2)

@@ -1,4 +1,4 @@
-"""A plan as the arguments of transformers' Trainer."""
+"""Training arguments of transformers' Trainer from a plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ SCHEDULES = {
 def training_arguments(
     plan: TrainPlan, family: Family, *, rows: int, seed: int, device: torch.device, output: Path
 ) -> TrainingArguments:
-    """The arguments of a complete plan (every field that `DEFAULT_PLAN` has is set).
+    """Arguments of transformers' Trainer for a complete plan (every field that `DEFAULT_PLAN` has is set).
+
+    Args:
+        plan: complete.
+        family: of the model.
+        rows: of the train split.
+        seed: of dropout and of the order of the rows.
+        device: where it trains.
+        output: directory of checkpoints.
 
     Raises:
         InputError: a value of `arguments:` that TrainingArguments refuses.
@@ -81,6 +89,11 @@ def _fixed(device: torch.device) -> dict[str, Any]:
 
 def uses_bf16(plan: TrainPlan, device: torch.device, family: Family) -> bool:
     """Whether the plan trains a model of `family` with bf16 autocast on this device.
+
+    Args:
+        plan: of the training.
+        device: where it trains.
+        family: of the model.
 
     Raises:
         InputError: bf16 was asked where the hardware or the family has none.

@@ -1,4 +1,4 @@
-"""What happens around the Trainer's steps: hooks, early stops, checkpoints. Imports transformers; import it late."""
+"""Callbacks around the Trainer's steps: hooks, early stops, checkpoints. Imports transformers; import it late."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What survives an interruption: trained weights and states of hooks, as safetensors, beside the Trainer's own files.
+"""Checkpoints: trained weights and states of hooks, as safetensors, beside the Trainer's own files.
 
-Frozen weights are as they were when the fit began, so they are not written; packed ones could not be put back either.
+Frozen weights are as they were when the fit began, so they are not written; packed ones could not be restored either.
 """
 
 from __future__ import annotations
@@ -44,8 +44,14 @@ class Checkpointing:
 
 
 def claim(directory: Path, plan: Mapping[str, Any]) -> None:
-    """Make `directory` the place of a fit with this plan: what another fit left there is deleted, and so is a
-    checkpoint whose `trainer_state.json`, written last, is not whole."""
+    """Make `directory` the checkpoint directory of a fit.
+
+    Another fit's files are deleted, and so is a checkpoint whose `trainer_state.json`, written last, is not whole.
+
+    Args:
+        directory: of the fit's checkpoints.
+        plan: identity of the fit, as plain data.
+    """
     text = json.dumps(plan, sort_keys=True, default=str)
     if directory.is_dir() and read_text(directory / PLAN) != text:
         shutil.rmtree(directory)
@@ -84,7 +90,12 @@ def save_weights(
 
 @torch.no_grad()
 def load_weights(model: nn.Module, directory: Path, names: frozenset[str]) -> None:
-    """Put back what `save_weights` wrote.
+    """Restore the weights that `save_weights` wrote.
+
+    Args:
+        model: in which they are set, in place.
+        directory: of the checkpoint.
+        names: of the trained parameters.
 
     Raises:
         StageFailed: the model has other tensors than the checkpoint.
@@ -122,7 +133,12 @@ def once(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def save_hooks(hooks: Sequence[Hook], directory: Path) -> None:
-    """The state of each hook, under its place in the sequence."""
+    """Write the state of each hook, by its index.
+
+    Args:
+        hooks: of the fit, in order.
+        directory: of the checkpoint.
+    """
     from safetensors.torch import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -135,7 +151,12 @@ def save_hooks(hooks: Sequence[Hook], directory: Path) -> None:
 
 
 def load_hooks(hooks: Sequence[Hook], directory: Path) -> None:
-    """Give each hook what it had when the checkpoint was written."""
+    """Restore the state of each hook from a checkpoint.
+
+    Args:
+        hooks: of the fit, in order.
+        directory: of the checkpoint.
+    """
     from safetensors.torch import load_file
 
     states = load_file(directory / HOOKS)

@@ -1,4 +1,4 @@
-"""The one way to train: `make_fit` gives a `compress.core.fit.protocol.Fit` on transformers' Trainer."""
+"""Training entry: `make_fit` gives a `compress.core.fit.protocol.Fit` on transformers' Trainer."""
 
 from __future__ import annotations
 

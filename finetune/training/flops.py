@@ -1,4 +1,4 @@
-"""How many floating-point operations a training took. A multiply-add counts as two."""
+"""Training FLOPs. A multiply-add counts as two."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ def grid(inputs: Mapping[str, Tensor]) -> tuple[int, int]:
 
 
 def forward_flops(model: nn.Module, batches: Batches) -> tuple[float, float]:
-    """(a, b) such that one row of length n takes a n + b n^2 in the forward pass.
+    """FLOPs of the forward pass as (a, b): one row of length n takes a n + b n^2.
 
-    Counted by torch on the shortest and the longest row: whatever the model was turned into, its matrix products are
-    what it runs.
+    Counted by torch on the shortest and the longest row: whatever was done to the model, its matrix products are what
+    it runs.
+
+    Args:
+        model: on its device.
+        batches: of the training rows.
     """
     order = np.argsort(batches.lengths, kind="stable")
     (short, first), (long, second) = (_counted(model, batches, int(order[end])) for end in (0, -1))
@@ -45,9 +49,15 @@ def _counted(model: nn.Module, batches: Batches, row: int) -> tuple[int, float]:
 
 
 def training_flops(forward: tuple[float, float], *, tokens: int, squared: int, trained_share: float) -> float:
-    """FLOPs of forward and backward over `tokens` (their squared lengths summed in `squared`).
+    """FLOPs of forward and backward passes.
 
-    Backward takes the forward's count once for the activations, and once more for the weights that are trained.
+    Backward takes the forward's count once for the activations, and once more for the trained weights.
+
+    Args:
+        forward: (a, b) of `forward_flops`.
+        tokens: of all rows, padding counted.
+        squared: sum of the rows' squared lengths.
+        trained_share: of the model's parameters, 0 to 1.
     """
     per_token, per_pair = forward
     return (per_token * tokens + per_pair * squared) * (2.0 + trained_share)

@@ -1,4 +1,4 @@
-"""The hooks that every fit has: what was seen, masks held, the best weights of an early stop."""
+"""Hooks of every fit: the loss record, masks held at zero, the best weights of an early stop."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from finetune.processes import ALONE, Processes
 __all__ = ["EarlyStop", "HeldMasks", "Seen"]
 
 CHECK_EVERY = 25
-"""Steps between looks at the losses of a GPU, each of which waits for it."""
+"""Steps between reads of the losses of a GPU, each of which synchronizes with it."""
 
 
 class Seen(Hook):
-    """The loss of every step, the tokens and the seconds; survives an interruption, so that a report does not show one.
+    """Loss of every step, tokens and seconds; survives an interruption, so that a report does not show one.
 
     Of several processes, the loss is the mean of theirs, and the tokens are those of all.
 
     Args:
-        at_once: look at each loss as it comes (a CPU has it already), else every `CHECK_EVERY` steps.
+        at_once: read each loss as it comes (a CPU has it already), else every `CHECK_EVERY` steps.
         processes: who divides the rows of each step.
     """
 
@@ -70,7 +70,7 @@ class Seen(Hook):
         self.waiting = []
 
     def _values(self) -> list[float]:
-        """The waiting losses as means over the processes, so that each of them sees one that is not finite."""
+        """The waiting losses as means over the processes, so that each of them has one that is not finite."""
         losses = torch.stack([loss for loss, _, _ in self.waiting]).double().cpu().numpy()
         *summed, tokens, squared = self.processes.total(np.concatenate([losses, self.own]))
         self.tokens, self.squared, self.own = self.tokens + int(tokens), self.squared + int(squared), np.zeros(2)
@@ -106,6 +106,15 @@ class Seen(Hook):
 
 
 def not_finite(name: str, value: float, step: int, rows: list[int], learning_rate: float) -> NonFiniteLoss:
+    """Error for a loss that is NaN or infinite.
+
+    Args:
+        name: of the fit.
+        value: the loss.
+        step: optimiser step, from 1.
+        rows: row ids of the step.
+        learning_rate: of the step.
+    """
     return NonFiniteLoss(
         f"the loss became {value} in step {step} at a learning rate of {learning_rate:.3g}; "
         f"row ids of the batch: {', '.join(map(str, rows))}",
@@ -115,8 +124,9 @@ def not_finite(name: str, value: float, step: int, rows: list[int], learning_rat
 
 
 class HeldMasks(Hook):
-    """What a mask of the bundle cuts stays zero, and its gradient counts nowhere: not in the norm that is clipped, and
-    not in the optimiser's state. Masks that training changes survive an interruption.
+    """Masked weights held at zero in training, with zero gradients for clipping and for the optimiser's state too.
+
+    Masks that training changes survive an interruption.
     """
 
     def __init__(self, bundle: Bundle):
@@ -170,7 +180,7 @@ class HeldMasks(Hook):
 
 
 class EarlyStop(Hook):
-    """Stops after `patience` epochs without a gain on *select*; the best weights come back at the end.
+    """Early stop after `patience` epochs without a gain on *select*; the best weights are restored at the end.
 
     Args:
         score: the metric of the model as it is, higher is better.

@@ -1,4 +1,4 @@
-"""When memory runs out, a fit begins again with half the rows in a batch and the same rows in a step."""
+"""Out of memory: the fit is started again with half the batch size and the same rows in a step, by accumulation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot 
 
 
 class Start:
-    """What a fit moves, as it was before, in a directory: memory is what there is none of.
+    """Initial values of what a fit changes, kept on disk since memory is what is short.
 
     Args:
         model: what is trained in it has `requires_grad`.
@@ -113,7 +113,12 @@ def retried(run: Callable[[TrainPlan], FitResult], plan: TrainPlan, *, begun: Tr
 
 
 def begun_with(place: Path, plan: TrainPlan) -> TrainPlan:
-    """The plan at which an interrupted fit in `place` had arrived, or `plan` itself."""
+    """Plan at which an interrupted fit had arrived, or `plan` itself.
+
+    Args:
+        place: directory of the fit.
+        plan: that was asked for.
+    """
     found = (read_json(place / PLAN) or {}).get("memory", {})
     if found.get("asked") != json.loads(json.dumps(plan.dump(), default=str)):
         return plan

@@ -1,4 +1,4 @@
-"""A bar for long training, on a terminal only."""
+"""Progress bar of a long training, on a terminal only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the processes that are about to train together hold the same model."""
+"""Consistency check: the processes that are about to train together hold the same model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ __all__ = ["same_model"]
 
 def same_model(bundle: Bundle, processes: Processes) -> None:
     """Compare the parameters' names, shapes and training, and the masks; the weights are the main process's anyway.
+
+    Args:
+        bundle: of this process.
+        processes: that train together.
 
     Raises:
         StageFailed: the processes made different models out of what they were given.

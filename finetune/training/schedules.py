@@ -1,4 +1,4 @@
-"""Parameters that learn at a pace of their own: groups of the optimiser, their schedules, and when they join."""
+"""Learning rates by parameter group: their schedules, and gradual unfreezing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ RATIO = 32
 
 
 def slanted_triangle(step: int, *, total: int, cut: float, ratio: float = RATIO) -> float:
-    """The share of the highest rate: up in a straight line over the share `cut` of the steps, then slowly down.
+    """Slanted triangular schedule, as a factor of the highest rate: linear warm-up, then linear decay.
 
-    eta(t) = (1 + p (ratio - 1)) / ratio,  p = t / c for t < c, else (T - t) / (T - c),  c = floor(T cut)
+        eta(t) = (1 + p (ratio - 1)) / ratio,  p = t / c for t < c, else (T - t) / (T - c),  c = floor(T cut)
 
     The paper's denominator c (1/cut - 1) is T - c where T cut is whole; elsewhere it would make p negative.
+
+    Args:
+        step: from 0.
+        total: optimiser steps of the training.
+        cut: share of the steps in the warm-up, 0 to 1.
+        ratio: of the highest rate to the lowest.
 
     References:
         Howard and Ruder 2018, arXiv 1801.06146, equation 3.
@@ -37,7 +43,7 @@ def slanted_triangle(step: int, *, total: int, cut: float, ratio: float = RATIO)
 
 @dataclass
 class Pace:
-    """What a fit's optimiser and scheduler are told beyond the plan's one rate and schedule.
+    """Learning rates of a fit by parameter, and their schedule, where the plan's one rate is not all.
 
     Attributes:
         rates: parameter -> its rate; the others learn at the plan's.
@@ -93,7 +99,7 @@ def _scheduled(common: Callable[[int], float], rate: Rate, total: int) -> Callab
 
 
 class Joining(Hook):
-    """Freezes each parameter until its rate starts; the optimiser meets it then for the first time.
+    """Gradual unfreezing: each parameter is frozen until its rate starts, and is added to the optimiser then.
 
     Raises:
         InputError: several processes train together, which must agree on the parameters from the start.

@@ -1,4 +1,4 @@
-"""What a fit changes around a model and the random numbers, and puts back."""
+"""Contexts of a fit: changes to a model and to the random numbers that are undone afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["activations_recomputed", "left_as_found", "plain_forward", "randomne
 
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Inside a `with` the Trainer may wrap and set what it likes; afterwards only the weights are changed."""
+    """Context in which the Trainer may wrap the model and set its attributes; only the weights stay changed."""
     attributes, was_training = dict(vars(model)), model.training
     config = vars(model.config) if hasattr(model, "config") else {}
     use_cache = {name: value for name, value in config.items() if name == "use_cache"}
@@ -37,7 +37,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def plain_forward(model: nn.Module) -> Iterator[None]:
-    """Inside a `with` the model computes as it is served, without the autocast that training wraps around it."""
+    """Context in which the model computes as in inference, without the autocast that training wraps around it."""
     wrapped = model.__dict__.pop("forward", None)
     try:
         yield
@@ -48,7 +48,11 @@ def plain_forward(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def activations_recomputed(model: Any, plan: TrainPlan) -> Iterator[None]:
-    """Inside a `with` backward computes activations again instead of keeping them, where the plan asks for it.
+    """Context with gradient checkpointing, where the plan asks for it.
+
+    Args:
+        model: that is trained.
+        plan: of the training.
 
     Raises:
         InputError: the model cannot.
@@ -69,7 +73,15 @@ def activations_recomputed(model: Any, plan: TrainPlan) -> Iterator[None]:
 
 
 def recompute(model: nn.Module, verb: str, *settings: Any) -> None:
-    """`enable` or `disable` it; transformers 5 renamed the two methods on its way. The cache of keys goes with it."""
+    """Switch gradient checkpointing, and the key-value cache with it.
+
+    transformers 5 renamed the two methods on its way.
+
+    Args:
+        model: that is trained.
+        verb: `enable` or `disable`.
+        settings: of the method.
+    """
     config: Any = model.config
     if verb == "enable" and getattr(config, "use_cache", False):
         config.use_cache = False

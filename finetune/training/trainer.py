@@ -1,4 +1,4 @@
-"""transformers' Trainer with our two openings: an objective, and hooks. Imports transformers; import it late."""
+"""transformers' Trainer with an objective and hooks. Imports transformers; import it late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a run met its budget: one row must meet all lines, judged by its intervals. No torch here."""
+"""Budget verdicts: one row must meet all lines, judged by its confidence intervals. No torch here."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ def _length(point: Speed) -> int:
 def judge(budget: Budget | None, rows: Sequence[Row]) -> list[BudgetLine]:
     """The lines of the budget for the row that meets most of them; of equals, the one that lost least quality.
 
-    A model whose head was never trained answers nothing, and is judged only where there is no other.
+    A model with an untrained head has no meaningful quality, and is judged only where there is no other.
     A drop in quality is met when its whole interval is, missed when none of it is, else not decidable with this split.
+
+    Args:
+        budget: of the recipe; None gives no lines.
+        rows: of the report.
     """
     if budget is None:
         return []

@@ -1,4 +1,4 @@
-"""Which evaluation texts another tokenizer cuts into other pieces than the one before it."""
+"""Changed tokenization: evaluation texts that a new tokenizer splits into other subword tokens than the one before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ENCODING", "cut_otherwise", "encoding_facts"]
 
 ENCODING = "encoded_differently"
-"""The fact that says so."""
+"""Name of the fact."""
 MUCH = 0.05
 """Above this share the report warns."""
 MISSED = "what was dropped is missed: keep more words (`also`, `top`), or let the model `recover`"
@@ -25,12 +25,12 @@ LEARNED = "the model recovered on its new pieces; where it lost by them all the 
 def encoding_facts(
     before: Any, after: Any, task: Task, rows: Dataset, *, recovered: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
-    """How many of the rows the tokenizer `after` cuts into other pieces than `before`, as facts; a warning where many.
+    """Share of rows with other subword tokens by `after` than by `before`, as facts; a warning where it is high.
 
     Nothing where both are the same, or the task has no text.
 
     Args:
-        recovered: whether the model was trained since, and has met its new pieces.
+        recovered: whether the model was fine-tuned with the new tokenizer since.
     """
     from compress.distill.teacher import same_tokens
 
@@ -49,7 +49,13 @@ def encoding_facts(
 
 
 def cut_otherwise(before: Any, after: Any, columns: Sequence[Sequence[str]]) -> int:
-    """How many rows hold a text that the two tokenizers cut into different pieces."""
+    """Number of rows with a text that the two tokenizers split into different subword tokens.
+
+    Args:
+        before: a tokenizer.
+        after: a tokenizer.
+        columns: of texts, one entry for each row.
+    """
     differing: set[int] = set()
     for column in columns:
         pieces = [_pieces(tokenizer, column) for tokenizer in (before, after)]

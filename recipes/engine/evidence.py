@@ -1,4 +1,4 @@
-"""From a finished stage to its row: measured in a fresh process, paired with the baseline on the same examples."""
+"""Evidence of a finished stage: measured in a fresh process, and paired with the baseline on the same examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from compress.core.answers import Known, read_answers, write_answers
 from compress.core.files import written_whole
 from finetune.tasks.source import quiet
 from recipes.engine.execute import REFERENCE_LOGITS
-from recipes.engine.finished import Done
+from recipes.engine.finished_stages import Done
 from recipes.engine.store import Store, identity
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.pairs import neighbours
@@ -30,14 +30,14 @@ __all__ = ["Evidence"]
 
 LOGITS = "logits.npz"
 OTHER_MACHINE = 1e-4
-"""Largest difference of a logit where another CPU, or another number of threads, adds up in another order."""
+"""Tolerance of a logit where another CPU, or another number of threads, sums in another order."""
 MACHINE = ("cpu", "instructions", "gpu", "threads", "python", "versions")
-"""What of the environment the measurements hold for."""
+"""Fields of the environment that measurements depend on."""
 
 
 @dataclass
 class Evidence:
-    """Measures rows. The evaluation rows are read here and nowhere else.
+    """Measurement of rows. The evaluation rows are read here and nowhere else.
 
     `baselines`: seed -> the finished stage that ratios and differences of that seed are to.
     """

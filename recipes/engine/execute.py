@@ -1,4 +1,4 @@
-"""The one procedure that executes the source, a stage and an export's reference: run it, save it, write it down."""
+"""Execution of the source, a stage and an export's reference by one procedure: run, save, record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from compress.core.stage.exhibit import kept_units
 from finetune.delta.record import is_delta
 from finetune.delta.saving import move_base
 from recipes.engine.encoding import encoding_facts
-from recipes.engine.finished import Done, Finished
+from recipes.engine.finished_stages import Done, Finished
 from recipes.engine.identity import stage_settings
 from recipes.engine.several_processes import run_stage
 from recipes.record import Cost
@@ -63,7 +63,7 @@ class Work:
 
 @dataclass
 class Ledger:
-    """Adds up what the fits of a stage did."""
+    """Totals over the fits of a stage."""
 
     results: list[FitResult] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The identity of a stage: what it is, what came before it, on which data, with which seed and versions."""
+"""Identity of a stage: hash of its settings, its inputs, its data, its seed and the versions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stage_settings(stage: Stage) -> Any:
 
 
 def source_identity(recipe: Recipe, *, fingerprint: str, data: Mapping[str, str], seed: int | None) -> str:
-    """Of the model as given, with its head.
+    """Identity of the model as given, with its head.
 
     Args:
         data: part -> fingerprint; a trained head has a value on select.
@@ -57,7 +57,7 @@ def stage_identity(
     random: bool,
     device: str,
 ) -> str:
-    """Of one stage and seed.
+    """Identity of one stage and seed.
 
     Args:
         reads: the files that it names.
@@ -74,5 +74,5 @@ def stage_identity(
 
 
 def _seen(data: Mapping[str, str]) -> dict[str, str]:
-    """Without the evaluation part, which no stage sees. A stage that reads no data has its value on select."""
+    """Without the evaluation part, which no stage reads. A stage that reads no data has its value on select."""
     return {part: mark for part, mark in sorted(data.items()) if part != "evaluation"}

@@ -1,4 +1,4 @@
-"""What a run says while it works: lines on the terminal, and the same with times in `log.txt`. No torch here."""
+"""Progress lines of a run: on the terminal, and with times in `log.txt`. No torch here."""
 
 from __future__ import annotations
 

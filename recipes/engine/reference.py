@@ -1,4 +1,4 @@
-"""The uncompressed model in an export's runtime, so that the runtime's gain is not sold as compression."""
+"""Reference of an export: the uncompressed model in the same runtime, so that its gain is not sold as compression."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from compress.core.errors import Refusal, StageFailed
 from compress.core.stage.declaration import UNMERGED
 from recipes.engine.execute import Executor, Work
-from recipes.engine.finished import Done
+from recipes.engine.finished_stages import Done
 from recipes.engine.identity import stage_settings
 from recipes.engine.store import Folder, Store, identity
 from recipes.stage_record import Named

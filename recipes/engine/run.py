@@ -12,7 +12,7 @@ from finetune.processes import joined
 from recipes.engine.budget import judge
 from recipes.engine.evidence import Evidence
 from recipes.engine.execute import Executor, Work, find
-from recipes.engine.finished import Done, Finished
+from recipes.engine.finished_stages import Done, Finished
 from recipes.engine.identity import source_identity, stage_identity
 from recipes.engine.journal import Journal
 from recipes.engine.reference import uncompressed

@@ -1,9 +1,9 @@
-"""A stage that several processes run together: what the main process tells the others, and what they do.
+"""Stages that several processes run together: orders of the main process, and how the others follow.
 
 The main process plans, writes, measures and prints. For each stage that is run it gives the others an `Order`; they
-open the same model, and run the same code with the same random numbers, so that all of them come to each fit and to
-each inference over data, and divide its rows there. What they write lies in copies that are thrown away; checkpoints
-are the main process's, and read by all.
+open the same model, and run the same code with the same random numbers, so that all of them reach each fit and each
+inference over data, and divide its rows there. Their files lie in copies that are thrown away; checkpoints are the main
+process's, and read by all.
 """
 
 from __future__ import annotations
@@ -112,7 +112,11 @@ def follow(recipe: Recipe, splits: Splits, *, device: torch.device) -> Report:
 
 
 def same_start(recipe: Recipe, splits: Splits) -> None:
-    """Compare what the processes were given.
+    """Compare the recipe, data and versions of all processes.
+
+    Args:
+        recipe: of this process.
+        splits: its data.
 
     Raises:
         InputError: they read different recipes or data, or have different libraries.

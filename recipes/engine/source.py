@@ -1,4 +1,4 @@
-"""Row 0: the model as given, with its own head or a fresh one."""
+"""Source of a run, row 0: the model as given, with its own head or a fresh one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def given(recipe: Recipe) -> tuple[Splits, Bundle]:
 
 
 def load(recipe: Recipe, seed: int) -> Bundle:
-    """The recipe's model with a head for its task; `seed` draws the head where the checkpoint has none that fits.
+    """Model of the recipe with a head for its task.
+
+    Args:
+        recipe: names the model and the task.
+        seed: draws the head where the checkpoint has none that fits.
 
     Raises:
         InputError: there is no such model, it has no weights that may be opened, or no tokenizer; with the place in

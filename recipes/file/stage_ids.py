@@ -40,8 +40,10 @@ def stage_entry(stage: Any) -> tuple[str, dict[str, Any]]:
 
 
 def by_index(recipe: Any, parts: Sequence[str]) -> tuple[str, ...]:
-    """The path of a setting with a stage's index and name in place of its id: `stages.half.sparsity` is
-    `stages.2.prune.sparsity`. A path that has an index already, or is of another part of the recipe, stays as it is.
+    """Path of a setting with a stage's index and name in place of its id.
+
+    `stages.half.sparsity` is `stages.2.prune.sparsity`. A path that has an index already, or is of another part of the
+    recipe, stays as it is.
 
     Args:
         recipe: plain data.

@@ -1,4 +1,4 @@
-"""Sizes, speeds, qualities: everything that the report claims is measured here, in a fresh process for each row."""
+"""Measurements: size, speed, quality, memory and energy of every row, in a fresh process for each."""
 
 from recipes.measure.answers import reference_answers
 from recipes.measure.directory import measure_directory

@@ -1,4 +1,4 @@
-"""`python -m recipes.measure SOCKET`: the server of the processes that measure."""
+"""`python -m recipes.measure SOCKET`: the server that forks measuring processes."""
 
 import sys
 

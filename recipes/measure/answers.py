@@ -1,4 +1,4 @@
-"""Answers by example: of a model in this process, of a saved one, and what a reload is compared with."""
+"""Model outputs by example: of a model in this process, of a saved one, and the comparison after a reload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFERENCE_ROWS = 64
 def reference_answers(
     bundle: Bundle, task: Any, rows: Any, path: Path, *, threads: int | None = None, rows_used: int = REFERENCE_ROWS
 ) -> None:
-    """Write what a reload of `bundle` must give: the answers to the first `rows_used` rows, in fp32 on the CPU.
+    """Write the outputs that a reload of `bundle` must reproduce: of the first `rows_used` rows, in fp32 on the CPU.
 
     The worker encodes the same rows, in the same order and batches, with the same threads, so that equal weights give
     equal bits. The bundle comes back on its device, and in training mode if it was.
@@ -62,7 +62,12 @@ def _on_the_cpu(bundle: Bundle, threads: int) -> Iterator[None]:
 
 
 def model_answers(model: Model, task: Any, rows: Any) -> Known:
-    """The answers to all `rows` in their order, computed in batches of similar length by the model's own runtime.
+    """Outputs for all rows in their order, computed in batches of similar length by the model's own runtime.
+
+    Args:
+        model: an opened model or export.
+        task: encodes the rows and reads the outputs.
+        rows: a `datasets.Dataset`.
 
     Raises:
         StageFailed: a logit is not a number.

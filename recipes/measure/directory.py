@@ -1,4 +1,4 @@
-"""One saved model or export, measured by itself: `trimformer measure DIR`."""
+"""Measurement of one saved model or export: `trimformer measure DIR`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measure_directory(
     threads: int | None = None,
     device: str = "cpu",
 ) -> Row:
-    """The row of a saved model or export: size, speed, and with a recipe the quality on its task.
+    """Measured row of a saved model or export: size, speed, and with a recipe the quality on its task.
 
     There is no baseline here, so there are no ratios and no differences.
 

@@ -1,4 +1,4 @@
-"""Energy of a piece of work, where the `energy` extra is installed."""
+"""Energy of a block of work, where the `energy` extra is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine and the versions that the numbers of a report belong to."""
+"""Environment of a report's measurements: machine and versions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def cpu_flags() -> set[str]:
 
 
 def instructions(flags: set[str]) -> list[str]:
-    """The instruction sets that decide how fast int8 and bf16 run, of those named in `flags`."""
+    """Instruction sets among `flags` that decide the speed of int8 and bf16."""
     return [name for name, words in INSTRUCTIONS.items() if flags & set(words)]
 
 

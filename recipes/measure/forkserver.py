@@ -35,7 +35,7 @@ LAUNCHER = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit status, below zero the signal that killed it, and what it wrote."""
+    """Exit status of a process, below zero the signal that killed it, and its output."""
 
     status: int
     said: str
@@ -63,7 +63,7 @@ class ForkServer:
             )  # fmt: skip
 
     def run(self, file: Path) -> Ended:
-        """How a fresh process ended that was given the job of `file`; it is killed when this call or this process ends.
+        """Exit status and output of a fresh process that ran a job; it is killed when this call or process ends.
 
         The server is closed where it has ended, or where the call is interrupted, since its answer would come later.
         """
@@ -94,10 +94,14 @@ class ForkServer:
 
 
 def run_job(file: Path, *, threads: int) -> Ended:
-    """How a fresh process ended that was given the job of `file`, forked from the server of this process.
+    """Exit status and output of a fresh process that ran the job of `file`, forked from the server of this process.
 
     Its memory holds the imports, about 300 MB, as a process's does that has imported them itself; what a job measures
     of memory and of loading begins after them.
+
+    Args:
+        file: the job, as JSON.
+        threads: of every runtime in the process.
     """
     return _server(threads).run(file)
 

@@ -1,4 +1,4 @@
-"""The batches that models are timed on."""
+"""Batches that models are timed on."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def batches(model: Model, bench: Bench, *, batch_size: int, length: int | Litera
     """Batches for `model`: one of random tokens at a fixed length, or `count` of evaluation rows at their own lengths.
 
     Models with the same tokenizer get equal batches; another tokenizer encodes the same rows itself.
+
+    Args:
+        model: an opened model.
+        bench: gives the task and its evaluation rows.
+        batch_size: rows of a batch.
+        length: in tokens; `data` for the texts' own lengths.
+        count: of batches at the data's own lengths.
     """
     if length != "data":
         return [random_batch(model, batch_size=batch_size, length=length, seed=bench.seed)]
@@ -42,7 +49,14 @@ def batches(model: Model, bench: Bench, *, batch_size: int, length: int | Litera
 
 
 def random_batch(model: Model, *, batch_size: int, length: int, seed: int) -> Arrays:
-    """Random ordinary tokens under a full attention mask, ending as the model's texts end (some heads look for it)."""
+    """Batch of random ordinary tokens under a full attention mask, with the texts' last token at the end.
+
+    Args:
+        model: an opened model.
+        batch_size: rows.
+        length: in tokens.
+        seed: of the tokens.
+    """
     _check_length(model, length)
     tokenizer = model.processor
     special = set(tokenizer.all_special_ids)
@@ -70,7 +84,12 @@ def _last_token(model: Model) -> int | None:
 
 
 def longest_input(config: Any, processor: Any) -> int | None:
-    """The most tokens that a model reads, or None where nothing limits them."""
+    """Maximum input length in tokens, or None where it is unlimited.
+
+    Args:
+        config: the model's transformers configuration.
+        processor: its tokenizer or image processor.
+    """
     limits = [getattr(config, "max_position_embeddings", None), getattr(processor, "model_max_length", None)]
     return min((limit for limit in limits if limit), default=None)
 

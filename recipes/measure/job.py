@@ -1,4 +1,4 @@
-"""What a fresh process is asked to measure, what it answers, and the call that starts it."""
+"""Job and outcome of a measuring process, and the call that starts it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILED = 3
 
 
 class Job(Record):
-    """One directory to measure. All paths are absolute or relative to the working directory of the caller."""
+    """Job of a measuring process: one directory. All paths are absolute or relative to the caller's directory."""
 
     directory: Path
     runtime: str = "pytorch"
@@ -34,7 +34,9 @@ class Job(Record):
         None, description="written by Dataset.save_to_disk; loaded by the task unless given"
     )
     select: Path | None = Field(None, description="the same for select, whose logits are then computed too")
-    answers: bool = Field(True, description="answer the evaluation and select rows, besides what is compared")
+    answers: bool = Field(
+        True, description="compute outputs for the evaluation and select rows, besides the compared ones"
+    )
     probes: list[Any] = Field(default_factory=list, description="probes in their recipe form")
     device: str = Field("cpu", description="where the logits of the evaluation rows are computed")
     threads: int = Field(default_factory=available_threads, ge=1)
@@ -73,7 +75,11 @@ class Failure(Record):
 
 
 def measure(job: Job, directory: Path) -> Outcome:
-    """The outcome of `job`, measured in a fresh process that keeps its files in `directory`.
+    """Outcome of a job, measured in a fresh process.
+
+    Args:
+        job: what to measure.
+        directory: for the process's files.
 
     Raises:
         ParityError: the reloaded model's logits are not those of the reference.

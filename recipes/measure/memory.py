@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work: the device's on CUDA, the process's high-water mark on the CPU."""
+"""Peak memory of a block of work: the device's on CUDA, the process's high-water mark on the CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLING_SECONDS = 0.01
 
 @dataclass
 class Peak:
-    """Filled when the `with` block ends.
+    """Peak memory in bytes, filled when the `with` block ends.
 
     Attributes:
         bytes: the most that was in use at any moment of the block.

@@ -1,4 +1,4 @@
-"""Rows that stand next to each other by their metric, each pair compared on the same examples."""
+"""Ranking of rows by their metric, with paired comparisons of neighbours on the same examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be measured of a row besides its answers."""
+"""Probes: optional measurements of a row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _open(directory: Path, *, device: str, threads: int) -> Model:
 
 @dataclass
 class Bench:
-    """What a probe works on.
+    """Models and data that a probe measures.
 
     Attributes:
         row: the directory of the model that is measured, and `runtime`, what it runs in.
@@ -66,5 +66,5 @@ class Probe(Choice):
         return None
 
     def speeds(self, bench: Bench) -> list[Speed]:
-        """What it found, one value for each point."""
+        """Measurements, one for each point."""
         raise NotImplementedError

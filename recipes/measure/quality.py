@@ -1,4 +1,4 @@
-"""How good answers are, and how they differ from the baseline's on the same examples. Plain data comes out."""
+"""Quality of predictions, and their paired difference to the baseline's on the same examples. Plain data comes out."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Telling", "changed_inputs", "quality", "turned"]
 
 
 class Telling(Protocol):
-    """What is needed of a task to show answers; `finetune.tasks` has them."""
+    """Methods of a task that show predictions to a reader."""
 
     def right(self, answers: Known, targets: Known) -> np.ndarray | None: ...
 
     def changed(self, answers: Known, before: Known) -> np.ndarray | None: ...
 
     def confidence(self, answers: Known) -> np.ndarray:
-        """(rows,): how sure each answer is."""
+        """(rows,): confidence of each answer."""
         ...
 
     def in_words(self, answers: Known) -> list[str]:
@@ -63,7 +63,12 @@ class _Judged:
 
 
 def turned(now: np.ndarray, before: np.ndarray) -> tuple[int, int]:
-    """How many rows turned right, and how many wrong."""
+    """Numbers of rows that turned right, and that turned wrong.
+
+    Args:
+        now: (rows,) bool, whether this model is right.
+        before: (rows,) bool, whether the baseline is right.
+    """
     return int((now & ~before).sum()), int((before & ~now).sum())
 
 
@@ -177,10 +182,10 @@ def _agreement(judged: _Judged) -> dict[str, Any]:
 def changed_inputs(
     task: Telling, answers: Known, before: Known, targets: Known, *, texts: Sequence[str], most: int = 40
 ) -> list[ChangedInput]:
-    """Examples that this model and the baseline answer differently, the baseline's right answers first, and among those
-    the ones of which the model is surest now; at most `most`. Empty where every answer changes a little (a regression).
+    """Examples with other predictions than the baseline's, its right ones first, then by this model's confidence.
 
-    Both answers may be wrong in different ways: then nothing was fixed, and it stands behind the broken ones.
+    Empty where every answer changes a little (a regression). Both answers may be wrong in different ways: then nothing
+    was fixed, and it stands behind the broken ones.
 
     Args:
         task: tells whether an answer changed, is right, and how it reads.

@@ -1,4 +1,4 @@
-"""Saved models, opened so that they can be called alike: arrays in, outputs out."""
+"""Inference of saved models and exports behind one interface: arrays in, outputs out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Model:
     """An opened model.
 
     Attributes:
-        call: the outputs by name (`logits`, ...), float32, for the arrays of a batch.
+        call: inference: outputs by name (`logits`, ...), float32, for the arrays of a batch.
         processor: the tokenizer or image processor that was saved with it.
         config: its transformers configuration.
         device: where it runs; an export's is the CPU.
@@ -41,13 +41,19 @@ class Model:
 
 
 def is_export(directory: Path) -> bool:
+    """Whether the directory holds an export."""
     return (directory / "export.json").is_file()
 
 
 def open_model(directory: Path, *, device: str = "cpu", threads: int) -> Model:
-    """The model of `directory`: PyTorch fp32 eager, or the runtime that the directory was exported for.
+    """Model of a directory: PyTorch fp32 eager, or the runtime that the directory was exported for.
 
     PyTorch's threads belong to the process: they are set here for every model of it.
+
+    Args:
+        directory: of a saved model or an export.
+        device: of a PyTorch model; exports run on the CPU.
+        threads: of the runtime.
     """
     import torch
 
@@ -123,7 +129,13 @@ class Opponents:
 
 
 def opponents(bench: Bench, *, device: str, threads: int) -> Opponents:
-    """The models of a bench, opened on `device` (`auto`, `cpu`, `cuda`); beside an export all run on the CPU."""
+    """Models of a bench, opened alike; beside an export all run on the CPU.
+
+    Args:
+        bench: names the directories.
+        device: `auto`, `cpu` or `cuda`.
+        threads: of every runtime.
+    """
     import torch
 
     from compress.core.hardware import default_device

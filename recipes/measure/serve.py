@@ -1,6 +1,6 @@
-"""The server's side of the processes that measure: import, wait, fork.
+"""Server of measuring processes: import, wait, fork.
 
-It computes nothing, so that no thread of a runtime is there when it forks: each job starts its own, as many as it is
+It computes nothing, so that no thread of a runtime exists when it forks: each job starts its own, as many as it is
 allowed. What its children load and measure is theirs alone.
 """
 

@@ -1,4 +1,4 @@
-"""What a saved model weighs: bytes of its files, parameters, and the digest that tells it from any other."""
+"""Size of a saved model: bytes of its files, parameters, and its digest."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Counts(Record):
 
 
 def counts(bundle: Bundle) -> Counts:
-    """The counts of a model in memory. A tensor that two modules share is counted once."""
+    """Parameter counts of a model in memory. A tensor that two modules share is counted once."""
     from compress.core.model.low_bit import nonzero_count
 
     sketch = bundle.sketch()
@@ -87,9 +87,13 @@ def tokenizer_files(directory: Path) -> list[Path]:
 
 
 def size(directory: Path, of: Counts) -> Size:
-    """Bytes of the directory's files, with parameters that were counted in the model (an export's: in its parent).
+    """Bytes of the directory's files, with parameters counted in the model (an export's: in its parent).
 
-    A delta is as large as itself and its base, whose tokenizer it uses.
+    A delta counts as itself and its base, whose tokenizer it uses.
+
+    Args:
+        directory: of a saved model, a delta or an export.
+        of: the parameter counts.
     """
     base = base_directory(directory)
     if base is not None:

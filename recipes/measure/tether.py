@@ -1,4 +1,4 @@
-"""Ties a worker's life to its caller's: a killed run leaves no process behind that goes on measuring."""
+"""Tether of a worker's life to its caller's: a killed run leaves no measuring process behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens in the fresh process: open what was saved, compare, answer, time."""
+"""Worker: the measuring process opens the saved model, compares, infers, times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def main(file: Path) -> int:
 
 
 def work(job: Job, out: Path) -> Outcome:
-    """The outcome of a job, in this process."""
+    """Outcome of a job, computed in this process.
+
+    Args:
+        job: what to measure.
+        out: directory of its files.
+    """
     digest = sha256(job.directory)
     model, load_seconds, resident = _opened(job)
     probes = [Probe.parse(form) for form in job.probes]

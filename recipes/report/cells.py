@@ -18,8 +18,7 @@ Tone = Literal["", "gain", "loss", "noise"]
 
 @dataclass(frozen=True)
 class Cell:
-    """Table cell: `text` is the number with its unit, `detail` its interval, `extra` what only wide views have room
-    for."""
+    """Table cell: `text` is the number with its unit, `detail` its interval, `extra` for wide views."""
 
     text: str = units.DASH
     detail: str = ""

@@ -11,8 +11,10 @@ Point = tuple[str, int, int | str]
 
 
 def points(report: Report, limit: int | None = None) -> list[Point]:
-    """Measured points, the most informative first: the largest batch at the longest fixed length (throughput), then the
-    smallest at the data's own lengths (a single request), then the others.
+    """Measured points, the most informative first.
+
+    First the largest batch at the longest fixed length (throughput), then the smallest at the data's own lengths (a
+    single request), then the others.
 
     Args:
         report: of a run.

@@ -14,7 +14,7 @@ from compress.core.fit.plan import TrainPlan
 from finetune.cached.features import CachedFeatures
 from finetune.context import make_context
 from finetune.method import only_trained
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 from finetune.tasks.text_classification import TextClassification
 from tests.finetune.conftest import write_rows
 from tests.tiny import tiny_bundle, tiny_rows

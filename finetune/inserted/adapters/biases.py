@@ -1,4 +1,4 @@
-"""Biases of zero for families whose linears have none, and whose configuration can give them none (T5)."""
+"""Zero biases for families whose linears have none, and whose configuration can give them none (T5)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROLES = ("query", "key", "value", "output", "up", "gate", "down")
 
 
 class Biased(nn.Module):
-    """y + bias of a linear's y, zero at first: added apart, since a linear with a bias runs another kernel."""
+    """Linear with an added bias, zero at first; added apart, since a linear with a bias runs another kernel."""
 
     def __init__(self, base_layer: nn.Module):
         super().__init__()
@@ -26,7 +26,7 @@ class Biased(nn.Module):
         device = next(base_layer.parameters()).device
         self.bias = nn.Parameter(torch.zeros(linear_shape(base_layer)[0], device=device))
 
-    # T5 looks at the type of a linear's weight before it calls the linear.
+    # T5 reads the dtype of a linear's weight before it calls the linear.
     @property
     def weight(self) -> Any:
         return self.base_layer.weight
@@ -37,9 +37,9 @@ class Biased(nn.Module):
 
 
 class AddZeroBiases(Insertion):
-    """Every linear of the family's blocks that has no bias gets one of zeros. Norms stay as they are.
+    """Zero bias for every linear of the family's blocks that has none. Norms stay as they are.
 
-    Merged, the biases are the linears' own, and the model is saved as one that its stock class cannot say.
+    Merged, the biases are the linears' own, and the model is saved as one that its stock class cannot express.
     """
 
     keeps_zeros: ClassVar[bool] = True

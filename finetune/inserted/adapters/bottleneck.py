@@ -1,4 +1,4 @@
-"""The adapter itself: a projection to few numbers, an activation, a projection back."""
+"""Bottleneck adapter: down-projection, activation, up-projection."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "si
 
 
 class Bottleneck(nn.Module):
-    """scaling * (up(activation(down(x)))), without the residual, which differs from one placement to the next.
+    """Bottleneck adapter, scaling * up(activation(down(x))), without the residual, which differs between placements.
 
     Args:
-        size: the width of what it reads and of what it gives.
-        width: of the bottleneck.
-        activation: between the two projections.
-        owner: the method that put it in, by which its parameters are found again.
+        size: features of its input and output.
+        width: bottleneck size.
+        activation: function between the two projections.
+        owner: name of the method that inserted it, by which its parameters are found again.
         init_std: standard deviation of the truncated normal start of both projections, cut at two of them; None starts
             as LoRA does, the way down uniform (Kaiming) and the way up zero. Biases are zero.
         scaling: a constant factor of the result.

@@ -1,4 +1,4 @@
-"""The Change that puts adapters into every block."""
+"""Insertion of bottleneck adapters into every block."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.sketch import Sketch
 from compress.core.model.wrapping import linear_shape, put
 from compress.core.values import Count, Positive
-from finetune.inserted.adapters.around import AroundNorm, Behind, Beside, Reader, Seen
 from finetune.inserted.adapters.bottleneck import Activation, Bottleneck
+from finetune.inserted.adapters.wrappers import InputCache, InputRecorder, NormAdapter, ParallelAdapter, SeriesAdapter
 from finetune.inserted.insertion import Insertion
 
 __all__ = ["Form", "InsertAdapters", "Place", "too_wide"]
@@ -23,14 +23,14 @@ __all__ = ["Form", "InsertAdapters", "Place", "too_wide"]
 Form = Literal["series", "norm", "parallel"]
 Place = Literal["attention", "ffn"]
 ENDS: dict[Place, tuple[str, str]] = {"attention": ("query", "output"), "ffn": ("up", "down")}
-"""The linears of a sub-layer that receive its input and give its output."""
+"""Roles of a sub-layer's first and last linear."""
 
 
 class InsertAdapters(Insertion):
-    """One adapter for each of `places` in each block; a block that runs for several layers has one for all of them.
+    """One bottleneck adapter in each chosen sub-layer of each block; layers that share a block share its adapter.
 
-    `series` follows the sub-layer's last linear; `norm` stands around the norm after the residual sum, and is `series`
-    where the family's norms stand before the sub-layers; `parallel` reads what the sub-layer's first linear reads.
+    `series` follows the sub-layer's last linear; `norm` wraps the norm after the residual sum, and is `series` in a
+    pre-norm family; `parallel` takes the input of the sub-layer's first linear.
     """
 
     cannot_merge: ClassVar[str | None] = (
@@ -71,13 +71,13 @@ class InsertAdapters(Insertion):
     def _insert(self, model: nn.Module, first: nn.Module, last: nn.Module, norm: nn.Module | None) -> None:
         adapter = self._adapter(last)
         if self.form == "parallel":
-            seen = Seen()
-            put(model, first, Reader(first, seen))
-            put(model, last, Beside(last, adapter, seen))
+            cache = InputCache()
+            put(model, first, InputRecorder(first, cache))
+            put(model, last, ParallelAdapter(last, adapter, cache))
         elif self.form == "norm" and norm is not None:
-            put(model, norm, AroundNorm(norm, adapter))
+            put(model, norm, NormAdapter(norm, adapter))
         else:
-            put(model, last, Behind(last, adapter))
+            put(model, last, SeriesAdapter(last, adapter))
 
     def _adapter(self, last: nn.Module) -> Bottleneck:
         size = linear_shape(last)[0]
@@ -95,7 +95,12 @@ class InsertAdapters(Insertion):
 
 
 def too_wide(width: int, size: int) -> str | None:
-    """Why a bottleneck of `width` makes no sense beside a model of `size`, or None."""
+    """Why a bottleneck of this width is none in a model of this size, or None.
+
+    Args:
+        width: bottleneck size.
+        size: features of the adapter's input.
+    """
     return f"an adapter of width {width} is no bottleneck in a model of width {size}" if width > size else None
 
 

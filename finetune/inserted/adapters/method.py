@@ -1,4 +1,4 @@
-"""What the methods that insert adapters have in common."""
+"""Common base of the methods that insert bottleneck adapters."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from compress.core.model.sketch import Sketch
 from finetune.inserted.adapters.bottleneck import Activation
 from finetune.inserted.adapters.insert import InsertAdapters
 from finetune.method import Method
-from finetune.parameters.parts import head_names, norm_names
+from finetune.parameters.names import head_names, norm_names
 
 __all__ = ["AdapterMethod"]
 
 
 class AdapterMethod(Method):
-    """Train adapters, the head, and the norms where the method says so."""
+    """Bottleneck adapters are trained, the head, and where the method does so the norms."""
 
-    activation: Activation = Field("relu", description="between the two projections")
+    activation: Activation = Field("relu", description="activation function between the two projections")
     norms: bool = Field(False, description="train the norms too")
 
     def change(self, sketch: Sketch) -> InsertAdapters:

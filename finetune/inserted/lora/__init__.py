@@ -1,1 +1,1 @@
-"""Low-rank updates and learned scalings, through PEFT's own layers, put in place."""
+"""Low-rank updates and learned rescaling by PEFT's own layers, inserted in place."""

@@ -1,4 +1,4 @@
-"""Low-rank updates in the form of a singular value decomposition, whose ranks training decides: AdaLoRA."""
+"""AdaLoRA's layers: low-rank updates in SVD form, whose ranks training decides."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["InsertAdalora", "cut_ranks", "finished"]
 
 
 class InsertAdalora(PeftInsertion):
-    """B E A beside each target, E a diagonal of zeros, A and B drawn with a deviation of 0.02; times alpha / rank."""
+    """Low-rank update alpha / rank B E A beside each target: E diagonal and zero, A and B normal with deviation 0.02."""
 
-    rank: Count = Field(description="rank before any is taken away")
-    target_rank: Count = Field(description="mean rank when training ends")
+    rank: Count = Field(description="rank at the start")
+    target_rank: Count = Field(description="mean rank at the end of training")
     alpha: Positive
     dropout: Fraction = 0.0
-    ranks: FrozenMapping = Field((), description="path -> rank that training left, where it is less")
+    ranks: FrozenMapping = Field((), description="path -> rank after training, where it is less")
 
     def check(self, linears: dict[str, nn.Module]) -> None:
         check_rank(linears, self.rank)
@@ -60,7 +60,12 @@ class InsertAdalora(PeftInsertion):
 
 @torch.no_grad()
 def cut_ranks(layer: Any, kept: Tensor) -> None:
-    """Leave the triplets `kept` (indices) of an AdaLoRA layer, in place. `ranknum`, which scales them, stays."""
+    """Prune an AdaLoRA layer to some of its triplets, in place. `ranknum`, which scales them, stays.
+
+    Args:
+        layer: PEFT's, with A (rank, in), E (rank, 1) and B (out, rank).
+        kept: indices of the triplets that stay, (kept,).
+    """
     for parameters, dim in ((layer.lora_A, 0), (layer.lora_E, 0), (layer.lora_B, 1)):
         old = parameters[ADAPTER]
         left = old.index_select(dim, kept.to(old.device))
@@ -69,7 +74,7 @@ def cut_ranks(layer: Any, kept: Tensor) -> None:
 
 
 def finished(bundle: Bundle) -> tuple[Bundle, dict[str, int]]:
-    """The bundle with its AdaLoRA layers cut, in place, to the triplets whose entry of E is not zero; path -> rank."""
+    """Bundle with its AdaLoRA layers pruned, in place, to the triplets with a non-zero entry of E; and path -> rank."""
     ranks: dict[str, int] = {}
     for path, layer in inserted_layers(bundle.model).items():
         kept = layer.lora_E[ADAPTER].detach().flatten().nonzero().flatten()

@@ -1,4 +1,7 @@
-"""AdaLoRA's allocation of ranks while it trains.  Zhang et al. 2023, arXiv 2303.10512, section 3 and algorithm 1."""
+"""AdaLoRA's allocation of ranks during training.
+
+Zhang et al. 2023, arXiv 2303.10512, section 3 and algorithm 1.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Triplet = tuple[Tensor, Tensor, Tensor]
 
 
 def budget(progress: float, *, start: int, end: int, tinit: float, tfinal: float) -> int:
-    """How many triplets there are in all: `start`, then falling with the cube of what is left, then `end`.  Eq. 12.
+    """Total number of triplets: `start`, then a cubic decay, then `end`; equation 12.
 
     Args:
         progress: share of the steps done.
@@ -35,13 +38,18 @@ def budget(progress: float, *, start: int, end: int, tinit: float, tfinal: float
 
 
 def triplet_scores(importance: Triplet) -> Tensor:
-    """(rank,): the importance of E's entry, and the means over A's row and B's column.  Eq. 7."""
+    """(rank,): importance of each triplet, that of E's entry plus the means over A's row and B's column; equation 7."""
     low, middle, up = importance
     return middle.flatten() + low.mean(dim=1) + up.mean(dim=0)
 
 
 def keep_largest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Path -> (rank,) True where the score is among the `count` largest of all; of equals the first."""
+    """Path -> (rank,) bool, True for the `count` highest scores of all; of equals the first.
+
+    Args:
+        scores: path -> (rank,), importance of the triplets.
+        count: triplets to keep in the whole model.
+    """
     order = torch.cat(list(scores.values())).argsort(descending=True, stable=True)
     kept = torch.zeros(len(order), dtype=torch.bool, device=order.device)
     kept[order[:count]] = True
@@ -49,13 +57,13 @@ def keep_largest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
 
 
 def orthogonality(triplets: list[Triplet]) -> Tensor:
-    """The mean over all A and B of |A A' - 1| and |B' B - 1|, Frobenius; eq. 4 without the square, as released."""
+    """Orthogonality penalty: mean of |A A' - 1| and |B' B - 1|, Frobenius; eq. 4 without the square, as released."""
     grams = [gram for low, _, up in triplets for gram in (low @ low.T, up.T @ up)]
     return torch.stack([torch.linalg.matrix_norm(gram - torch.eye(len(gram)).to(gram)) for gram in grams]).mean()
 
 
 class Orthogonal:
-    """An objective, and `weight` times how far from orthogonal the rows of A and the columns of B are.
+    """Objective with `weight` times the orthogonality penalty added.
 
     Args:
         objective: the task's.
@@ -74,7 +82,7 @@ class Orthogonal:
 
 
 class Allocation(Hook):
-    """Takes the least important triplets away, step by step, by setting their entry of E to zero.
+    """Gradual pruning of the least important triplets, by setting their entry of E to zero.
 
     Importance is smoothed sensitivity |w g| times its smoothed uncertainty (eqs. 9 to 11), from the unclipped gradient
     at the weights before the step; the triplets are masked after it, as in algorithm 1. In the last `tfinal` of the
@@ -109,7 +117,7 @@ class Allocation(Hook):
         for path, layer in self.layers.items():
             for letter, parameter in zip("AEB", triplet(layer)):
                 if parameter.grad is not None:
-                    self._see(f"{path}.{letter}", (parameter * parameter.grad).abs())
+                    self._update(f"{path}.{letter}", (parameter * parameter.grad).abs())
 
     @torch.no_grad()
     def after_step(self, model: nn.Module, progress: float) -> None:
@@ -141,7 +149,7 @@ class Allocation(Hook):
     def _over(self, progress: float) -> bool:
         return progress >= 1 - self.tfinal - 1e-9
 
-    def _see(self, name: str, now: Tensor) -> None:
+    def _update(self, name: str, now: Tensor) -> None:
         beta1, beta2 = self.betas
         zeros = torch.zeros_like(now)
         mean = self.sensitivity.get(name, zeros).to(now) * beta1 + now * (1 - beta1)

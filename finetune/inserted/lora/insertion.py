@@ -1,4 +1,4 @@
-"""PEFT's layers put around a model's linears, in place: the model stays the class that it is."""
+"""Insertion of PEFT's layers around a model's linears, in place: the model keeps its class."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARKS = ("lora_", "ia3_")
 
 
 class PeftInsertion(Insertion):
-    """Layers of PEFT around the linears that `targets` names. What they add is fp32, whatever the base is stored in."""
+    """PEFT's layers around the linears that `targets` names; the added parameters are fp32, whatever the base is."""
 
     targets: Targets = Field(description="roles, names of linears, or `all`")
 
@@ -39,8 +39,8 @@ class PeftInsertion(Insertion):
         """PEFT's configuration of this insertion.
 
         Args:
-            linears: those that it goes around, by path.
-            more: what a file says besides: `task_type`, `modules_to_save`, `base_model_name_or_path`.
+            linears: the wrapped ones, by path.
+            more: further fields of a saved configuration: `task_type`, `modules_to_save`, `base_model_name_or_path`.
         """
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ class PeftInsertion(Insertion):
         del model.peft_config
         layers = inserted_layers(model)
         for layer in layers.values():
-            put(model, layer.base_layer, layer)  # the other places of a linear that several blocks share
+            put(model, layer.base_layer, layer)  # the other parents of a linear that several blocks share
         self._start(layers)
         bundle.states = bundle.states | {"adapted"}
         return bundle
@@ -102,17 +102,17 @@ class PeftInsertion(Insertion):
 
 
 def is_inserted(name: str) -> bool:
-    """Whether a parameter of this name is one that an insertion of this module added, and that is trained."""
+    """Whether a parameter of this name was added by an insertion of this module, and is trained."""
     return any(part.startswith(MARKS) for part in name.split("."))
 
 
 def inserted_names(model: nn.Module) -> frozenset[str]:
-    """The parameters that were put in. AdaLoRA's `ranknum`, a constant, is none."""
+    """Names of the added parameters. AdaLoRA's `ranknum`, a constant, is none."""
     return frozenset(name for name, _ in model.named_parameters() if is_inserted(name))
 
 
 def inserted_layers(model: nn.Module) -> dict[str, Any]:
-    """Path -> PEFT's layer, of every linear that one stands around."""
+    """Path -> PEFT's layer, of every wrapped linear."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return {path: module for path, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
@@ -120,7 +120,7 @@ def inserted_layers(model: nn.Module) -> dict[str, Any]:
 
 @contextmanager
 def trainability_kept(model: nn.Module) -> Iterator[None]:
-    """Inside a `with` PEFT may freeze the base; afterwards each parameter is as free as it was."""
+    """Context in which PEFT may freeze the base; afterwards each parameter's `requires_grad` is restored."""
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         yield
@@ -131,7 +131,12 @@ def trainability_kept(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def storage_told(model: nn.Module, linears: dict[str, nn.Module]) -> Iterator[None]:
-    """Inside a `with` the model says what PEFT asks it: whether its linears are bitsandbytes' in 4 or 8 bits."""
+    """Context in which the model has the attributes by which PEFT finds bitsandbytes' linears in 4 or 8 bits.
+
+    Args:
+        model: whose linears are to be wrapped.
+        linears: path -> linear.
+    """
     kinds = {kind.__name__ for linear in linears.values() for kind in type(linear).__mro__}
     told = {"is_loaded_in_4bit": "Linear4bit" in kinds, "is_loaded_in_8bit": "Linear8bitLt" in kinds}
     before = {name: vars(model)[name] for name in told if name in vars(model)}
@@ -146,9 +151,13 @@ def storage_told(model: nn.Module, linears: dict[str, nn.Module]) -> Iterator[No
 
 @contextmanager
 def plain_without_weights(model: nn.Module, linears: dict[str, nn.Module]) -> Iterator[None]:
-    """Inside a `with` plain linears stand for those stored in few bits on the meta device.
+    """Context in which plain linears replace those stored in few bits on the meta device.
 
-    There PEFT misses what bitsandbytes' weights know of themselves; the shapes are the same.
+    There PEFT lacks the attributes of bitsandbytes' weights; the shapes are the same.
+
+    Args:
+        model: whose linears are to be wrapped.
+        linears: path -> linear.
     """
     stored: list[Any] = [linear for linear in linears.values() if isinstance(linear, StoredLinear)]
     pairs = [

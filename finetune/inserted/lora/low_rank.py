@@ -1,4 +1,4 @@
-"""Low-rank updates of fixed rank, around linears: LoRA, and DoRA with a learned norm of each row."""
+"""Low-rank updates of fixed rank around linears: LoRA, and DoRA with a learned norm of each row."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["InsertLora"]
 
 
 class InsertLora(PeftInsertion):
-    """B A of `rank`, times `alpha / rank`, beside each target; A is drawn (Kaiming, uniform), B is zero.
+    """Low-rank update alpha / rank B A beside each target; A is drawn (Kaiming, uniform), B is zero.
 
-    With `magnitude` the rows of the sum keep a learned norm, which starts as that of the base's rows (DoRA).
+    With `magnitude` the rows of the sum have a learned norm, initialized to that of the base's rows (DoRA).
     """
 
     rank: Count
@@ -67,10 +67,15 @@ class InsertLora(PeftInsertion):
 
 
 def with_dense_base(module: nn.Module, args: tuple[Tensor, ...], given: dict[str, Any]) -> tuple[Any, Any]:
-    """A hook for PEFT's DoRA: the base as it computes, in place of PEFT's own reading of what is stored.
+    """Hook for PEFT's DoRA that passes the dequantized base, in place of PEFT's own reading of the stored weight.
 
-    bitsandbytes' reading of 4 bits on a CPU is wrong where the width is no multiple of a block (64). The hook has no
-    state, so a copied model can share it.
+    bitsandbytes' reading of 4 bits on a CPU is wrong where the number of inputs is no multiple of a block (64). The
+    hook has no state, so a copied model can share it.
+
+    Args:
+        module: PEFT's DoRA layer.
+        args: positional arguments of its call.
+        given: keyword arguments of its call.
     """
     linear = given["base_layer"]
     weight = linear.dense(args[0].dtype) if isinstance(linear, StoredLinear) else matrix(linear)

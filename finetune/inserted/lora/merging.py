@@ -1,4 +1,4 @@
-"""The weight that a linear has when what was put around it is folded in; by hand, so that any dense linear serves."""
+"""Merged weights: an adapter's update folded into its linear; computed here, so that any dense linear serves."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ __all__ = ["merged_bias", "merged_weight", "update"]
 
 
 def merged_weight(layer: Any, adapter: str) -> Tensor:
-    """(out, in) of the linear inside `layer` with what `adapter` makes of it.
+    """Merged weight of a linear and its adapter, (out, in).
 
-    LoRA: W + s B A. DoRA: m (W + s B A) / |W + s B A|, row by row. AdaLoRA: W + s B (E A). (IA)3: the rows of W, or
-    its columns where the input is scaled, times the learned vector.
+    LoRA: W + s B A. DoRA: m (W + s B A) / |W + s B A|, row by row. AdaLoRA: W + s B (E A). (IA)^3: the rows of W, or
+    its columns where the input is rescaled, times the learned vector.
+
+    Args:
+        layer: PEFT's, around a dense linear.
+        adapter: PEFT's name for it.
     """
     weight = matrix(layer.base_layer)
     if hasattr(layer, "ia3_l"):
@@ -30,7 +34,12 @@ def merged_weight(layer: Any, adapter: str) -> Tensor:
 
 
 def merged_bias(layer: Any, adapter: str) -> Tensor:
-    """The bias of the linear inside `layer`; only (IA)3 on an output changes it."""
+    """Merged bias of a linear, (out,); only (IA)^3 on an output changes it.
+
+    Args:
+        layer: PEFT's, around a dense linear.
+        adapter: PEFT's name for it.
+    """
     bias = layer.base_layer.bias
     if hasattr(layer, "ia3_l") and not layer.is_feedforward:
         return bias * layer.ia3_l[adapter].flatten()
@@ -38,7 +47,12 @@ def merged_bias(layer: Any, adapter: str) -> Tensor:
 
 
 def update(layer: Any, adapter: str) -> Tensor:
-    """(out, in) of what a low-rank layer adds to the weight."""
+    """Update that a low-rank layer adds to the weight, (out, in).
+
+    Args:
+        layer: PEFT's, around a linear.
+        adapter: PEFT's name for it.
+    """
     low, up = layer.lora_A[adapter], layer.lora_B[adapter]
     if hasattr(layer, "lora_E"):
         rows = low * layer.lora_E[adapter]

@@ -1,4 +1,4 @@
-"""What the methods that go through PEFT have in common."""
+"""Common base of the methods that use PEFT's layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from compress.core.model.state import State
 from finetune.inserted.lora.insertion import inserted_names
 from finetune.inserted.lora.targets import ALL, Targets
 from finetune.method import Method
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 
 __all__ = ["ATTENTION_VALUES", "PeftMethod", "lora_targets"]
 
@@ -18,7 +18,7 @@ ATTENTION_VALUES = ("query", "value")
 
 
 class PeftMethod(Method):
-    """Train what PEFT puts around linears, and the head."""
+    """PEFT's layers around linears are trained, and the head."""
 
     targets: Targets | None = Field(
         None, description="linears to adapt: roles (query, key, value, output, up, gate, down), names, or all"
@@ -36,8 +36,8 @@ class PeftMethod(Method):
 
 
 def _factorized(name: str, sketch: Sketch) -> str | None:
-    """Why what goes around linears cannot go into such a model, or None."""
-    if all(place.rank is None for place in sketch.linears):
+    """Why layers around linears cannot be put into such a model, or None."""
+    if all(linear.rank is None for linear in sketch.linears):
         return None
     return (
         f"{name} goes around plain linears, and those of this model are kept as two factors; put `merge_factors` "
@@ -46,5 +46,10 @@ def _factorized(name: str, sketch: Sketch) -> str | None:
 
 
 def lora_targets(targets: tuple[str, ...] | None, sketch: Sketch) -> tuple[str, ...]:
-    """What is given; else query and value, or on a base of few bits all linears of the blocks, as QLoRA needs."""
+    """Targets that are given; else query and value, or on a quantized base all linears of the blocks, as QLoRA needs.
+
+    Args:
+        targets: of the recipe; None where it gives none.
+        sketch: of the model.
+    """
     return targets or ((ALL,) if "quantized" in sketch.states else ATTENTION_VALUES)

@@ -1,4 +1,4 @@
-"""What was tuned, in PEFT's own format on disk: `adapter_config.json` and `adapter_model.safetensors`."""
+"""PEFT's format on disk: `adapter_config.json` and `adapter_model.safetensors`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from finetune.inserted.lora.adaptive import InsertAdalora
 from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion, inserted_layers, inserted_names, is_inserted
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 
 __all__ = ["CONFIG", "TENSORS", "expressible", "read", "write"]
 
@@ -28,24 +28,24 @@ TASKS = {
 
 
 def expressible(bundle: Bundle) -> bool:
-    """Whether PEFT can say all that was tuned: one insertion of PEFT's, and beside it whole modules (the head)."""
+    """Whether PEFT's format holds all that was tuned: one PEFT insertion, and beside it whole modules (the head)."""
     return bool(inserted_names(bundle.model)) and _modules(bundle.model, _beside(bundle)) is not None
 
 
 def write(bundle: Bundle, insertion: PeftInsertion, directory: Path | str, *, base: str) -> Path:
-    """Write what was tuned into `directory` (made if missing), so that PEFT opens it; gives the directory.
+    """Write the tuned parameters into `directory` (made if missing), so that PEFT opens it; returns the directory.
 
     `PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(base), directory)` gives the same
-    logits. The tensors are those of `bundle.tuned`, or what was inserted and the head where the bundle has none.
+    logits. The tensors are those of `bundle.tuned`, or the inserted ones and the head where the bundle has none.
 
     Args:
         bundle: a model with `insertion` in it.
-        insertion: what was put in.
+        insertion: the one that was made.
         directory: receives `adapter_config.json` and `adapter_model.safetensors`.
         base: a hub id or directory of the base, for `base_model_name_or_path`.
 
     Raises:
-        InputError: beside the insertion, parts of modules were tuned, which PEFT cannot say.
+        InputError: beside the insertion, parts of modules were tuned, which PEFT cannot express.
     """
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Learned scalings of activations: (IA)3."""
+"""Learned rescaling of activations: (IA)^3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["InsertIa3"]
 
 
 class InsertIa3(PeftInsertion):
-    """A vector of ones that multiplies the output of each target, or its input where it is a block's `down`."""
+    """Vector of ones that multiplies each target's output, or its input where the target is a block's `down`."""
 
     keeps_zeros: ClassVar[bool] = True
 

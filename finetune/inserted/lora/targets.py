@@ -1,4 +1,4 @@
-"""Which linears of a model are adapted: by role (`query`), by name (`c_attn`), or `all` of its blocks."""
+"""Target linears of an adaptation: by role (`query`), by name (`c_attn`), or `all` of the blocks."""
 
 from __future__ import annotations
 
@@ -30,14 +30,18 @@ Targets = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValid
 
 
 def target_linears(bundle: Bundle, targets: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Path -> linear, in the model's order, of each linear of the base that `targets` names.
+    """Linears of the base that `targets` names, path -> linear, in the model's order.
 
-    A role that the family fuses with others gives the fused linear. Names reach every linear outside of the head, a
+    A role that the family fuses with others gives the fused linear. Names match every linear outside of the head, a
     decoder's too; roles and `all` those of the family's blocks.
+
+    Args:
+        bundle: the model.
+        targets: roles, ends of paths, or `all`.
 
     Raises:
         UnknownName: a target matches nothing.
-        Refusal: something stands around such a linear already.
+        Refusal: such a linear is wrapped already.
     """
     linears = _linears(bundle)
     found = set().union(*(_matches(bundle, target, linears) for target in targets))
@@ -53,7 +57,12 @@ def target_linears(bundle: Bundle, targets: tuple[str, ...]) -> dict[str, nn.Mod
 
 
 def narrowest(sketch: Sketch, targets: tuple[str, ...]) -> int:
-    """The smallest width, as far as a sketch knows it, of the linears in these roles; of names it knows `hidden`."""
+    """Smallest dimension, as far as a sketch has it, of the linears in these roles; of names the hidden size.
+
+    Args:
+        sketch: of the model.
+        targets: roles, names, or `all`.
+    """
     widths = [sketch.hidden]
     if {ALL, *ATTENTION} & set(targets):
         widths += [heads * sketch.head_size for heads in sketch.block_heads]
@@ -63,13 +72,24 @@ def narrowest(sketch: Sketch, targets: tuple[str, ...]) -> int:
 
 
 def rank_refusal(sketch: Sketch, targets: tuple[str, ...], rank: int) -> str | None:
-    """Why a rank cannot be, or None."""
+    """Why a rank is too large for the targets, or None.
+
+    Args:
+        sketch: of the model.
+        targets: roles, names, or `all`.
+        rank: of the update, from 1.
+    """
     width = narrowest(sketch, targets)
     return f"a rank of {rank} is above the width of what it updates, {width}; choose less" if rank > width else None
 
 
 def check_rank(linears: dict[str, nn.Module], rank: int) -> None:
-    """Raise `InputError` where `rank` is above the width of a linear."""
+    """Raise `InputError` where `rank` exceeds a dimension of a linear.
+
+    Args:
+        linears: path -> linear.
+        rank: of the update, from 1.
+    """
     for path, linear in linears.items():
         if rank > min(linear_shape(linear)):
             raise InputError(

@@ -1,4 +1,4 @@
-"""The change that puts a learned mix of layers behind the last block."""
+"""Insertion of a learned mix of layers after the last block."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "mix"
 
 
 class InsertLayerMix(Insertion):
-    """What follows the blocks (a last norm, a pooler, the head) reads a mix of the outputs of all `layers`."""
+    """Scalar mix of all layers' outputs as the input of what follows the blocks (a last norm, a pooler, the head)."""
 
     cannot_merge: ClassVar[str | None] = (
         "what is behind the last block reads a sum over all layers, which no weight of the base can make"
@@ -59,5 +59,5 @@ class InsertLayerMix(Insertion):
 
 
 def mix_of(model: nn.Module) -> Any:
-    """The mix that stands in `model`, or None."""
+    """The model's mix, or None."""
     return next((module for module in model.modules() if isinstance(module, LayerMix)), None)

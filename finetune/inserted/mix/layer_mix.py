@@ -1,4 +1,4 @@
-"""A learned mix of what every layer gives, in the place of what the last one gives."""
+"""Scalar mix: a learned weighted sum of all layers' outputs in place of the last one's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["LayerMix"]
 
 
 class LayerMix(nn.Module):
-    """gamma * sum over j of softmax(s)_j h_j, for h_0, the input of the first layer, to h_L.
+    """Scalar mix gamma * sum over j of softmax(s)_j h_j, for h_0, the input of the first layer, to h_L.
 
-    It starts as the mean of all layers: s is 0, gamma 1. A child of the last block, it is a hook too: of whatever runs
-    the blocks, before each pass, and of every block, behind it.
+    Initialized to the mean of all layers: s is 0, gamma 1. A child of the last block, it is also a hook: before each
+    pass of the module that runs the blocks, and after every block.
 
     Args:
         layers: how many layers run; one block may run for several.

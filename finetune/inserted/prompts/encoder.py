@@ -1,4 +1,4 @@
-"""What computes a prompt while it is trained."""
+"""Prompt encoder: the reparameterization of a prompt during training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ Kind = Literal["lstm", "mlp"]
 
 
 class PromptEncoder(nn.Module):
-    """Virtual tokens as a function of their table: MLP(LSTM(table)), or MLP(table).
+    """Prompt encoder: virtual tokens as MLP(LSTM(table)), or MLP(table).
 
-    The LSTM has two layers and both directions, half as wide each; the MLP two layers with a ReLU between them.
-    Liu et al. 2021, arXiv 2103.10385, section 3.2, and the authors' code.
+    The LSTM has two bidirectional layers of half the embedding size each; the MLP two linears with a ReLU between them.
 
     Args:
         kind: `lstm` is the paper's; `mlp` leaves the LSTM out.
-        width: of the word embeddings.
+        width: embedding size.
+
+    References:
+        Liu et al. 2021, arXiv 2103.10385, section 3.2, and the authors' code.
     """
 
     def __init__(self, kind: Kind, width: int):

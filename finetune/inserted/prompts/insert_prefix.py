@@ -1,4 +1,4 @@
-"""The change that gives every block keys and values of its own."""
+"""Insertion of prefix keys and values into every block's attention."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from compress.core.model.sketch import Sketch
 from compress.core.model.wrapping import linear_shape
 from compress.core.values import Count
 from finetune.inserted.insertion import Insertion
+from finetune.inserted.prompts.attention_forwards import takes_functions, with_prefix
 from finetune.inserted.prompts.prefix import Prefix, Redirected, register
-from finetune.inserted.prompts.written_out import takes_functions, with_prefix
 
 __all__ = ["InsertPrefix", "attentions", "draw", "prefixes"]
 
 
 class InsertPrefix(Insertion):
-    """`length` trained keys and values in the attention of every block (ALBERT: of its one block)."""
+    """Prefix of `length` trained keys and values in the attention of every block (ALBERT: of its one block)."""
 
     cannot_merge: ClassVar[str | None] = (
         "a prefix is keys and values that come from no token, and no weight of the base can hold them"
@@ -57,7 +57,7 @@ class InsertPrefix(Insertion):
 
 
 def attentions(bundle: Bundle) -> Iterator[tuple[Any, int]]:
-    """The module of each block that holds its key's linear, and the width of all its heads, first block first."""
+    """Each block's attention module, with the features of all its heads together, first block first."""
     family = bundle.family
     for block in family.module_list(bundle.model):
         owner = family.path(block, "key").rpartition(".")[0]
@@ -71,7 +71,13 @@ def prefixes(bundle: Bundle) -> Iterator[Prefix]:
 
 
 def draw(bundle: Bundle, generator: torch.Generator, *, deviation: float) -> None:
-    """Draw every key and value from a normal distribution of mean 0."""
+    """Initialize every prefix from a normal distribution of mean 0.
+
+    Args:
+        bundle: a model with prefixes.
+        generator: on the CPU.
+        deviation: standard deviation.
+    """
     with torch.no_grad():
         for prefix in prefixes(bundle):
             for table in prefix.parameters():

@@ -1,4 +1,4 @@
-"""The change that puts virtual tokens among the input's."""
+"""Insertion of virtual tokens among the input embeddings."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["InsertPrompt", "encoder_of", "positions", "prompt_of", "settled"]
 
 
 class InsertPrompt(Insertion):
-    """`length` trained embeddings behind [CLS], or in front where the family has none."""
+    """Virtual tokens: `length` trained embeddings behind [CLS], or in front where the family has none."""
 
     cannot_merge: ClassVar[str | None] = "a prompt is a part of the input, and no weight of the base can hold it"
 
     length: Count
-    encoder: Kind | None = Field(None, description="what computes the prompt while it is trained")
+    encoder: Kind | None = Field(None, description="prompt encoder during training")
 
     def apply(self, bundle: Bundle) -> Bundle:
         encoder, family = encoder_of(bundle), bundle.family
@@ -76,20 +76,20 @@ class InsertPrompt(Insertion):
 
 
 def encoder_of(bundle: Bundle) -> Any:
-    """The module that takes the input."""
+    """Module that takes the model's input."""
     base = base_model(bundle.model)
     path = bundle.family.encoder
     return attrgetter(path)(base) if path and has(base, path) else base
 
 
 def prompt_of(bundle: Bundle) -> Prompt:
-    """The prompt that stands in the model."""
+    """The model's prompt."""
     prompt: Prompt = encoder_of(bundle).prompt
     return prompt
 
 
 def positions(bundle: Bundle) -> int | None:
-    """How many tokens the model has positions for; None where they are relative or computed."""
+    """Number of position embeddings; None where positions are relative or computed."""
     base, path = base_model(bundle.model), bundle.family.position_embedding
     if path is None or not has(base, path):
         return None
@@ -98,7 +98,7 @@ def positions(bundle: Bundle) -> int | None:
 
 
 def settled(bundle: Bundle) -> Bundle:
-    """The bundle with its prompt computed once and for all, and a history that says so."""
+    """Bundle with its prompt computed once and its encoder dropped, and a history that records it."""
     prompt_of(bundle).settle()
     bundle.changes = tuple(
         change.model_copy(update={"encoder": None}) if isinstance(change, InsertPrompt) else change

@@ -1,4 +1,4 @@
-"""What the methods that insert a prompt or a prefix have in common."""
+"""Common base of the methods that insert a prompt or a prefix."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from compress.core.model.sketch import Sketch
 from compress.core.stage.context import Context
 from finetune.inserted.insertion import Insertion
 from finetune.method import Method
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 
 __all__ = ["HEAD_RATE", "PromptMethod"]
 
 HEAD_RATE = 1e-3
-"""The head learns no faster: at the rates of prompts the tanh of a fresh pooler may saturate. Adam's own default."""
+"""Upper bound of the head's rate, Adam's own default: at prompts' rates the tanh of a fresh pooler may saturate."""
 
 
 class PromptMethod(Method):
-    """Train what was inserted, and the head."""
+    """The inserted prompt or prefix is trained, and the head."""
 
     def change(self, sketch: Sketch) -> Insertion:
         """What is inserted; every method has its own."""

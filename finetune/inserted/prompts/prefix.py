@@ -1,4 +1,4 @@
-"""Keys and values that every query of a block may attend to."""
+"""Prefix: trained keys and values that every query of a block may attend to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NAME = "trimformer_prefix"
 
 
 class Prefix(nn.Module):
-    """`length` keys and values of one block; a child of the attention that reads them.
+    """Prefix of `length` keys and values of one block; a child of the attention module.
 
     Args:
-        length: how many.
-        width: of all heads together.
+        length: number of keys, and of values.
+        width: features of all heads together.
     """
 
     def __init__(self, length: int, width: int):
@@ -37,7 +37,7 @@ class Prefix(nn.Module):
 
 
 class Redirected:
-    """A configuration as an attention sees it: the same, but for the function that attends, which is `attend`."""
+    """Configuration for an attention module: the same values, except that its attention function is `attend`."""
 
     _attn_implementation = NAME
 
@@ -60,9 +60,17 @@ def register() -> None:
 def attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """What the family's own attention gives for the prefix's keys and values before the input's.
+    """Attention of the family, with the prefix's keys and values before the input's.
 
-    Every query sees the prefix. It has no position: it joins behind the rotation, and the position bias is 0 there.
+    Every query attends to the prefix. It has no position: it is added after the rotation, and its position bias is 0.
+
+    Args:
+        module: the attention, with a `Prefix` as a child.
+        query: (batch, heads, queries, head size).
+        key: (batch, heads, keys, head size).
+        value: (batch, heads, keys, head size).
+        attention_mask: bool or additive, (batch, 1, queries, keys), or None.
+        kwargs: of the family's own attention function.
     """
     implementation = module.config.config._attn_implementation
     length = len(module.prefix.key)
@@ -77,7 +85,13 @@ def attend(
 
 
 def widened(scores: Tensor, length: int, value: float) -> Tensor:
-    """A mask, or a bias, of (..., queries, keys) with `length` columns of `value` in front."""
+    """Mask or bias with columns for the prefix in front, (..., queries, length + keys).
+
+    Args:
+        scores: (..., queries, keys).
+        length: of the prefix.
+        value: of the new columns.
+    """
     return functional.pad(scores, (length, 0), value=value)
 
 

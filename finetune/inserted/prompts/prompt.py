@@ -1,4 +1,4 @@
-"""Virtual tokens that stand among the embeddings of the input, and leave again before a head reads."""
+"""Prompt: virtual tokens among the input embeddings, removed again before the head."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Prompt"]
 
 
 class Prompt(nn.Module):
-    """The table of the virtual tokens, and the hooks that put them in and take them out.
+    """Embedding matrix of the virtual tokens, and the hooks that insert and remove them.
 
     It is a child of the encoder that it hooks, and its hooks are methods of its own, so that a deep copy is whole.
 
     Args:
-        length: how many tokens.
-        width: of the word embeddings.
+        length: number of virtual tokens.
+        width: embedding size.
         after: tokens of the input that stay in front ([CLS]).
         padding: where positions count the tokens that are not padding (RoBERTa): the padding's id; None elsewhere.
         room: the longest input that leaves enough positions for the prompt; None where there is no limit.
@@ -78,7 +78,7 @@ class Prompt(nn.Module):
         return self.among(output)
 
     def out(self, module: Any, args: Any, output: Any) -> Any:
-        """Hook after an encoder: everything that it says of each position, without those of the prompt."""
+        """Hook after an encoder: its outputs by position, without those of the prompt."""
         length = output[0].shape[1]
         if isinstance(output, tuple):
             return tuple(self._without(value, length) for value in output)

@@ -1,4 +1,4 @@
-"""Interleaved timing: every model takes its turn, so that noise meets all of them alike."""
+"""Interleaved timing: the models take turns, so that noise affects them alike."""
 
 from __future__ import annotations
 
@@ -59,7 +59,17 @@ def _timed(call: Callable[[int], object], turn: int, rest: float) -> float:
 def speed(
     models: Opponents, bench: Bench, batch_size: int, length: Length, *, repeats: int, seconds: float, rest: float
 ) -> Speed:
-    """The speed of `models.row` at one batch size and length, beside its opponents."""
+    """Latency and throughput of `models.row` at one batch size and length, interleaved with its opponents.
+
+    Args:
+        models: opened on one device with the same threads.
+        bench: gives the evaluation rows.
+        batch_size: rows of a call.
+        length: in tokens; `data` for the texts' own lengths.
+        repeats: turns.
+        seconds: no turn begins after so long, except the first five.
+        rest: seconds of sleep before each call.
+    """
     calls = [
         _call(model, batches(model, bench, batch_size=batch_size, length=length, count=repeats))
         for model in models.all()

@@ -1,4 +1,4 @@
-"""How long one call takes, beside the baseline and the uncompressed model in the same runtime."""
+"""Latency of one call, interleaved with the baseline and the uncompressed model in the same runtime."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Latency(Probe):
     )
     threads: Count | None = Field(None, description="in every runtime; those of affinity and quota unless given")
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="where it is timed; exports always on the CPU")
-    repeats: Count = Field(12, description="turns for each point")
+    repeats: Count = Field(12, description="timed turns for each point")
     seconds: Positive = Field(6.0, description="a slow model's turns end after so long, but not before the fifth")
-    rest: float = Field(0.05, ge=0.05, le=10, description="seconds before each call")
+    rest: float = Field(0.05, ge=0.05, le=10, description="seconds of sleep before each call")
 
     def refuses(self, model: Bundle) -> str | None:
         import torch

@@ -14,7 +14,7 @@ from compress.core.low_bit.linear import StoredLinear
 from compress.core.model.low_bit import dense_weight, stored_linears
 from compress.core.surgery.heads import keep_neurons
 from compress.quantize.store_linears import StoreLinears, stored_as, to_dense
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 from tests.compress.quantize.given import STORAGES, hidden_states, stored_bundle
 from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
 

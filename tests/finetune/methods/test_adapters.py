@@ -19,7 +19,7 @@ from finetune.method import Method
 from finetune.methods.houlsby import Houlsby
 from finetune.methods.parallel import Parallel
 from finetune.methods.pfeiffer import Pfeiffer
-from finetune.parameters.parts import head_names, norm_names
+from finetune.parameters.names import head_names, norm_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import FAMILIES, tiny_bundle, tiny_logits

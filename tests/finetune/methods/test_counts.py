@@ -12,7 +12,7 @@ from compress.core.model.bundle import Bundle
 from finetune.method import Method
 from finetune.methods.bitfit import Bitfit
 from finetune.methods.layer_norm import LayerNorm
-from finetune.parameters.parts import head_names, norm_names, role_biases
+from finetune.parameters.names import head_names, norm_names, role_biases
 from tests.tiny import tiny_bundle
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}

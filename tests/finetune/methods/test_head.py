@@ -18,7 +18,7 @@ from compress.core.stage.context import Context
 from finetune.cached.features import CachedFeatures
 from finetune.method import only_trained
 from finetune.methods.head import Head
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 from finetune.stage import Finetune
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification

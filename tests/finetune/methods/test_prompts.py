@@ -22,7 +22,7 @@ from finetune.method import Method
 from finetune.methods.p_tuning import PTuning
 from finetune.methods.prefix import Prefix
 from finetune.methods.prompt import Prompt
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.finetune.methods.test_counts import ALBERT_BASE, LARGE, ROBERTA_BASE, on_meta

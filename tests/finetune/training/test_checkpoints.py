@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from compress.core.errors import StageFailed
 from finetune.method import only_trained
-from finetune.parameters.parts import bias_names
+from finetune.parameters.names import bias_names
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from finetune.training.checkpoints import load_weights, save_weights, trained_names

@@ -13,7 +13,7 @@ from compress.core.stage.exhibit import loss_curve
 from recipes.engine.encoding import ENCODING
 from recipes.engine.evidence import MACHINE, OTHER_MACHINE, Evidence
 from recipes.engine.execute import REFERENCE_LOGITS
-from recipes.engine.finished import Done
+from recipes.engine.finished_stages import Done
 from recipes.engine.store import Folder
 from recipes.record import Cost
 from recipes.report.facts import flat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compress.core.model.bundle import Bundle
 from finetune.method import Method
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 
 
 class Newcomer(Method):

@@ -19,7 +19,7 @@ from compress.core.surgery.heads import keep_neurons, neuron_counts
 from finetune.inserted.adapters.biases import AddZeroBiases, Biased
 from finetune.merge.stage import Merge
 from finetune.methods.bitfit import Bitfit
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 from finetune.stage import Finetune
 from tests.finetune.methods.steps import few_steps
 from tests.tiny import tiny_bundle, tiny_logits

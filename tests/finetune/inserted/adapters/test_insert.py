@@ -12,8 +12,8 @@ from compress.core.errors import InputError, StageFailed
 from compress.core.fit.plan import DEFAULT_PLAN
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import change_from_data
-from finetune.inserted.adapters.around import Seen
 from finetune.inserted.adapters.bottleneck import Bottleneck
+from finetune.inserted.adapters.wrappers import InputCache
 from finetune.method import Method
 from finetune.methods.houlsby import Houlsby
 from finetune.methods.parallel import Parallel
@@ -74,7 +74,7 @@ def test_a_copy_is_whole_and_of_its_own(method: Method, name: str) -> None:
 def test_what_was_seen_is_forgotten_and_not_copied() -> None:
     bundle = adapted(Parallel(width=8), "bert")
     tiny_logits(bundle)
-    readers = [module for module in bundle.model.modules() if isinstance(module, Seen)]
+    readers = [module for module in bundle.model.modules() if isinstance(module, InputCache)]
     assert len(readers) == 4 and all(seen.value is None for seen in readers)
     readers[0].value = torch.ones(1, requires_grad=True) * 2
     assert copy.deepcopy(readers[0]).value is None

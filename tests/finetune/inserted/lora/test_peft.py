@@ -24,7 +24,7 @@ from finetune.methods.adalora import Adalora
 from finetune.methods.dora import Dora
 from finetune.methods.ia3 import Ia3
 from finetune.methods.lora import Lora
-from finetune.parameters.parts import head_names
+from finetune.parameters.names import head_names
 from tests.finetune.inserted.lora.cases import cases
 from tests.finetune.inserted.lora.test_insertion import logits, put_in
 from tests.finetune.methods.steps import few_steps

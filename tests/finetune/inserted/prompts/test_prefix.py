@@ -12,8 +12,8 @@ from torch import Tensor
 
 from compress.core.errors import InputError, Refusal
 from compress.core.model.bundle import Bundle
+from finetune.inserted.prompts import attention_forwards
 from finetune.inserted.prompts import prefix as prefix_module
-from finetune.inserted.prompts import written_out
 from finetune.inserted.prompts.insert_prefix import InsertPrefix, attentions, prefixes
 from tests.finetune.inserted.prompts.families import answers, inserted, perturbed, recorded, rows_alone
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs
@@ -144,7 +144,9 @@ def test_what_is_written_out_is_the_stock_attention_where_no_query_may_see_the_p
     assert not torch.allclose(answers(bundle), answers(stock), atol=1e-2)
     pad = torch.nn.functional.pad
     hidden = {torch.bool: False, torch.float32: -1e9}
-    monkeypatch.setattr(written_out, "widened", lambda scores, n, _: pad(scores, (n, 0), value=hidden[scores.dtype]))
+    monkeypatch.setattr(
+        attention_forwards, "widened", lambda scores, n, _: pad(scores, (n, 0), value=hidden[scores.dtype])
+    )
     assert torch.allclose(answers(bundle), answers(stock), atol=1e-5)
 
 
@@ -235,6 +237,6 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="eager"):
         prefix_module.attend(attention, query, query, query, None)
     with pytest.raises(InputError, match="not written out"):
-        written_out.with_prefix(torch.nn.Linear)
+        attention_forwards.with_prefix(torch.nn.Linear)
     with pytest.raises(InputError, match="same tokens"):
         next(attentions(inserted("deberta", CHANGE)))[0](query[0], query, query_states=query[0])

@@ -1,4 +1,4 @@
-"""What stands around the linears and norms of a block: it keeps the module as `base_layer` and adds an adapter."""
+"""Wrappers of a block's linears and norms: each keeps the wrapped module as `base_layer` and adds an adapter."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from compress.core.errors import StageFailed
 from finetune.inserted.adapters.bottleneck import Bottleneck
 
-__all__ = ["AroundNorm", "Behind", "Beside", "Reader", "Seen"]
+__all__ = ["InputCache", "InputRecorder", "NormAdapter", "ParallelAdapter", "SeriesAdapter"]
 
 
-class _Around(nn.Module):
-    """A module in the place of another, which it runs."""
+class _Wrapper(nn.Module):
+    """Module that replaces another and calls it."""
 
     def __init__(self, base_layer: nn.Module):
         super().__init__()
         self.base_layer = base_layer
 
-    # T5 looks at the type of a linear's weight before it calls the linear.
+    # T5 reads the dtype of a linear's weight before it calls the linear.
     @property
     def weight(self) -> Any:
         return self.base_layer.weight
@@ -29,8 +29,8 @@ class _Around(nn.Module):
         return getattr(self.base_layer, "bias", None)
 
 
-class Behind(_Around):
-    """y + adapter(y) of a linear's y: in series, with the adapter's own residual."""
+class SeriesAdapter(_Wrapper):
+    """Adapter in series after a linear with output y: y + adapter(y), with the adapter's own residual."""
 
     def __init__(self, base_layer: nn.Module, adapter: Bottleneck):
         super().__init__(base_layer)
@@ -41,8 +41,8 @@ class Behind(_Around):
         return y + self.adapter(y).to(y.dtype)
 
 
-class AroundNorm(_Around):
-    """norm(s + adapter(norm(s))) of the sum s of a sub-layer and its residual: the norm is used twice."""
+class NormAdapter(_Wrapper):
+    """Adapter between two applications of a norm: norm(s + adapter(norm(s))), s a sub-layer's residual sum."""
 
     def __init__(self, base_layer: nn.Module, adapter: Bottleneck):
         super().__init__(base_layer)
@@ -54,8 +54,8 @@ class AroundNorm(_Around):
         return again
 
 
-class Seen(nn.Module):
-    """What the first linear of a sub-layer was given, until the last one takes it; a child of both."""
+class InputCache(nn.Module):
+    """Input of a sub-layer's first linear, until the last linear takes it; a child of both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,27 +76,27 @@ class Seen(nn.Module):
         return {**self.__dict__, "value": None}
 
 
-class Reader(_Around):
-    """The first linear of a sub-layer, which remembers what it was given."""
+class InputRecorder(_Wrapper):
+    """First linear of a sub-layer, with a record of its input."""
 
-    def __init__(self, base_layer: nn.Module, seen: Seen):
+    def __init__(self, base_layer: nn.Module, cache: InputCache):
         super().__init__(base_layer)
-        self.seen = seen
+        self.cache = cache
 
     def forward(self, x: Tensor) -> Tensor:
-        self.seen.value = x
+        self.cache.value = x
         found: Tensor = self.base_layer(x)
         return found
 
 
-class Beside(_Around):
-    """y + adapter(x) of the last linear's y, where x is what the first linear of the sub-layer was given."""
+class ParallelAdapter(_Wrapper):
+    """Adapter parallel to a sub-layer: y + adapter(x), x the first linear's input, y the last linear's output."""
 
-    def __init__(self, base_layer: nn.Module, adapter: Bottleneck, seen: Seen):
+    def __init__(self, base_layer: nn.Module, adapter: Bottleneck, cache: InputCache):
         super().__init__(base_layer)
-        self.adapter, self.seen = adapter, seen
+        self.adapter, self.cache = adapter, cache
 
     def forward(self, inner: Tensor) -> Tensor:
-        x = self.seen.take()
+        x = self.cache.take()
         y: Tensor = self.base_layer(inner)
         return y + self.adapter(x).to(y.dtype)

@@ -1,4 +1,4 @@
-"""Attention with a prefix, written out for families whose own attention takes no function from outside."""
+"""Attention with a prefix for families whose attention module calls no pluggable attention function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Forward = Callable[..., tuple[Tensor, Tensor | None] | tuple[Tensor, ...]]
 
 
 def takes_functions(attention: object) -> bool:
-    """Whether the attention calls a function that transformers finds by the configuration's name for it."""
+    """Whether the attention module calls a function that transformers finds by the configuration's name for it."""
     import sys
 
     return hasattr(sys.modules[type(attention).__module__], "ALL_ATTENTION_FUNCTIONS")
@@ -27,7 +27,7 @@ def takes_functions(attention: object) -> bool:
 
 @cache
 def with_prefix(stock: type) -> type:
-    """The class of that attention which also reads the prefix that is its child; deep copies keep the class.
+    """Subclass of an attention class that uses the prefix that is its child; deep copies keep the class.
 
     Raises:
         InputError: the attention is none of those that are written out here.
@@ -53,7 +53,15 @@ def mpnet(
     self: Any, hidden_states: Tensor, attention_mask: Tensor | None = None, position_bias: Tensor | None = None,
     output_attentions: bool = False, **_: Any,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """MPNet's self-attention, its output's linear included; the bias of positions is 0 at the prefix."""
+    """MPNet's self-attention with a prefix, its output's linear included; the position bias is 0 at the prefix.
+
+    Args:
+        self: the attention module.
+        hidden_states: (batch, tokens, hidden size).
+        attention_mask: additive, (batch, 1, 1, tokens), or None.
+        position_bias: added to the scores, (1, heads, tokens, tokens), or None.
+        output_attentions: whether to return the probabilities too.
+    """
     shape = (*hidden_states.shape[:-1], -1, self.attention_head_size)
     query, key, value = (linear(hidden_states).view(shape).transpose(1, 2) for linear in (self.q, self.k, self.v))
     key, value = self.prefix(key, value)
@@ -70,7 +78,17 @@ def deberta(
     self: Any, hidden_states: Tensor, attention_mask: Tensor, output_attentions: bool = False,
     query_states: Tensor | None = None, relative_pos: Tensor | None = None, rel_embeddings: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """DeBERTa's self-attention; content and position are disentangled between tokens of the input only."""
+    """DeBERTa's self-attention with a prefix; content and position are disentangled between tokens of the input only.
+
+    Args:
+        self: the attention module.
+        hidden_states: (batch, tokens, hidden size).
+        attention_mask: 0 or 1, 1 where attended, (batch, 1, tokens, tokens).
+        output_attentions: whether to return the probabilities too.
+        query_states: must be None.
+        relative_pos: relative positions, as the encoder gives them.
+        rel_embeddings: of relative positions, (positions, hidden size).
+    """
     _refuse_other(query_states)
     query, key, value = self.transpose_for_scores(self.in_proj(hidden_states)).chunk(3, dim=-1)
     query = query + self.transpose_for_scores(self.q_bias[None, None, :])
@@ -95,7 +113,17 @@ def deberta_v2(
     self: Any, hidden_states: Tensor, attention_mask: Tensor, output_attentions: bool = False,
     query_states: Tensor | None = None, relative_pos: Tensor | None = None, rel_embeddings: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """The self-attention of DeBERTa v2 and v3."""
+    """Self-attention of DeBERTa v2 and v3 with a prefix.
+
+    Args:
+        self: the attention module.
+        hidden_states: (batch, tokens, hidden size).
+        attention_mask: 0 or 1, 1 where attended, (batch, 1, tokens, tokens).
+        output_attentions: whether to return the probabilities too.
+        query_states: must be None.
+        relative_pos: relative positions, as the encoder gives them.
+        rel_embeddings: of relative positions, (positions, hidden size).
+    """
     _refuse_other(query_states)
     heads = self.num_attention_heads
     query, key, value = (

@@ -1,4 +1,4 @@
-"""Names of a model's parameters by what they are: the head's, the biases, the norms'."""
+"""Names of a model's parameters by kind: of the head, biases, norms."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["bias_names", "head_names", "norm_names", "role_biases"]
 
 
 def head_names(bundle: Bundle) -> frozenset[str]:
-    """The task's head: all outside of the base model, and what of it the checkpoint lacked (a pooler, say)."""
+    """Parameters of the task's head: all outside of the base model, and what of it the checkpoint lacked (a pooler)."""
     base = {id(parameter) for parameter in base_model(bundle.model).parameters()}
     outside = {name for name, parameter in bundle.model.named_parameters() if id(parameter) not in base}
     return frozenset(outside | (bundle.fresh & set(dict(bundle.model.named_parameters()))))
 
 
 def bias_names(bundle: Bundle) -> frozenset[str]:
-    """Every bias: `bias` of linears, convolutions and norms, and bare parameters that are one (DeBERTa's `q_bias`)."""
+    """Parameters that are biases: of linears, convolutions and norms, and bare ones (DeBERTa's `q_bias`)."""
     return frozenset(name for name, _ in bundle.model.named_parameters() if name.rsplit(".")[-1].endswith("bias"))
 
 
 def norm_names(bundle: Bundle) -> frozenset[str]:
-    """The gains, and where there are any the shifts, of all norms."""
+    """Gains, and where there are any shifts, of all norms."""
     return frozenset(
         f"{path}.{name}"
         for path, module in bundle.model.named_modules()
@@ -35,7 +35,12 @@ def norm_names(bundle: Bundle) -> frozenset[str]:
 
 
 def role_biases(bundle: Bundle, *roles: str) -> frozenset[str]:
-    """The biases of the linears in these roles (`query`, `up`), in every block of the family."""
+    """Biases of the linears in some roles, in every block of the family.
+
+    Args:
+        bundle: the model.
+        roles: `query`, `up`, ...
+    """
     wanted = {id(bias) for role in roles for bias in _biases(bundle, role)}
     return frozenset(name for name, parameter in bundle.model.named_parameters() if id(parameter) in wanted)
 

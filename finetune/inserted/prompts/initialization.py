@@ -1,4 +1,4 @@
-"""The values with which a prompt begins."""
+"""Initialization of a prompt, and of its encoder."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ from compress.core.stage.task import TaskView
 from finetune.inserted.prompts.encoder import PromptEncoder
 from finetune.inserted.prompts.insert_prompt import encoder_of, positions, prompt_of
 
-__all__ = ["Start", "check_room", "draw_encoder", "start_prompt"]
+__all__ = ["Start", "check_room", "initialize_encoder", "initialize_prompt"]
 
 Start = Literal["random", "vocabulary", "labels"]
 FREQUENT, LOOKED_AT = 5_000, 64
-"""Tokens to draw from, as in the paper, and how many batches are counted to find them."""
+"""Tokens to draw from, as in the paper, and the number of batches that are counted to find them."""
 
 
-def start_prompt(bundle: Bundle, ctx: Context, start: Start) -> None:
-    """Fill the prompt's table, by the run's seed.
+def initialize_prompt(bundle: Bundle, ctx: Context, start: Start) -> None:
+    """Initialize the prompt's embeddings, by the run's seed.
 
-    `random` is normal, as wide as the word embeddings are (a model of images: as its own [CLS] is drawn);
-    `vocabulary` takes the embeddings of drawn tokens out of the 5,000 most frequent of the training rows; `labels`
-    takes the mean of the pieces of each label's name, then drawn tokens.  Lester et al. 2021, section 3.2.
+    `random` is normal with the deviation of the word embeddings (images: as the model's own [CLS] is drawn);
+    `vocabulary` takes the embeddings of tokens drawn from the 5,000 most frequent of the training rows; `labels` takes
+    the mean of the subword tokens of each label's name, then drawn tokens.
+
+    Args:
+        bundle: a model with a prompt.
+        ctx: gives the seed and the training rows.
+        start: `random`, `vocabulary` or `labels`.
 
     Raises:
         InputError: label words are asked of a task that has none.
+
+    References:
+        Lester et al. 2021, arXiv 2104.08691, section 3.2.
     """
     prompt, generator = prompt_of(bundle), ctx.generator()
     length, width = prompt.table.shape
@@ -44,8 +52,13 @@ def start_prompt(bundle: Bundle, ctx: Context, start: Start) -> None:
         prompt.table.copy_(values)
 
 
-def draw_encoder(bundle: Bundle, ctx: Context) -> None:
-    """Draw the table and the encoder of a prompt by the run's seed, the table as `nn.Embedding` draws one."""
+def initialize_encoder(bundle: Bundle, ctx: Context) -> None:
+    """Initialize a prompt's embeddings, as `nn.Embedding` does, and its encoder, by the run's seed.
+
+    Args:
+        bundle: a model with a prompt and its encoder.
+        ctx: gives the seed.
+    """
     prompt = prompt_of(bundle)
     encoder: Any = prompt.encoder
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -55,7 +68,13 @@ def draw_encoder(bundle: Bundle, ctx: Context) -> None:
 
 
 def check_room(bundle: Bundle, task: TaskView | None, length: int) -> None:
-    """Raise `InputError` where the task's longest row and the prompt need more positions than the model has."""
+    """Raise `InputError` where the task's longest row and the prompt need more positions than the model has.
+
+    Args:
+        bundle: the model.
+        task: gives the longest row; None where it is unknown.
+        length: of the prompt, in tokens.
+    """
     limit, asked = positions(bundle), task.longest_row() if task else None
     if limit is None or asked is None:
         return
@@ -77,7 +96,7 @@ def _deviation(bundle: Bundle) -> float:
 
 
 def _label_words(bundle: Bundle, ctx: Context) -> list[Tensor]:
-    """The mean embedding of the pieces of each label's name."""
+    """Mean embedding of the subword tokens of each label's name."""
     names = () if ctx.task is None else ctx.task.class_names
     if not names:
         raise InputError(
@@ -91,7 +110,7 @@ def _label_words(bundle: Bundle, ctx: Context) -> list[Tensor]:
 
 
 def _drawn(bundle: Bundle, ctx: Context, count: int, generator: torch.Generator) -> Tensor:
-    """(count, width): the embeddings of drawn tokens, none twice before all were there."""
+    """(count, embedding size): embeddings of drawn tokens, none twice before all were drawn."""
     seen: Counter[int] = Counter()
     for batch in ctx.batches(bundle, "train", count=LOOKED_AT):
         seen.update(batch["input_ids"].reshape(-1).tolist())

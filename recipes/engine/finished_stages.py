@@ -1,4 +1,4 @@
-"""The stages of a run that are finished, and what those that follow find among them."""
+"""Finished stages of a run, and what later stages find among them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Done:
 
 @dataclass
 class Finished:
-    """By stage and seed; a stage that draws no random numbers is finished once, for all seeds."""
+    """Finished stages by id and seed; a stage that draws no random numbers is finished once, for all seeds."""
 
     plan: Plan
     _done: dict[tuple[str, int | None], Done] = field(default_factory=dict)
@@ -63,11 +63,11 @@ class Finished:
 
     def models(self, seed: int | None) -> dict[str, Callable[[], Bundle]]:
         """Stage id -> what opens it."""
-        return {id: done.bundle for id, done in self._seen(seed).items() if done.record.is_model}
+        return {id: done.bundle for id, done in self._visible(seed).items() if done.record.is_model}
 
     def places(self, seed: int | None) -> dict[str, Path]:
         """Stage id -> its directory."""
-        return {id: done.directory for id, done in self._seen(seed).items()}
+        return {id: done.directory for id, done in self._visible(seed).items()}
 
     def best(self, start: str, seed: int | None, *, device: torch.device) -> tuple[str, Bundle] | None:
         """Of `start` and what it stands on, the stage with the best value on *select*; of equals, the first.
@@ -89,7 +89,7 @@ class Finished:
         """`best`, asked when it is needed."""
         return partial(self.best, start, seed, device=device)
 
-    def _seen(self, seed: int | None) -> dict[str, Done]:
+    def _visible(self, seed: int | None) -> dict[str, Done]:
         return {id: done for (id, drawn), done in self._done.items() if drawn in (None, seed)}
 
     def _key(self, id: str, seed: int | None) -> tuple[str, int | None]:
