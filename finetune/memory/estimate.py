@@ -129,10 +129,10 @@ class TrainingMemory:
         return sum(parameter.numel() for parameter in self._trained)
 
     def largest_batch(self, budget: int) -> int | None:
-        """Rows of the largest batch within `budget` bytes; 0 where no row fits, None where the batch makes no
-        difference.
+        """Rows of the largest batch within `budget` bytes.
 
-        Memory is linear in the batch size: two simulated sizes give the line; a third one checks the result.
+        0 where no row fits, None where the batch makes no difference. Memory is linear in the batch size: two simulated
+        sizes give the line; a third one checks the result.
         """
         if self.cached is not None:
             return None if self.at().bytes <= budget else 0

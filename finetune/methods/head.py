@@ -23,10 +23,9 @@ __all__ = ["Head"]
 class Head(Method):
     """Linear probing: the head alone is trained, on cached features of the frozen encoder.
 
-    The encoder runs once over the train split, without dropout; each epoch reads the cached vectors, so it costs next to
-    nothing. A pooler that the checkpoint lacked is
-    part of the head. This is the baseline that parameter-efficient methods must beat: BERT-large reaches 68.2 on GLUE
-    so, and 80.6 when all of it is tuned (Guo et al. 2021, table 1).
+    The encoder runs once over the train split, without dropout; each epoch reads the cached vectors, so it costs next
+    to nothing. A pooler that the checkpoint lacked is part of the head. This is the baseline that parameter-efficient
+    methods must beat: BERT-large reaches 68.2 on GLUE so, and 80.6 when all of it is tuned (Guo et al. 2021, table 1).
 
     With `features: mix` the head's input is gamma * sum softmax(s)_j h_j over all layers instead of the last one, from
     the embeddings up (ELMo's scalar mix); s and gamma are trained with it and start at the mean. The mix stays in the

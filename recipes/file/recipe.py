@@ -59,7 +59,7 @@ Bytes = Annotated[
 
 
 def memory_option(text: str) -> int:
-    """Bytes of `--memory 4GB`.
+    """Bytes of a size in text, as in `--memory 4GB`.
 
     Raises:
         InputError: it is no size.
@@ -86,7 +86,7 @@ class Packaged(Settings):
 
 
 class Budget(Settings):
-    """What the best row must meet; a line that this split of the data cannot decide is said to be so."""
+    """Budget that the best row must meet; a line that this split of the data cannot decide is reported as such."""
 
     size: Bytes | None = Field(
         None, description="bytes of the model's files, or with a unit: 17MB (10^6), 16MiB (2^20)"
@@ -100,7 +100,7 @@ class Budget(Settings):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a recipe was read: for messages, and no part of its value, so all origins are equal."""
+    """Source of a recipe's data, for messages; no part of its value, so all origins are equal."""
 
     document: Document | None = None
     options: dict[tuple[str, ...], str] = field(default_factory=dict)

@@ -22,7 +22,10 @@ __all__ = ["InsertAdalora", "cut_ranks", "finished"]
 
 
 class InsertAdalora(PeftInsertion):
-    """Low-rank update alpha / rank B E A beside each target: E diagonal and zero, A and B normal with deviation 0.02."""
+    """Low-rank update alpha / rank B E A beside each target: E diagonal, zero at first; A and B normal.
+
+    The standard deviation of A and B is 0.02.
+    """
 
     rank: Count = Field(description="rank at the start")
     target_rank: Count = Field(description="mean rank at the end of training")
