@@ -1,4 +1,4 @@
-"""Answers to rows of data: a model's, or the right ones. Plain values, so that reports read them without torch."""
+"""Answers: a model's predictions for rows of data, or the labels. Plain values, which reports read without torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = TypeVar("Array", "np.ndarray[Any, Any]", "Tensor")
 
 @dataclass(frozen=True, eq=False)
 class Answers(Generic[Array]):
-    """One answer for each row, or several where a row is answered token by token.
+    """Predictions, one for each row, or several for tasks on tokens.
 
     Attributes:
         row_ids: (rows,) int64.
@@ -36,7 +36,7 @@ class Answers(Generic[Array]):
         return len(self.row_ids)
 
     def take(self: Known, rows: np.ndarray) -> Known:
-        """The answers to these rows (indices or a mask), in that order; with repetitions for a resample."""
+        """The answers of these rows (indices or a mask), in that order; with repetitions for a resample."""
         if self.counts is None:
             return Answers(self.row_ids[rows], self.values[rows])
         counts = self.counts[rows]
@@ -50,13 +50,13 @@ class Answers(Generic[Array]):
         return self.take(np.argsort(self.row_ids, kind="stable"))
 
     def of_each_row(self: Known, items: np.ndarray) -> list[np.ndarray]:
-        """Values (items, ...) that belong to these answers, cut into rows."""
+        """Values (items, ...) that belong to these answers, split by row."""
         if self.counts is None:
             return list(items[:, None])
         return np.split(items, np.cumsum(self.counts)[:-1])
 
     def same_rows(self: Known, other: Known) -> bool:
-        """Whether both are of the same rows, with as many items, in one order."""
+        """Whether both are of the same rows, with as many items, in the same order."""
         if not np.array_equal(self.row_ids, other.row_ids):
             return False
         if self.counts is None or other.counts is None:
@@ -85,7 +85,12 @@ def outside_torch(answers: Answers[Tensor]) -> Known:
 
 
 def in_torch(answers: Known, device: torch.device) -> Answers[Tensor]:
-    """The same answers as tensors on `device`."""
+    """The same answers as tensors on `device`.
+
+    Args:
+        answers: numpy arrays.
+        device: of the tensors.
+    """
     import torch
 
     row_ids, values = (torch.from_numpy(one).to(device) for one in (answers.row_ids, answers.values))
@@ -93,10 +98,15 @@ def in_torch(answers: Known, device: torch.device) -> Answers[Tensor]:
 
 
 def write_answers(path: Path, answers: Known, targets: Known | None = None) -> None:
-    """Write answers as `row_ids`, `logits` (float32) and `counts`, and the right ones as `labels`, without pickle.
+    """Write answers as `row_ids`, `logits` (float32) and `counts`, and the labels as `labels`, without pickle.
+
+    Args:
+        path: of an .npz file; its folder is made if missing.
+        answers: predictions.
+        targets: the labels of the same rows, or None.
 
     Raises:
-        ValueError: the right answers are of other rows.
+        ValueError: the labels are of other rows.
     """
     arrays: dict[str, Any] = {"row_ids": answers.row_ids.astype(np.int64), "logits": answers.values.astype(np.float32)}
     if answers.counts is not None:
@@ -113,7 +123,7 @@ def write_answers(path: Path, answers: Known, targets: Known | None = None) -> N
 
 
 def read_answers(path: Path) -> tuple[Known, Known | None]:
-    """What `write_answers` wrote: the answers, and the right ones where they were kept beside them."""
+    """Inverse of `write_answers`: the predictions, and the labels where they were written."""
     with np.load(path, allow_pickle=False) as file:
         answers = Answers(file["row_ids"], file["logits"], file.get("counts"))
         if "labels" not in file:

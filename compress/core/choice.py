@@ -30,21 +30,21 @@ def snake_case(name: str) -> str:
 
 
 def import_all(package: str) -> None:
-    """Import every module below `package`. A module that fails to import fails here, loudly."""
+    """Import every module below `package`; the error of a module that fails to import is raised."""
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(getattr(root, "__path__", []), prefix=f"{package}."):
         importlib.import_module(module.name)
 
 
 class Choice(Settings):
-    """The parent of all sets. See the module's docstring."""
+    """Parent of all sets of alternatives; see the module's docstring."""
 
     home: ClassVar[str | tuple[str, ...]] = ""
     """The package or packages that hold the members, one file each; empty where others import them, from anywhere."""
     name: ClassVar[str] = ""
     """The member's name in a recipe; the class's name in snake_case unless given."""
     plural: ClassVar[str] = ""
-    """Of a set, the word that `trimformer list` takes; its name in snake_case with an `s` unless given."""
+    """Name of a set for `trimformer list`; its class's name in snake_case with an `s` unless given."""
     shown: ClassVar[tuple[str, ...]] = ()
     """Settings that an example needs beside those without a default, where one of several must be given."""
 
@@ -163,7 +163,7 @@ def _forms(name: str, member: type[Choice]) -> list[dict[str, Any]]:
 
 
 def _inlined(schema: Any, definitions: dict[str, Any] | None = None) -> Any:
-    """The schema with every reference replaced by what it names, so that it can stand inside another."""
+    """The schema with every reference replaced by its definition, so that it can be nested in another."""
     if isinstance(schema, list):
         return [_inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Packages that not everyone needs, imported where they are used and missed with one clear message."""
+"""Optional packages, imported where they are used, with one clear error where they are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ def installed(package: str) -> bool:
 
 
 def optional(package: str, *, extra: str, purpose: str) -> ModuleType:
-    """The module `package`, or `MissingPackage` with the pip command for `extra`."""
+    """Import an optional package.
+
+    Args:
+        package: a module's name.
+        extra: of trimformer that installs it; empty where there is none.
+        purpose: what needs it, the subject of the error's sentence.
+
+    Raises:
+        MissingPackage: it is not installed; with the pip command.
+    """
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

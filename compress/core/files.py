@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all: a process that is killed leaves what was there before."""
+"""Atomic writing of files and folders: a process that is killed leaves what was there before."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["write_whole", "written_whole"]
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write a file or a folder at; at the end of the `with` it takes the place of `path`.
+    """Atomic write: a temporary path for a file or a folder, which is renamed to `path` at the end of the `with`.
 
-    After an error nothing of it is left. A folder takes the place of none.
+    After an error it is removed. A folder must not exist at `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -30,13 +30,18 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write all of `text` in UTF-8, or nothing."""
+    """Write a text atomically, in UTF-8.
+
+    Args:
+        path: of the file; its folder is made if missing.
+        text: with its newlines as they are.
+    """
     with written_whole(path) as beside:
         beside.write_text(text, "utf-8", newline="")
 
 
 def _flush(file: Path) -> None:
-    """Let the disk have it before its name is the file's: after a loss of power the name must not hold nothing."""
+    """Flush to disk before renaming, so that a loss of power leaves no empty file."""
     with file.open("rb") as written:
         os.fsync(written.fileno())
 

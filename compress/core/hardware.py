@@ -1,4 +1,4 @@
-"""What of the machine this process may use: its device, and its threads."""
+"""Hardware that this process may use: its device, and its number of threads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def available_threads() -> int:
 
 
 def cgroup_quotas(root: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")) -> list[float]:
-    """CPUs granted by each control group above this process that sets a limit (cgroup v2 and v1); may be fractions."""
+    """CPU limits of the control groups above this process (cgroup v2 and v1), in CPUs; may be fractions.
+
+    Args:
+        root: where control groups are mounted.
+        membership: the file that lists those of this process.
+    """
     if not membership.exists():
         return []
     found: list[float] = []

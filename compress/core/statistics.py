@@ -29,7 +29,11 @@ RESAMPLES = 1000
 
 
 def share_interval(successes: int, trials: int) -> Interval:
-    """The Wilson score interval of a share.
+    """Wilson score interval of a share.
+
+    Args:
+        successes: from 0 to `trials`.
+        trials: at least 1.
 
     References: Wilson 1927, JASA 22, 209-212; Newcombe 1998, Statistics in Medicine 17, 857-872, method 3.
     """
@@ -40,9 +44,9 @@ def share_interval(successes: int, trials: int) -> Interval:
 
 
 def paired_share_interval(gained: int, lost: int, trials: int) -> Interval:
-    """The score interval of a difference of two shares that were observed on the same examples.
+    """Score interval of a difference of two shares that were observed on the same examples.
 
-    It inverts the score test whose value at no difference is McNemar's, so that interval and test tell one story.
+    It inverts the score test whose value at no difference is McNemar's, so that interval and test agree.
 
     Args:
         gained: examples right now and wrong before.
@@ -75,7 +79,11 @@ def _score(difference: float, gained: int, lost: int, trials: int) -> float:
 
 
 def mcnemar_p_value(gained: int, lost: int) -> float:
-    """The exact probability of so uneven a split of the examples whose answer turned right or wrong.
+    """Exact McNemar test: the p-value of no difference of two paired shares.
+
+    Args:
+        gained: examples right now and wrong before.
+        lost: examples wrong now and right before.
 
     References: McNemar 1947, Psychometrika 12, 153-157; the exact form is the sign test on the discordant pairs.
     """
@@ -87,11 +95,15 @@ def mcnemar_p_value(gained: int, lost: int) -> float:
 
 
 def smallest_detectable_share(disagreement: float, trials: int) -> float:
-    """The smallest difference of two paired shares that `trials` examples show with a power of 80 % at the 5 % level.
+    """Minimum detectable difference of two paired shares, with a power of 80 % at the 5 % level.
 
     Solves sqrt(n) d = z_0.975 sqrt(p) + z_0.8 sqrt(p - d^2) for d, with p the share of examples on which exactly one of
-    the two is right. Where p is so small that not even one-sided changes would show, p = d: then the answer is the
-    difference that would show if every change went one way.
+    the two is right. Where p is too small even for changes in one direction alone, p = d: then the result is the
+    detectable difference if every change went one way.
+
+    Args:
+        disagreement: p, from 0 to 1.
+        trials: n, examples.
 
     References: Connor 1987, Biometrics 43, 207-211.
     """
@@ -110,7 +122,13 @@ def smallest_detectable_share(disagreement: float, trials: int) -> float:
 def bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray | float], examples: int, *, resamples: int, seed: int
 ) -> np.ndarray:
-    """`statistic(index)` for `resamples` draws of `examples` indices with replacement.
+    """Bootstrap: `statistic(index)` for `resamples` draws of `examples` indices with replacement.
+
+    Args:
+        statistic: indices (examples,) -> a number, or an array.
+        examples: number of examples.
+        resamples: number of draws.
+        seed: of the draws.
 
     References: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
     """
@@ -119,13 +137,13 @@ def bootstrap(
 
 
 def percentile_interval(draws: np.ndarray) -> Interval:
-    """The middle 95 % of bootstrap draws. A draw on which the statistic is undefined (NaN) is left out."""
+    """Percentile interval: the middle 95 % of bootstrap draws. A draw on which the statistic is NaN is left out."""
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return float(low), float(high)
 
 
 def bootstrap_p_value(differences: np.ndarray) -> float:
-    """Twice the smaller tail beyond zero, so that it falls below 0.05 where the percentile interval leaves zero out."""
+    """Bootstrap p-value: twice the smaller tail beyond zero, below 0.05 where the percentile interval excludes zero."""
     differences = differences[~np.isnan(differences)]
     count = len(differences) + 1
     tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
@@ -134,7 +152,7 @@ def bootstrap_p_value(differences: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The difference of a statistic of two models on the same examples.
+    """Paired difference of a statistic of two models on the same examples.
 
     Attributes:
         value: on all examples; NaN where only resamples were given.
@@ -150,20 +168,25 @@ class PairedDifference:
 
     @classmethod
     def of(cls, draws: np.ndarray, value: float = float("nan")) -> PairedDifference:
-        """Out of the differences (resamples,) on bootstrap draws of the examples."""
+        """From the differences on bootstrap draws of the examples.
+
+        Args:
+            draws: differences (resamples,).
+            value: the difference on all examples.
+        """
         return cls(value, percentile_interval(draws), bootstrap_p_value(draws), float(np.nanstd(draws, ddof=1)))
 
 
 def paired_bootstrap(
     difference: Callable[[np.ndarray], float], examples: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> PairedDifference:
-    """The paired bootstrap over examples: each resample draws them alike for both models.
+    """Paired bootstrap over examples: each resample draws the same ones for both models.
 
     Args:
         difference: the difference of the two models on the examples of these indices; with several training seeds the
             mean over the seeds, whose spread is then not in the interval.
-        examples: how many there are.
-        resamples: draws.
+        examples: number of examples.
+        resamples: number of draws.
         seed: of the draws.
 
     References: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
@@ -175,7 +198,14 @@ def paired_bootstrap(
 def median_ratio(
     above: np.ndarray, below: np.ndarray, *, seed: int = 0, resamples: int = 2000
 ) -> tuple[float, Interval]:
-    """The median of the ratios of paired timings, with its percentile bootstrap interval over the pairs."""
+    """Median ratio of paired timings, with its percentile bootstrap interval over the pairs.
+
+    Args:
+        above: numerators (pairs,), in seconds.
+        below: denominators (pairs,), in seconds.
+        seed: of the bootstrap.
+        resamples: number of draws.
+    """
     ratios = np.asarray(above, dtype=float) / np.asarray(below, dtype=float)
     index = np.random.default_rng(seed).integers(0, len(ratios), (resamples, len(ratios)))
     return float(np.median(ratios)), percentile_interval(np.median(ratios[index], axis=1))

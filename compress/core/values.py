@@ -1,4 +1,4 @@
-"""The value that every part of a recipe is: frozen, hashable, strict about its keys."""
+"""Settings: frozen, hashable values with strict keys, of which a recipe is made, and their types."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def _none(value: Any) -> Any:
 
 
 OR_NONE = BeforeValidator(_none)
-"""Of a field that may be None, and has another default: `none` in a recipe means it."""
+"""For a field that may be None and has another default: `none` in a recipe is None."""
 
 
 class Settings(BaseModel):
-    """A frozen value: unknown keys are errors, equal settings are equal and hash alike."""
+    """Frozen value: unknown keys are errors; equal settings are equal and have equal hashes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -122,7 +122,7 @@ def test_it_can_be_cut_twice_and_opened_for_another_task(tmp_path):
 @pytest.mark.parametrize("kept", [(), (2, 1), (0, 32)])
 def test_impossible_choices_are_named(kept):
     bundle = tiny_bundle("bert")
-    with pytest.raises(InputError, match="entries of the hidden dimension to keep"):
+    with pytest.raises(InputError, match="entries of the hidden states to keep"):
         keep_width(bundle.model, bundle.family, kept)
 
 

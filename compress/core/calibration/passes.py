@@ -1,4 +1,4 @@
-"""Calibration: batches of *train*, sums over their rows, and matrices solved on the inputs that they give."""
+"""Calibration: batches of *train*, means over their rows, and layer-wise reconstruction of weights on their inputs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ Solve = Callable[[str, Tensor, Tensor], Tensor]
 
 
 class HasBatches(Protocol):
-    """What gives encoded batches of a part of the data: a stage's context."""
+    """Source of encoded batches of a part of the data: a stage's context."""
 
     @property
     def batches(self) -> Callable[..., Iterator[Batch]]: ...
 
 
 def drawn(bundle: Bundle, ctx: HasBatches, rows: int, *, word: str) -> Batch:
-    """So many rows of *train* in one batch, drawn by the seed.
+    """One calibration batch of *train*, drawn by the seed.
+
+    Args:
+        bundle: the model that it is encoded for.
+        ctx: gives the batches.
+        rows: of the batch.
+        word: what needs them, for the progress bar and the error.
 
     Raises:
         InputError: there are none.
@@ -37,7 +43,14 @@ def drawn(bundle: Bundle, ctx: HasBatches, rows: int, *, word: str) -> Batch:
 
 
 def drawn_batches(bundle: Bundle, ctx: HasBatches, *, batches: int, batch_size: int, word: str) -> Iterator[Batch]:
-    """Batches of *train*, drawn by the seed, with a progress bar that says `word`.
+    """Calibration batches of *train*, drawn by the seed, with a progress bar.
+
+    Args:
+        bundle: the model that they are encoded for.
+        ctx: gives the batches.
+        batches: number of batches.
+        batch_size: rows of a batch.
+        word: what needs them, for the progress bar and the error.
 
     Raises:
         InputError: there is none.
@@ -62,7 +75,15 @@ def mean_over_rows(
     batch_size: int,
     word: str,
 ) -> list[Tensor]:
-    """Each of `totals(batch)`, sums over the batch's rows, added over the batches and divided by the rows.
+    """Means over calibration rows: each of `totals(batch)`, added over the batches and divided by the rows.
+
+    Args:
+        bundle: the model that the batches are encoded for.
+        ctx: gives the batches.
+        totals: batch -> tensors that are sums over its rows.
+        batches: number of batches.
+        batch_size: rows of a batch.
+        word: what needs them, for the progress bar and the error.
 
     Raises:
         InputError: there is no row.
@@ -77,16 +98,17 @@ def mean_over_rows(
 
 @torch.no_grad()
 def solved_in_passing(bundle: Bundle, matrices: Mapping[str, Matrix], batch: Batch, solve: Solve) -> None:
-    """Call `solve(name, weight, inputs)` for each matrix as the batch comes to it; the model is left as it was.
+    """Layer-wise reconstruction in one forward pass: `solve(name, weight, inputs)` for each matrix; the model stays.
 
-    The batch goes on with the (out, in) that `solve` gives in place of the weight, so the time grows with the number of
-    matrices and no input is computed twice. A linear that runs repeatedly is solved where it runs first.
+    The forward pass continues with the (out, in) that `solve` returns in place of the weight, so that later layers get
+    the inputs of the compressed model, and no input is computed twice. A linear that runs repeatedly is solved at its
+    first call.
 
     Args:
-        bundle: whose model; in evaluation mode meanwhile.
-        matrices: what to solve.
-        batch: all rows of the calibration at once.
-        solve: is given the weight (out, in) and what enters it (tokens, in), without the padding.
+        bundle: its model runs in evaluation mode.
+        matrices: name -> matrix to solve.
+        batch: all calibration rows at once.
+        solve: given the weight (out, in) and its inputs (tokens, in), without padding.
     """
     real = padding_mask(batch)
     with _restored(matrices), ExitStack() as stack:

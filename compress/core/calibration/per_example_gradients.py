@@ -1,4 +1,4 @@
-"""Gradients of single examples' losses, out of one backward pass of their batch."""
+"""Per-example gradients, from one backward pass of a batch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Size = Callable[[Float[Tensor, "out in"]], Float[Tensor, "out in"]]
 def example_gradients(
     bundle: Bundle, batch: Batch, objective: Objective, recorded: Sequence[list[Tensor]]
 ) -> list[list[Float[Tensor, "batch ..."]]]:
-    """Gradient of each example's loss by each recorded activation, without dropout; the model stays as it is.
+    """Per-example gradients by recorded activations, without dropout; the model stays as it is.
 
     The objective is the mean over rows, and a row's loss depends on its own activations alone: so the gradient of the
     rows' sum is, row by row, that of each row's own loss.
 
     Args:
-        bundle: whose model runs forward and backward once.
+        bundle: its model runs forward and backward once.
         batch: encoded rows.
         objective: the mean of the rows' losses.
         recorded: lists that hooks fill with activations (batch, ...) during the forward pass.
@@ -43,17 +43,17 @@ def example_gradients(
 def sums_over_examples(
     bundle: Bundle, matrices: Mapping[str, Matrix], batch: Batch, objective: Objective, size: Size
 ) -> list[Float[Tensor, "out in"]]:
-    """For each matrix the sum over the batch's rows of `size(dL(row)/dweight)`; the model stays as it is.
+    """Sums over examples of a function of the per-example gradient of each weight matrix; the model stays as it is.
 
-    Input and output of a linear give its gradient for each row: dL(row)/dW = sum over tokens of dL/dy x^T. So one
-    forward and one backward pass do, as in a step of training, and a product for each row in place of the batch's.
+    For each row dL(row)/dW = sum over tokens of dL/dy x^T, with the recorded inputs x and gradients of the outputs y.
+    So one forward and one backward pass suffice, with one product for each row in place of the batch's.
 
     Args:
-        bundle: whose model; without dropout meanwhile.
-        matrices: by what the gradients are taken.
+        bundle: its model runs without dropout.
+        matrices: name -> weight matrix.
         batch: encoded rows.
         objective: the mean of the rows' losses, each of its own row alone.
-        size: of one row's gradient, elementwise; may overwrite it.
+        size: elementwise function of one row's gradient (its square, its magnitude); may overwrite it.
     """
     with recorded_calls([part.linear] for part in matrices.values()) as seen:
         gradients = example_gradients(bundle, batch, objective, [calls.outputs for calls in seen])
@@ -65,7 +65,7 @@ def sums_over_examples(
 
 
 def _added(total: Tensor, calls: Calls, slopes: list[Tensor], *, rows: int, size: Size) -> Tensor:
-    """`total` plus the size of every row's gradient, which is a sum over the tokens of all calls."""
+    """`total` plus `size` of every row's gradient, which is a sum over the tokens of all calls."""
     entered = torch.cat([each.reshape(rows, -1, each.shape[-1]) for each in calls.inputs], 1)
     slope = torch.cat([each.reshape(rows, -1, each.shape[-1]) for each in slopes], 1)
     for x, g in zip(entered, slope):
@@ -78,9 +78,9 @@ def check_rows(recorded: Sequence[Sequence[Tensor]], batch: Batch, *, bundle: Bu
 
     Args:
         recorded: the activations.
-        batch: whose rows they should be.
-        bundle: the model that gave them.
-        who: needs them so, in the plural: "gates".
+        batch: the rows that they belong to.
+        bundle: the model that computed them.
+        who: what needs them so, with its verb ("fisher needs").
         advice: what to do instead.
     """
     rows = len(batch["labels"])

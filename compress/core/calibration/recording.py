@@ -1,4 +1,4 @@
-"""Hooks on a forward pass: what enters and leaves a module, recorded or replaced."""
+"""Forward hooks that record or replace the inputs and outputs of modules."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def recorded_inputs(modules: Iterable[nn.Module]) -> Iterator[list[list[Tensor]]
 def recorded_tokens(
     users: Mapping[str, Sequence[nn.Module]], real: Bool[Tensor, "batch length"] | None
 ) -> Iterator[dict[str, list[Tensor]]]:
-    """The tokens (tokens, in) that enter each matrix inside a `with`, one tensor for each call.
+    """The inputs (tokens, in) of each matrix inside a `with`, one tensor for each call.
 
     Args:
         users: path -> the linears that use the matrix.
-        real: False where there is padding, which is left out.
+        real: False for padding, which is left out; None without padding.
     """
     found: dict[str, list[Tensor]] = {path: [] for path in users}
 
@@ -83,15 +83,20 @@ def recorded_tokens(
 
 
 def token_rows(inputs: Float[Tensor, "... width"], real: Bool[Tensor, "batch length"] | None) -> Tensor:
-    """(tokens, width): all the tokens of a linear's input, without padding where its first dimensions are `real`'s."""
+    """(tokens, width): the input of a linear, token by token, without padding where its first dimensions are `real`'s.
+
+    Args:
+        inputs: of a linear.
+        real: False for padding; None without padding.
+    """
     return inputs[real] if real is not None and inputs.shape[:-1] == real.shape else inputs.flatten(0, -2)
 
 
 def leaf(calls: list[Tensor]) -> Callable[[Tensor], Tensor]:
-    """A function that gives its tensor back, with a gradient, and adds it to `calls`."""
+    """A function that returns its tensor with `requires_grad`, and appends it to `calls`."""
 
     def keep(passed: Tensor) -> Tensor:
-        # Below a frozen part nothing asks for gradients, and this does.
+        # Outputs of frozen layers require no gradient.
         passed = passed if passed.requires_grad else passed.detach().requires_grad_()
         calls.append(passed)
         return passed
@@ -101,7 +106,12 @@ def leaf(calls: list[Tensor]) -> Callable[[Tensor], Tensor]:
 
 @contextmanager
 def before(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """`function` is applied to the first input of `module` inside a `with`."""
+    """`function` is applied to the first input of `module` inside a `with`.
+
+    Args:
+        module: called with tensors, or with `hidden_states=`.
+        function: input -> the input that the module is given.
+    """
 
     def hook(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
         if arguments:
@@ -117,7 +127,12 @@ def before(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[
 
 @contextmanager
 def after(module: nn.Module, function: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
-    """The first output of `module` inside a `with` is `function(first input, first output)`."""
+    """`function` is applied to the first output of `module` inside a `with`.
+
+    Args:
+        module: called with tensors, or with `hidden_states=`.
+        function: (first input, first output) -> the output that the module gives.
+    """
 
     def hook(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], outputs: Any) -> Any:
         given = arguments[0] if arguments else named["hidden_states"]

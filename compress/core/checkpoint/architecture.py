@@ -1,4 +1,4 @@
-"""Decides how a model is saved: as a stock architecture where its configuration says everything, else as `changed`."""
+"""Architecture of a saved model: a stock one where its configuration determines all shapes, else `changed`."""
 
 from __future__ import annotations
 
@@ -40,20 +40,27 @@ CODE = ("changed.py", "low_rank.py", "bits.py")
 
 
 def is_stock(model: nn.Module, family: Family) -> bool:
-    """Whether the configuration alone says all shapes, head counts, and what is shared."""
+    """Whether the configuration alone determines all shapes, numbers of heads, and shared tensors.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     return not any(difference_to_stock(model, family).values())
 
 
 def difference_to_stock(
     model: nn.Module, family: Family, *, compact: Mapping[str, tuple[int, ...]] | None = None
 ) -> Difference:
-    """What must be resized, set and shared in the stock model of this configuration; paths relative to the base model.
+    """Difference of the model to the stock model of its configuration; paths are relative to the base model.
 
     Args:
-        compact: name in the file -> shape, of the weights that lie there as bits and values.
+        model: with or without a head.
+        family: of the model.
+        compact: name in the file -> shape, of the weights that are saved as bits and values.
 
     Raises:
-        StageFailed: the model has other parameters than its stock class, so that no such directory can say it.
+        StageFailed: the model has other parameters than its stock class, so that it cannot be saved as a difference.
     """
     base = base_model(model)
     linears, tables = factor_ranks(base)
@@ -87,7 +94,7 @@ def difference_to_stock(
 
 
 def _head_shapes(model: nn.Module, plain: nn.Module) -> dict[str, list[int | None]]:
-    """Of the parameters outside of the base model, those whose shape differs, where it does."""
+    """Parameters of the head whose shape differs -> their shape, None for dimensions that are equal."""
     base = {id(parameter) for parameter in base_model(model).parameters()}
     theirs = {name: parameter.shape for name, parameter in plain.named_parameters()}
     ours = {name: parameter.shape for name, parameter in model.named_parameters() if id(parameter) not in base}
@@ -99,13 +106,19 @@ def _head_shapes(model: nn.Module, plain: nn.Module) -> dict[str, list[int | Non
 
 
 def _added_biases(ours: Iterable[str], plain: nn.Module) -> set[str]:
-    """Biases of ours whose linear has none in the stock model, where it could have one."""
+    """Biases of the model whose linear has none in the stock model, where it could have one."""
     owners = {f"{path}.bias" for path, module in plain.named_modules() if getattr(module, "bias", 0) is None}
     return owners.intersection(ours)
 
 
 def write_config(model: nn.Module, directory: Path, difference: Difference) -> None:
-    """`config.json`, and the code that opens the directory where stock code cannot."""
+    """Write `config.json`, and the code that opens the directory where stock code cannot.
+
+    Args:
+        model: with its head.
+        directory: exists.
+        difference: to the stock model.
+    """
     config = stock_config(model)
     config.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     quantized = quantization_config(model)
@@ -161,7 +174,7 @@ def _names(mapping: Any) -> set[str]:
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Parameter -> its shape, that of a stored linear's weight as the stock linear has it."""
+    """Parameter -> its shape; of a quantized weight that of the dense one."""
     shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters(remove_duplicate=False)}
     for path, linear in stored_linears(module).items():
         sizes = (linear.out_features, linear.in_features)

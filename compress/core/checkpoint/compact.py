@@ -1,4 +1,4 @@
-"""Masked weights in a file: a bit for each weight, and the values of those that stay.
+"""Compact storage of masked weights: a bit for each weight, and the values of the kept ones.
 
 `NAME.bits` (uint8, eight weights to a byte, the first in the highest bit) and `NAME.values` (in the type of the weight,
 row by row) stand in `model.safetensors` for `NAME`. The directory's own `bits.py` makes them dense.
@@ -25,11 +25,11 @@ def write_compact(directory: Path, masks: Mapping[str, Tensor]) -> None:
     """Replace the dense weights in a directory's file by bits and values, in place.
 
     Args:
-        directory: where `save_pretrained` wrote one file.
-        masks: of the weights that `compactable` names.
+        directory: that `save_pretrained` wrote, with one file of weights.
+        masks: name -> boolean tensor, of the weights that `compactable` names.
 
     Raises:
-        StageFailed: the file lacks one, or a weight under its mask is not zero.
+        StageFailed: the file lacks one, or a pruned weight is not zero.
     """
     from safetensors import safe_open
     from safetensors.torch import save_file

@@ -1,4 +1,4 @@
-"""A model for a task out of any checkpoint: its own head where that fits, a fresh one by seed where not."""
+"""Opening a checkpoint for a task: with its own head where that fits, else with a fresh one drawn by the seed."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def load_source(
     """The model that `reference` names, in fp32 on the CPU, with the head that a task needs.
 
     A head of the checkpoint that fits (same kind, same number of labels) is kept, and the state `head_trained` is set;
-    otherwise the head is drawn by `seed`, and `notes` of the bundle says so. A pooler that the checkpoint lacks is part
-    of the head. Code that lies beside a checkpoint is never run.
+    otherwise a fresh head is initialised by `seed`, with a remark in the bundle's `notes`. A pooler that the checkpoint
+    lacks is part of the head. Code in a checkpoint's directory is never run.
 
     Args:
         reference: a hub id, a directory, or {package, path}.
-        head: what a task says it needs, or a kind: `sequence_classification`, ... as in AutoModelFor...
+        head: that a task needs, or its kind: `sequence_classification`, ... as in AutoModelFor...
         labels: for a kind, the names of the labels in order, or None to take the checkpoint's.
         regression: for a kind, one number instead of labels.
         seed: of the fresh head; two loads with one seed are equal to the bit.
@@ -50,7 +50,7 @@ def load_source(
 
     Raises:
         InputError: there is no such model, it has no weights or only pickled ones, or they lack parts of the model.
-        UnknownName: its family is none of ours.
+        UnknownName: its family is not supported.
         Refusal: its family has no such head.
     """
     checkpoint = Checkpoint.at(reference)
@@ -142,7 +142,7 @@ def _own_labels(config: Any, model_class: Any) -> tuple[str, ...] | None:
 def _judge(
     model: nn.Module, own: tuple[str, ...] | None, wanted: TaskHead, missing: set[str], record: Mapping[str, Any]
 ) -> tuple[bool, tuple[str, ...]]:
-    """Whether the head is trained, and what the user should know about it."""
+    """Whether the head is trained, and remarks on it for the user."""
     config: Any = model.config
     if own is None:
         return False, ("the checkpoint has no head for this task: a fresh one is drawn by the seed",)

@@ -1,4 +1,4 @@
-"""Masks in a model's directory: beside the values of the weights, or alone where those are stored otherwise."""
+"""Pruning masks in a model's directory: with the kept values, or in a file of their own for quantized weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ FILE = "masks.safetensors"
 
 
 def write_masks(masks: Mapping[str, Tensor], directory: Path) -> None:
-    """Write the masks as packed bits; nothing is left of those that lay there."""
+    """Write the masks as packed bits, in place of any earlier ones.
+
+    Args:
+        masks: name -> boolean tensor, True where kept.
+        directory: exists.
+    """
     from safetensors.torch import save_file
 
     (directory / FILE).unlink(missing_ok=True)
@@ -29,6 +34,11 @@ def write_masks(masks: Mapping[str, Tensor], directory: Path) -> None:
 
 def read_masks(directory: Path, record: Mapping[str, Any], device: torch.device | str = "cpu") -> Masks:
     """The masks of a directory whose record has their shapes under `masks`.
+
+    Args:
+        directory: that `save` wrote.
+        record: its `trimformer.json`.
+        device: of the masks.
 
     Raises:
         InputError: the files do not hold them.
@@ -45,7 +55,7 @@ def read_masks(directory: Path, record: Mapping[str, Any], device: torch.device 
 
 
 def _bits(path: Path, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Name of a weight -> its bits, of those tensors of a file that `names` has; of all where that is empty."""
+    """Name of a weight -> its packed mask, for the tensors in `names`; for all of the file where it is empty."""
     if not path.is_file():
         return {}
     from safetensors import safe_open

@@ -1,4 +1,4 @@
-"""Opens model directories: the configuration, the model, the tokenizer or image processor. Never remote code."""
+"""Opening model directories: configuration, model, tokenizer or image processor. Never remote code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers' load report and progress bars stay silent; its errors do not."""
+    """Within it transformers shows no load report and no progress bars; errors pass."""
     from transformers.utils import logging as library
 
     level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
 
 
 def library(model_type: str) -> ModuleType:
-    """The module whose classes open such a model: transformers, or our `changed` with classes of the same names."""
+    """The module whose classes open such a model: transformers, or `changed`, with classes of the same names."""
     import transformers
 
     from compress.core.layers import changed
@@ -48,7 +48,7 @@ def library(model_type: str) -> ModuleType:
 
 
 def model_class(config: Mapping[str, Any]) -> Any:
-    """The class that wrote the directory: transformers' own, or its changed twin."""
+    """The class that wrote the directory: transformers' own, or that of `changed`."""
     name = (config.get("architectures") or [""])[0]
     found = getattr(library(config.get("model_type", "")), name, None) if name else None
     if found is None:
@@ -57,7 +57,7 @@ def model_class(config: Mapping[str, Any]) -> Any:
 
 
 def open_model(checkpoint: Checkpoint) -> Any:
-    """The model of a directory, in the type its weights are stored in, on the CPU; in evaluation mode."""
+    """The model of a directory, in the data type of its file, on the CPU, in evaluation mode."""
     found = model_class(checkpoint.config)
     settings = found.config_class.from_pretrained(checkpoint.found)
     return open_weights(checkpoint, found, config=settings, dtype="auto")
@@ -67,8 +67,8 @@ def open_weights(checkpoint: Checkpoint, model_class: Any, **options: Any) -> An
     """`model_class.from_pretrained`, from safetensors alone; with `output_loading_info`, the report beside the model.
 
     Args:
-        checkpoint: whose weights.
-        model_class: which opens them.
+        checkpoint: with the weights.
+        model_class: of transformers, or of `changed`.
         options: of `from_pretrained`; `config` is one.
 
     Raises:
@@ -97,7 +97,7 @@ def open_weights(checkpoint: Checkpoint, model_class: Any, **options: Any) -> An
 
 
 def _for_quantized(config: Any) -> dict[str, Any]:
-    """What `from_pretrained` must be told where the weights are quantized: to leave them on the CPU."""
+    """Options of `from_pretrained` for quantized weights, which keep them on the CPU."""
     quantized = getattr(config, "quantization_config", None)
     if quantized is None:
         return {}
@@ -112,17 +112,22 @@ def _for_quantized(config: Any) -> dict[str, Any]:
 
 
 def owned(model: Any) -> None:
-    """Give the weights of `model` memory of their own.
+    """Copy the weights of `model` into their own memory, in place.
 
-    What safetensors maps from the file lies unaligned, which makes kernels slower and their last bits another, and it
-    changes when the file does.
+    Tensors that safetensors maps from the file are unaligned, which makes kernels slower and changes their last bits,
+    and they change when the file does.
     """
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
 
 
 def open_processor(directory: Path | str, config: Any = None) -> Any:
-    """The tokenizer, or the image processor, or None where the directory has neither; `config` is the model's."""
+    """The tokenizer, or the image processor, or None where there is neither.
+
+    Args:
+        directory: of the model, or its hub id.
+        config: of the model.
+    """
     from transformers import AutoImageProcessor, AutoTokenizer
 
     with quiet():

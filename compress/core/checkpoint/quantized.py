@@ -1,4 +1,4 @@
-"""bitsandbytes' linears in a directory of transformers: what its configuration says, and what opening it left."""
+"""bitsandbytes' linears in a directory of transformers: its `quantization_config`, and opening and saving them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ LEFT_BY_LOADING = (
     "is_loaded_in_8bit",
     "hf_device_map",
 )
-"""Attributes of a model."""
+"""Attributes of a model that transformers sets when it loads quantized weights."""
 
 
 def quantization_config(model: nn.Module) -> dict[str, Any] | None:
     """`quantization_config` of a model whose linears bitsandbytes stores; None where it stores none.
 
-    Every module that is not stored so is listed under `llm_int8_skip_modules`: by its path, and by its path in the base
-    model, as whoever opens that alone sees it.
+    Every module that is not quantized is listed under `llm_int8_skip_modules`: by its path, and by its path in the base
+    model, for opening that alone.
 
     Raises:
-        StageFailed: the list would leave out a linear that is stored, or quantize one that is not.
+        StageFailed: the list would skip a linear that is quantized, or quantize one that is not.
     """
     storage = storage_of(model)
     if storage in ("fp32", "bf16"):
@@ -55,7 +55,7 @@ def quantization_config(model: nn.Module) -> dict[str, Any] | None:
 
 
 def file_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state as a directory of the stock model holds it: what is bf16 here lies there as the stock linear does."""
+    """The state dict in the layout of the stock model: bf16 weights of a Conv1D are transposed back."""
     state = model.state_dict()
     for path, linear in stored_linears(model).items():
         if isinstance(linear, HalfLinear) and linear.transposed:
@@ -69,20 +69,25 @@ def half_paths(model: nn.Module) -> list[str]:
 
 
 def misread(model: nn.Module) -> list[str]:
-    """Paths of the linears that bitsandbytes' own code, which plain `from_pretrained` runs, gets wrong on some CPUs.
+    """Paths of the linears that bitsandbytes' own CPU code, which plain `from_pretrained` runs, dequantizes wrongly.
 
-    Its kernel for AVX-512 (0.50) takes the scale of another block where a row of a 4-bit matrix is a multiple of 16 but
-    not of 64 long. Ours reads a matrix as one row, and is right; so is a GPU's.
+    Its kernel for AVX-512 (0.50) takes the scale of another block where the length of a row of a 4-bit matrix is a
+    multiple of 16 but not of 64. Here a matrix is dequantized as one row, which is right; so are GPU kernels.
     """
     found = {path: linear for path, linear in stored_linears(model).items() if isinstance(linear, FourBit)}
     return [path for path, linear in found.items() if linear.in_features % linear.block]
 
 
 def adopt(model: Any, half: Iterable[str] = ()) -> None:
-    """Make a model that transformers opened what it was when it was saved, in place.
+    """Restore the quantized linears of a model that transformers opened, in place.
 
-    bitsandbytes' linears become ours, those at the paths `half` are stored in bf16, and the marks by which transformers
-    knows a quantized model are taken off, so that it can be trained, moved and saved like any other.
+    bitsandbytes' linears become those of `compress.core.low_bit`, those at the paths `half` become bf16, and the
+    attributes that mark a quantized model for transformers are removed, so that it can be trained, moved and saved like
+    any other.
+
+    Args:
+        model: that transformers opened.
+        half: paths of the linears that are stored in bf16.
     """
     store(model, [model.get_submodule(path) for path in half], "bf16")
     if getattr(model.config, "quantization_config", None) is None:
@@ -93,7 +98,7 @@ def adopt(model: Any, half: Iterable[str] = ()) -> None:
     del model.config.quantization_config
     for name in LEFT_BY_LOADING:
         vars(model).pop(name, None)
-    # What was done to the names in the file is undone when it is written again; what made weights of them cannot be.
+    # Renamings are reverted when the file is written again; conversions that dequantize cannot be.
     model._weight_conversions = [c for c in getattr(model, "_weight_conversions", None) or () if not _unpacks(c)]
 
 
@@ -106,7 +111,12 @@ def foreign(config: Any) -> str | None:
 
 
 def put_on_meta(model: Any, half: Iterable[str] = ()) -> None:
-    """`adopt` for a model on the meta device: its linears become what its `quantization_config` says, in place."""
+    """`adopt` for a model on the meta device: its linears become those of its `quantization_config`, in place.
+
+    Args:
+        model: on the meta device, of a stock class.
+        half: paths of the linears that are stored in bf16.
+    """
     given = getattr(model.config, "quantization_config", None)
     if given is not None:
         bitsandbytes()
@@ -135,7 +145,7 @@ def _adopted(theirs: Any, ours_of: Callable[[Any], Any]) -> Any:
 
 
 def _skipped(model: nn.Module) -> set[str]:
-    """The topmost modules that hold a linear but none that is stored."""
+    """The topmost modules with linears of which none is quantized."""
     held = set(stored_linears(model))
     holders = {path[:end] for path in held for end in range(len(path)) if path[end] == "."} | held
     top: set[str] = set()

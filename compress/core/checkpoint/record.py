@@ -1,4 +1,4 @@
-"""`trimformer.json`: which changes made a saved model, and what is true of it."""
+"""`trimformer.json`: the changes that made a saved model, and its states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_record(directory: Path) -> dict[str, Any]:
 
 
 def history(record: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The changes of a record, first change first. One that another package makes stays as it was written."""
+    """The changes of a record, in order. One of a kind that no installed package defines stays as it was written."""
     return tuple(_change(data) for data in record.get("changes", ()))
 
 

@@ -1,4 +1,4 @@
-"""Where a recipe's model comes from: a directory, a model of the hub, or weights inside an installed package."""
+"""Resolving a model reference: a directory, a model of the hub, or weights inside an installed package."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of a model: where they are, and what those beside the weights say, read once.
+    """Checkpoint: the location of a model's files, with its configuration and record, read once.
 
     Attributes:
         found: a directory, or a hub id.
         config: `config.json` as data; empty for a hub id, whose files transformers reads.
-        record: what `save` noted beside the model; empty where another tool wrote it.
+        record: the `trimformer.json` that `save` wrote; empty where another tool wrote the directory.
     """
 
     found: Path | str
@@ -47,7 +47,7 @@ class Checkpoint:
 
     @classmethod
     def at(cls, reference: Reference) -> Checkpoint:
-        """What `reference` names.
+        """The checkpoint that `reference` names.
 
         Raises:
             InputError: as `resolve`, and as `read_config` for a directory.
@@ -164,7 +164,7 @@ def fingerprint(reference: Reference) -> str:
 
 
 def hub_revision(model_id: str) -> str:
-    """The commit of the model's files, as they lie in the cache or as the hub has them now."""
+    """The commit of the model's files in the cache, or on the hub now."""
     from transformers.utils.hub import cached_file, extract_commit_hash
 
     try:
@@ -175,6 +175,12 @@ def hub_revision(model_id: str) -> str:
 
 
 def not_found(model_id: str, error: Exception) -> InputError:
+    """The error for a model that is neither a directory nor on the hub.
+
+    Args:
+        model_id: as it was given.
+        error: of transformers, whose first line is the reason.
+    """
     reason = str(error).strip().splitlines()[0]
     return InputError(
         f"no directory here is called {model_id!r}, and the hub does not give a model of that name: {reason}",
@@ -184,7 +190,7 @@ def not_found(model_id: str, error: Exception) -> InputError:
 
 
 def files_in(directory: Path) -> tuple[Path, ...]:
-    """The files of a model directory that say what the model is, by name."""
+    """The files of a model directory that are part of its fingerprint, sorted by name."""
     return tuple(sorted(each for each in directory.iterdir() if each.is_file() and not each.name.startswith(".")))
 
 

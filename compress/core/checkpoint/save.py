@@ -1,4 +1,4 @@
-"""Bundles on disk: a directory in Hugging Face's layout that also says how the model came to be.
+"""Saving and loading bundles: a directory in Hugging Face's layout, with the history of the model's changes.
 
 `config.json`, `model.safetensors`, the tokenizer, and `trimformer.json` (changes, states, shapes of the masks);
 masked weights lie in `model.safetensors` as bits and values; `masks.safetensors` holds the masks of those that are
@@ -31,12 +31,22 @@ __all__ = ["description_bytes", "fingerprint", "load", "load_source", "resolve",
 
 
 def save(bundle: Bundle, directory: Path | str) -> Path:
-    """Write `bundle` into `directory` (made if missing, files of the same names are replaced); gives the directory.
+    """Write `bundle` into `directory` (made if missing, files of the same names are replaced).
 
     A model that a stock architecture can express opens with plain `from_pretrained`; any other with
-    `from_pretrained(..., trust_remote_code=True)`, and raises without it. Both open with `load`. Linears that
-    bitsandbytes stores lie there packed, and the configuration says so; those in bf16 lie there in bf16, and plain
-    `from_pretrained` makes them fp32 with the same values.
+    `from_pretrained(..., trust_remote_code=True)`, and raises without it. Both open with `load`. Linears that are
+    quantized by bitsandbytes are saved packed, with a `quantization_config`; those in bf16 are saved in bf16, and plain
+    `from_pretrained` converts them to fp32.
+
+    Args:
+        bundle: the model, its tokenizer, masks and changes.
+        directory: where to write.
+
+    Returns:
+        The directory.
+
+    Raises:
+        StageFailed: the model has parameters that its stock class lacks.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -61,7 +71,7 @@ def description_bytes(bundle: Bundle) -> int:
     """Bytes of the files that `save` writes beside weights, masks and tokenizer; the model needs no weights.
 
     Raises:
-        StageFailed: no directory can say what this model is.
+        StageFailed: the model has parameters that its stock class lacks.
     """
     compact = compactable(bundle.model, bundle.masks)
     with TemporaryDirectory() as directory:
@@ -70,7 +80,7 @@ def description_bytes(bundle: Bundle) -> int:
 
 
 def _describe(bundle: Bundle, directory: Path, difference: Difference) -> None:
-    """The configuration, the code that it needs, and the record."""
+    """Write the configuration, the code that it needs, and the record."""
     write_config(bundle.model, directory, difference)
     record = {
         "format": 1,
@@ -85,6 +95,10 @@ def _describe(bundle: Bundle, directory: Path, difference: Difference) -> None:
 
 def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle:
     """The bundle that `save` wrote (or any directory that `save_pretrained` wrote), in evaluation mode.
+
+    Args:
+        directory: of the model.
+        device: of model and masks.
 
     Raises:
         InputError: there is no such directory, or no model in it.

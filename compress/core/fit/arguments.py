@@ -1,4 +1,4 @@
-"""Checks the names in a plan's `arguments:` against `transformers.TrainingArguments`, before any work."""
+"""Names in a plan's `arguments:`, checked against `transformers.TrainingArguments` before any work."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_names(names: Iterable[str]) -> None:
     """Raise where a name is no field of `TrainingArguments`, or one that is decided elsewhere.
 
     Raises:
-        UnknownName: with the near name.
+        UnknownName: with the closest name.
         InputError: the plan has a field of its own for it.
     """
     given = list(names)

@@ -1,4 +1,4 @@
-"""The hook of a training: what acts before a step, after backward and after a step."""
+"""Training hooks: before a step, after backward and after a step."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Hook"]
 
 
 class Hook:
-    """Acts inside training. Subclass and override what is needed; every method does nothing by default.
+    """Training hook. Subclass and override what is needed; every method does nothing by default.
 
     `before_step` runs before the forward pass of each optimiser step, `after_backward` on unclipped gradients,
-    `after_step` when the weights have moved. `progress` is the share of all optimiser steps done, from 0 to 1.
+    `after_step` when the weights are updated. `progress` is the share of all optimiser steps done, from 0 to 1.
     """
 
     def before_step(self, model: nn.Module, progress: float) -> None: ...
@@ -23,7 +23,7 @@ class Hook:
     def after_step(self, model: nn.Module, progress: float) -> None: ...
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """What must survive an interruption, saved with each checkpoint."""
+        """State that is saved with each checkpoint, for resume."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...

@@ -1,4 +1,4 @@
-"""The plan of a training: how long and how fast, and at which rate each parameter learns."""
+"""Training plan: epochs, learning rate, schedule, batch size, and learning rates by parameter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DEFAULT_PLAN", "NO_RATES", "Rate", "TrainPlan"]
 
 
 class TrainPlan(Settings):
-    """How long and how fast to train. What is left out is the method's own default, then `DEFAULT_PLAN`."""
+    """Training plan. A setting that is left out is the method's own default, then that of `DEFAULT_PLAN`."""
 
     epochs: Positive | None = None
     max_steps: Count | None = Field(None, description="stop after so many optimiser steps; overrides epochs")
@@ -78,12 +78,12 @@ DEFAULT_PLAN = TrainPlan(
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one parameter learns, beside the others of a fit.
+    """Learning rate of one parameter, relative to the plan's.
 
     Attributes:
-        scale: the plan's learning rate is multiplied by it.
+        scale: factor of the plan's learning rate.
         start: the parameter is frozen until this share of the steps is done.
-        warmup: share of the steps over which its rate then rises from nothing, on top of the plan's schedule.
+        warmup: share of the steps over which its rate then rises from zero, on top of the plan's schedule.
     """
 
     scale: float = 1.0
@@ -91,14 +91,14 @@ class Rate:
     warmup: float = 0.0
 
     def factor(self, progress: float) -> float:
-        """What the scheduled rate is multiplied by when the share `progress` of the steps is done."""
+        """Factor of the scheduled learning rate at `progress`, the share of the steps done, from 0 to 1."""
         since = progress - self.start
         if since < -CLOSE:
             return 0.0
         return min(1.0, max(0.0, since) / self.warmup) if self.warmup else 1.0
 
     def joined(self, progress: float) -> bool:
-        """Whether the parameter moves by now."""
+        """Whether the parameter is trained at `progress`."""
         return progress >= self.start - CLOSE
 
 

@@ -1,4 +1,4 @@
-"""The protocols of training: the objective, and the fit that minimises it.
+"""Protocols of training: the objective, and the fit that minimises it.
 
 `compress` has no optimiser for weights and loads no data. A method that needs training is handed a `Fit`.
 """
@@ -22,7 +22,7 @@ __all__ = ["NO_LABEL", "Fit", "FitResult", "Objective", "Texts", "trained_parame
 
 
 class Objective(Protocol):
-    """What is minimised: the task, a distillation, a sum of losses."""
+    """Training objective: the loss of the task, of a distillation, a sum of losses."""
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss, a scalar, averaged over the rows of the batch."""
@@ -31,15 +31,15 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit did.
+    """Result of a fit.
 
     Attributes:
         steps: of the optimiser.
         seconds: of wall time.
-        trained_parameters: how many were trained.
+        trained_parameters: their number.
         loss: the last mean.
         notes: facts for the report.
-        losses: means of the loss over stretches of equal length, the last of all of it.
+        losses: the loss curve: means over intervals of equal length.
     """
 
     steps: int
@@ -56,14 +56,14 @@ NO_LABEL = -100
 
 @dataclass(frozen=True)
 class Texts:
-    """Raw rows to train on in place of the task's: of one text, or of two; and a label for each."""
+    """Raw training rows in place of the task's: one text or two each, with a label."""
 
     rows: tuple[tuple[str, ...], ...]
     labels: tuple[int, ...]
 
 
 class Fit(Protocol):
-    """The one way to train. `finetune.training.fit.fit` is the implementation."""
+    """Training entry; `finetune.training.fit.fit` is the implementation."""
 
     def __call__(
         self,
@@ -77,17 +77,21 @@ class Fit(Protocol):
         seed: int | None = None,
         texts: Texts | None = None,
     ) -> FitResult:
-        """Train `bundle.model` in place on the *train* part, or on `texts` where they are given; `name` tells the fits
-        of one stage apart, for resume.
+        """Train `bundle.model` in place; parameters with `requires_grad=False` stay bit-identical, and masks are held.
 
-        `rates` names the parameters that learn at a pace of their own; the others learn at the plan's. `seed` is of the
-        order of the rows and of dropout; the run's unless given.
-
-        Parameters with `requires_grad=False` stay as they are, to the bit. Masks of the bundle are held.
+        Args:
+            bundle: the model.
+            objective: what is minimised.
+            plan: the complete plan.
+            name: tells the fits of one stage apart, for resume.
+            hooks: run before and after each step.
+            rates: name of a parameter -> its own learning rate, relative to the plan's.
+            seed: of the order of the rows and of dropout; the run's unless given.
+            texts: raw rows in place of *train*.
         """
         ...
 
 
 def trained_parameters(model: nn.Module) -> int:
-    """How many parameters receive gradients; a shared tensor counts once."""
+    """Number of trainable parameters; a shared tensor counts once."""
     return sum(p.numel() for p in set(model.parameters()) if p.requires_grad)

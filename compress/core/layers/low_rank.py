@@ -1,4 +1,4 @@
-"""Linears and tables of words kept as the product of two smaller matrices.
+"""Low-rank linears and embeddings: the product of two smaller matrices in place of one.
 
 A copy of this file lies in every directory that `changed` opens, so it imports torch only.
 """
@@ -26,7 +26,7 @@ PROJECTION = ".projection.weight"
 
 
 class LowRankLinear(nn.Module):
-    """expand(reduce(x)): a linear whose weight (out, in) is expand.weight (out, rank) times reduce.weight (rank, in).
+    """Low-rank linear, expand(reduce(x)): its weight is expand.weight (out, rank) times reduce.weight (rank, in).
 
     Attributes:
         transposed: the linear that it replaced stored (in, out), as transformers' Conv1D does.
@@ -67,7 +67,7 @@ class LowRankLinear(nn.Module):
 
     @property
     def weight(self) -> Any:
-        """The first factor's: T5 looks at the type of a linear's weight before it calls the linear."""
+        """The first factor: T5 reads the data type of a linear's weight before it calls the linear."""
         return self.reduce.weight
 
     def forward(self, input: Tensor) -> Tensor:
@@ -76,14 +76,14 @@ class LowRankLinear(nn.Module):
 
 
 class FactorizedEmbedding(nn.Embedding):
-    """A table of words (tokens, rank), and the projection of its rows to the width that the model works in."""
+    """Factorized embedding: a matrix (vocabulary, rank), and the projection of its rows to the embedding size."""
 
     def __init__(self, table: Any, rank: int):
         width = table.weight.shape[1]
         with torch.device(table.weight.device):
             super().__init__(table.num_embeddings, rank, padding_idx=table.padding_idx, dtype=table.weight.dtype)
             self.projection = nn.Linear(rank, width, bias=False, dtype=table.weight.dtype)
-        # What it gives, for whoever asks how wide an embedded token is.
+        # The size of its outputs, which other modules read.
         self.embedding_dim = width
         self.embed_scale: Any = getattr(table, "embed_scale", 1.0)
 
@@ -97,7 +97,7 @@ class FactorizedEmbedding(nn.Embedding):
 
 
 class FactorizedOutput(nn.Linear):
-    """The output layer over the same words: its weight (tokens, rank) and its projection are the table's own."""
+    """Output layer tied to a factorized embedding: it shares the weight (vocabulary, rank) and the projection."""
 
     def __init__(self, linear: Any, table: FactorizedEmbedding):
         words, rank = table.weight.shape
@@ -111,12 +111,12 @@ class FactorizedOutput(nn.Linear):
 
 
 def install(model: Any, linears: Mapping[str, int], tables: Mapping[str, int]) -> None:
-    """Put factors of these ranks where `model` has dense matrices, in place; paths are relative to the base model.
+    """Replace dense layers of `model` by factorized ones of these ranks, in place; paths are from the base model.
 
     Args:
         model: of a stock class, with or without a task's head.
         linears: path of a linear -> rank.
-        tables: path of a table of words -> rank. The layers that are tied to it are factorized with it.
+        tables: path of an embedding -> rank. The layers that are tied to it are factorized with it.
     """
     base = getattr(model, model.base_model_prefix, model)
     for path, rank in linears.items():
@@ -127,7 +127,7 @@ def install(model: Any, linears: Mapping[str, int], tables: Mapping[str, int]) -
 
 
 def factor_ranks(base: nn.Module) -> tuple[dict[str, int], dict[str, int]]:
-    """Path -> rank of the factorized linears of a base model, and of its factorized tables; of tied ones the first."""
+    """Path -> rank of the factorized linears of a base model, and of its embeddings; of tied ones the first."""
     linears = {path: module.rank for path, module in base.named_modules() if isinstance(module, LowRankLinear)}
     tables: dict[int, tuple[str, int]] = {}
     for path, module in base.named_modules():
@@ -137,10 +137,15 @@ def factor_ranks(base: nn.Module) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def factorize_table(model: Any, table: nn.Embedding, rank: int) -> FactorizedEmbedding:
-    """Put a factorized table where `model` has `table`, and the like in every layer that is tied to it, in place.
+    """Replace an embedding, and every layer that is tied to it, by a factorized one, in place.
 
-    The ties of the projections are added to those that transformers knows of the model, so that they are saved once
-    and tied again when the model is opened.
+    The ties of the projections are added to transformers' tied weights of the model, so that they are saved once and
+    tied again when the model is opened.
+
+    Args:
+        model: that has the embedding.
+        table: the embedding, (vocabulary, width).
+        rank: from 1 on.
     """
     tied = _users(model, table)
     new = FactorizedEmbedding(table, rank).train(table.training)
@@ -159,7 +164,7 @@ def factorize_table(model: Any, table: nn.Embedding, rank: int) -> FactorizedEmb
 
 
 def forget_projections(model: Any) -> None:
-    """Let transformers no longer tie what `factorize_table` tied: the tables are plain again."""
+    """Remove the ties of `factorize_table` from transformers' tied weights, after the factors were merged."""
     known = (model._tied_weights_keys or {}).items()
     model._tied_weights_keys = {path: source for path, source in known if not path.endswith(PROJECTION)}
     model.all_tied_weights_keys = model.get_expanded_tied_weights_keys(all_submodels=True)

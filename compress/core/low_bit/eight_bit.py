@@ -1,4 +1,4 @@
-"""Linears in int8, with one scale for each output: LLM.int8.  Dettmers et al. 2022, arXiv 2208.07339, section 3."""
+"""LLM.int8: linears in int8, with one scale for each output.  Dettmers et al. 2022, arXiv 2208.07339, section 3."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from compress.core.low_bit.package import bitsandbytes
 __all__ = ["THRESHOLD", "eight_bit", "eight_bit_of"]
 
 THRESHOLD = 6.0
-"""Inputs from here on are outliers, whose columns are not quantized."""
+"""Outlier threshold: input features with a value of at least this magnitude are not quantized."""
 
 
 class EightBit(StoredLinear):
-    """codes * scale / 127, with one scale for each output."""
+    """Int8 linear: W = codes * scale / 127, with one scale for each output."""
 
     storage: Storage = "int8"
 
@@ -32,7 +32,7 @@ class EightBit(StoredLinear):
         return {"SCB": scales}
 
     def answer(self, rows: Tensor, bias: Tensor | None) -> Tensor:
-        """LLM.int8 in evaluation and on a GPU; training on a CPU is faster, and exact, on the dense weight."""
+        """LLM.int8 in evaluation and on a GPU; in training on a CPU the dequantized weight, faster and exact."""
         if self.weight.is_meta or (self.training and rows.device.type == "cpu"):
             return super().answer(rows, bias)
         return _Int8Product.apply(rows, bias, self)
@@ -74,12 +74,17 @@ class _Int8Product(torch.autograd.Function):
 
 
 def eight_bit(weight: Tensor, bias: nn.Parameter | None) -> Any:
-    """A linear with this weight (out, in), rounded. A row of zeros stays one; the meta device gives the shapes."""
+    """A linear with this weight, quantized to int8. Rows of zeros stay zero; on the meta device shapes alone.
+
+    Args:
+        weight: (out, in).
+        bias: (out,), kept as it is.
+    """
     return _layer(_rounded(weight), bias)
 
 
 def eight_bit_of(theirs: Any) -> Any:
-    """A linear with the weight of bitsandbytes' own, in memory of its own, and the same bias."""
+    """A linear with a copy of the weight of a bitsandbytes linear, and the same bias."""
     weight = theirs.weight
     if weight.is_meta:
         return eight_bit(weight.data, theirs.bias)

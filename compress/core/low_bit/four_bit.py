@@ -1,4 +1,4 @@
-"""Linears in 4 bits, NF4 or FP4, in blocks of 64.  Dettmers et al. 2023, arXiv 2305.14314, section 3."""
+"""NF4 and FP4: linears in 4 bits, in blocks of 64 weights.  Dettmers et al. 2023, arXiv 2305.14314, section 3."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from compress.core.low_bit.package import bitsandbytes
 __all__ = ["FourBit", "four_bit", "four_bit_of"]
 
 BLOCK, NESTED_BLOCK = 64, 256
-"""Weights with one scale, and scales with one scale."""
+"""Weights that share a scale, and scales that share a second one (double quantization)."""
 LEVELS, NESTED_LEVELS = 16, 256
 
 
 class FourBit(StoredLinear):
-    """level[code] * scale of its block of 64, over the rows of the matrix one after the other.
+    """4-bit linear: W = level[code] * scale of the block of 64, with blocks over the flattened matrix.
 
-    So widths need be no multiple of 64, and a matrix of odd size has half a byte to spare.
+    So sizes need not be multiples of 64; a matrix of odd size wastes half a byte.
     """
 
     doubled: bool
@@ -89,12 +89,19 @@ class FourBit(StoredLinear):
 
 
 def four_bit(weight: Tensor, bias: nn.Parameter | None, *, storage: Storage, double: bool) -> Any:
-    """A linear with this weight (out, in), rounded; the meta device gives the shapes."""
+    """A linear with this weight, quantized to 4 bits; on the meta device shapes alone.
+
+    Args:
+        weight: (out, in).
+        bias: (out,), kept as it is.
+        storage: `nf4` or `fp4`.
+        double: double quantization, of the scales to 8 bits.
+    """
     return _layer(weight.shape, _rounded(weight, storage, double), bias, storage, double)
 
 
 def four_bit_of(theirs: Any) -> Any:
-    """A linear with the weight of bitsandbytes' own, in memory of its own, and the same bias."""
+    """A linear with a copy of the weight of a bitsandbytes linear, and the same bias."""
     weight, shape = theirs.weight, (theirs.out_features, theirs.in_features)
     storage, double = weight.quant_type, bool(weight.compress_statistics)
     if weight.is_meta:

@@ -1,4 +1,4 @@
-"""Linears whose weight is stored in fewer bits than it is computed with, and frozen."""
+"""Weight-only quantization: linears whose frozen weight is stored in fewer bits than it is computed with."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Dense = Callable[[torch.dtype], Tensor]
 
 
 class StoredLinear:
-    """What every stored linear is besides an `nn.Linear`: one that makes its weight dense when it needs it.
+    """Linear with quantized storage: a base beside `nn.Linear` that dequantizes the weight in each forward pass.
 
-    It works in the type of its input, or in autocast's where that is on, as `nn.Linear` does: so it trains in bf16
-    where the hardware is fast with it, and answers in fp32 with what the same weights give as a plain linear. Its bias
-    is a parameter of its own type, fp32, which no forward pass converts.
+    It computes in the type of its input, or in autocast's where that is on, as `nn.Linear` does: in training bf16 where
+    the hardware supports it, and in fp32 the outputs of a dense linear with the same weights. Its bias is an fp32
+    parameter, which no forward pass converts.
 
     Attributes:
-        storage: how the weight is stored.
+        storage: data type of the stored weight.
         transposed: the linear that it replaced stored (in, out), as transformers' Conv1D does.
     """
 
     storage: Storage
     transposed: bool = False
-    # What nn.Linear brings.
+    # Attributes of nn.Linear.
     in_features: int
     out_features: int
     weight: Any
@@ -37,27 +37,32 @@ class StoredLinear:
     training: bool
 
     def dense(self, dtype: torch.dtype) -> Tensor:
-        """(out, in): the weight that is computed with."""
+        """(out, in): the dequantized weight."""
         raise NotImplementedError
 
     def beside(self) -> dict[str, Tensor]:
-        """What the stored weight needs to become dense (scales, tables), by its name in a file."""
+        """Tensors that dequantization needs (scales, code tables), by name in a file."""
         return {}
 
     def forward(self, input: Tensor) -> Tensor:
         dtype = working_type(input)
         bias = None if self.bias is None else self.bias.to(dtype)
-        # In rows, because what a custom function answers may be changed in place (DeBERTa does) unless it is a view.
+        # In rows: the output of a custom function must be a view, since models (DeBERTa) may change it in place.
         rows = self.answer(input.to(dtype).reshape(-1, self.in_features), bias)
         return rows.reshape(*input.shape[:-1], self.out_features)
 
     def answer(self, rows: Tensor, bias: Tensor | None) -> Tensor:
-        """The product of (rows, in) with the weight, in the type of both arguments."""
+        """rows W^T + bias.
+
+        Args:
+            rows: (rows, in).
+            bias: (out,) in the type of the rows, or None.
+        """
         return product(rows, bias, self.dense)
 
 
 class HalfLinear(StoredLinear, nn.Linear):
-    """The weight in bf16: half the bytes of fp32, with 8 bits of precision and its whole range."""
+    """bf16 linear: half the bytes of fp32, with 8 bits of precision and the same range."""
 
     storage: Storage = "bf16"
 
@@ -72,7 +77,7 @@ class HalfLinear(StoredLinear, nn.Linear):
 
 
 def working_type(input: Tensor) -> torch.dtype:
-    """The type that a linear computes in now: the input's, or autocast's."""
+    """The type in which a linear computes: the input's, or autocast's where that is on."""
     kind = input.device.type
     if kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
@@ -80,12 +85,23 @@ def working_type(input: Tensor) -> torch.dtype:
 
 
 def product(rows: Tensor, bias: Tensor | None, dense: Dense) -> Tensor:
-    """rows dense^T + bias. Backward makes the weight dense once more; in between, none is kept."""
+    """rows W^T + bias, for a dequantized W that is not kept: backward dequantizes it again.
+
+    Args:
+        rows: (rows, in).
+        bias: (out,), or None.
+        dense: data type -> W (out, in).
+    """
     return _Product.apply(rows, bias, dense)
 
 
 def gradients_of(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-    """Those of rows and bias in a product with `ctx.dense`, where they are needed."""
+    """Gradients of rows and bias in a product with `ctx.dense`, where they are needed.
+
+    Args:
+        ctx: of the autograd function.
+        gradient: of the output, (rows, out).
+    """
     rows = gradient @ ctx.dense(gradient.dtype) if ctx.needs_input_grad[0] else None
     return rows, gradient.sum(0) if ctx.needs_input_grad[1] else None, None
 

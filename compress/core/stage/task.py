@@ -1,4 +1,4 @@
-"""What a stage, a measurement or a report may know of a task; `finetune.tasks` has the tasks themselves."""
+"""Interface of a task for stages, measurements and the report; `finetune.tasks` has the tasks themselves."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from compress.core.model.head import TaskHead
 __all__ = ["DEFAULT_LENGTH", "Outputs", "Scoring", "TaskView", "answering"]
 
 Outputs = Mapping[str, Tensor]
-"""What a model gives for a batch, by name: `logits`, `start_logits`, ...; transformers' ModelOutput is one."""
+"""Outputs of a model for a batch, by name: `logits`, `start_logits`, ...; transformers' ModelOutput is one."""
 
 DEFAULT_LENGTH = 128
-"""Tokens of a row where no task says how long its rows are."""
+"""Sequence length, in tokens, where no task gives one."""
 
 
 def answering(outputs: Any) -> dict[str, Tensor]:
-    """The outputs of a model that answer: every kind of logits; none where the model has no head."""
+    """The outputs of a model's head: every kind of logits; none where the model has no head."""
     return {name: value for name, value in outputs.items() if name.endswith("logits") and isinstance(value, Tensor)}
 
 
 class Scoring(Protocol):
-    """A metric of answers, and what it is for two answers to differ. It needs no data and no torch."""
+    """Metric of predictions ("answers"), and comparisons of two models' predictions. It needs no data and no torch."""
 
     @property
     def metric(self) -> str:
@@ -35,7 +35,7 @@ class Scoring(Protocol):
         ...
 
     def is_share(self, answers: Known) -> bool:
-        """Whether the metric is the share of rows that are `right`: then counts of rows decide the tests."""
+        """Whether the metric is an accuracy, the share of rows that are `right`: then tests are on counts of rows."""
         ...
 
     def score(self, answers: Known, targets: Known) -> float:
@@ -43,20 +43,20 @@ class Scoring(Protocol):
         ...
 
     def right(self, answers: Known, targets: Known) -> np.ndarray | None:
-        """(rows,) bool; None where an answer is more or less right, such as a number."""
+        """Correctness (rows,) bool; None where a prediction is right to a degree, such as a number."""
         ...
 
     def changed(self, answers: Known, before: Known) -> np.ndarray | None:
-        """(rows,) bool: whose answer differs; None where every answer does a little."""
+        """Changed predictions (rows,) bool; None for regression, where every one differs a little."""
         ...
 
     def mean_kl(self, answers: Known, before: Known) -> float | None:
-        """KL(before || answers) in nats, the mean over items; None where answers are no distributions."""
+        """KL(before || answers) in nats, the mean over items; None where predictions are no distributions."""
         ...
 
 
 class TaskView(Scoring, Protocol):
-    """A task: how models answer its rows, what is minimised, how answers are scored."""
+    """Task: the predictions of a model for its rows, the loss, and the metric."""
 
     @property
     def needs_head(self) -> TaskHead:
@@ -65,30 +65,42 @@ class TaskView(Scoring, Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes that are told apart, in the order of the outputs; none where answers are no classes."""
+        """Names of the classes, in the order of the logits; empty where predictions are no classes."""
         ...
 
     def longest_row(self) -> int | None:
-        """The most tokens of an encoded row; None where rows are not counted in tokens."""
+        """Largest sequence length of a row, in tokens; None where rows have none (images)."""
         ...
 
     def train_rows(self) -> int:
-        """How many rows are trained on."""
+        """Number of rows of *train*."""
         ...
 
     def answers(self, outputs: Outputs, batch: Batch) -> Answers[Tensor]:
-        """What the model's outputs for a batch answer to its rows, with gradients where the outputs have them."""
+        """Predictions for the rows of a batch, with gradients where the outputs have them.
+
+        Args:
+            outputs: of the model.
+            batch: the encoded rows.
+        """
         ...
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """The mean loss of a batch against its `labels`."""
+        """The mean loss of a batch against its `labels`.
+
+        Args:
+            outputs: of the model.
+            batch: the encoded rows.
+        """
         ...
 
     def divergence(self, student: Answers[Tensor], teacher: Answers[Tensor], *, temperature: float) -> Tensor:
-        """How far a student's answers are from a teacher's to the same rows, as a loss, averaged over the rows.
+        """Distillation loss of a student's predictions against a teacher's, averaged over the rows.
 
         Args:
-            temperature: divides logits before their softmax, where answers are classes.
+            student: for the rows of a batch, with gradients.
+            teacher: for the same rows.
+            temperature: divides the logits of both before the softmax, where predictions are classes.
         """
         ...
 

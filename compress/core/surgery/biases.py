@@ -1,4 +1,4 @@
-"""Biases for families whose checkpoints come without: zeros, so that the model answers as before."""
+"""Adding zero biases, for families whose checkpoints have none; the outputs stay the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AddBiases", "add_biases"]
 
 
 class AddBiases(Change):
-    """Every linear and norm that the family's configuration can give a bias has one; new ones are zero."""
+    """Added biases: every linear and norm that can have one by the configuration has one; new ones are zero."""
 
     def apply(self, bundle: Bundle) -> Bundle:
         add_biases(bundle.model, bundle.family.bias_fields)
@@ -25,10 +25,17 @@ class AddBiases(Change):
 
 
 def add_biases(model: nn.Module, fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Set `fields` of the configuration and add, in place, the parameters that the stock model then has; their names.
+    """Set fields of the configuration, and add the biases that the stock model then has, in place.
+
+    Args:
+        model: of a family with such fields.
+        fields: of the configuration, which are set to True.
+
+    Returns:
+        Names of the new parameters.
 
     Raises:
-        StageFailed: the fields bring more than biases.
+        StageFailed: the fields add more than biases.
     """
     config: Any = model.config
     for field in fields:
@@ -47,6 +54,5 @@ def add_biases(model: nn.Module, fields: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _width(module: Any) -> int:
-    """The module's own, which is not the stock model's where neurons or heads were cut, nor the shape of what is
-    packed."""
+    """Outputs of the module, which are not the stock model's after pruning, nor the shape of a packed weight."""
     return linear_shape(module)[0] if isinstance(module, nn.Linear) else module.weight.shape[0]

@@ -1,4 +1,4 @@
-"""Which layers stay, as plain data: a student's, or what pruning leaves."""
+"""Layer removal, as plain data: the layers of a student, or those that pruning keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["KeepLayers"]
 
 
 class KeepLayers(Change):
-    """Only these layers stay, in their order; embeddings and head stay as they are."""
+    """Layer removal: only `kept` layers stay, in their order; embeddings and head stay as they are."""
 
     kept: tuple[int, ...]
     of: Count

@@ -1,4 +1,4 @@
-"""Cuts rows out of the embedding matrices of a model, of its vocabulary or its positions. In place, on any device."""
+"""Removing rows of the embedding matrices of a model, of its vocabulary or its positions. In place, on any device."""
 
 from __future__ import annotations
 
@@ -26,21 +26,26 @@ __all__ = ["keep_positions", "keep_words"]
 
 
 def keep_words(model: nn.Module, family: Family, new: Mapping[int, int]) -> None:
-    """Leave the rows of the words in `new` (old id -> new id, in the same order), also of an output over the words.
+    """Keep the rows of some tokens, also those of an output layer over the vocabulary; the others are removed.
 
-    Ids in the configurations, and what modules remember of the table, become the new ones.
+    Ids in the configurations, and sizes that modules hold, become the new ones.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+        new: old id -> new id of the kept tokens, in the same order.
 
     Raises:
-        Refusal: the family reads no words.
-        InputError: `new` does not fit the table, or loses its padding or a token that the configuration names.
+        Refusal: the family has no token embeddings.
+        InputError: `new` does not fit them, or loses the padding or a token that the configuration names.
     """
     table = word_table(model, family)
     rows = table.weight.shape[0]
     kept = sorted(new)
-    check_kept(kept, of=rows, what="words")
+    check_kept(kept, of=rows, what="tokens")
     lost = sorted(named_words(model, family) - set(kept))
     if lost:
-        raise InputError("the model needs words that would be lost", given=lost, advice="keep them")
+        raise InputError("the model needs tokens that would be lost", given=lost, advice="keep them")
     index = torch.tensor(kept, device=table.weight.device)
     _cut_rows(model, _over_words(model, table), index)
     for module in model.modules():
@@ -50,11 +55,16 @@ def keep_words(model: nn.Module, family: Family, new: Mapping[int, int]) -> None
 
 
 def keep_positions(model: nn.Module, family: Family, length: int) -> None:
-    """Leave the positions of the first `length` tokens; the configuration says so too.
+    """Keep the position embeddings of the first `length` tokens, in the configuration too.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+        length: in tokens, special ones included.
 
     Raises:
-        Refusal: there is no table of positions.
-        InputError: it has fewer rows.
+        Refusal: there are no position embeddings.
+        InputError: they have fewer rows.
     """
     had = position_count(model, family)
     if length > had:
@@ -79,7 +89,7 @@ def keep_positions(model: nn.Module, family: Family, length: int) -> None:
 
 
 def _over_words(model: nn.Module, table: nn.Embedding) -> list[tuple[nn.Module, str]]:
-    """(module, name) of each parameter or buffer whose first dimension is the words."""
+    """(module, name) of each parameter whose first dimension is the vocabulary."""
     find: Any = getattr(model, "get_output_embeddings", None)
     output = find() if find else None
     ours: list[Any] = [table.weight]
@@ -94,7 +104,7 @@ def _over_words(model: nn.Module, table: nn.Embedding) -> list[tuple[nn.Module, 
 
 
 def _cut_rows(model: nn.Module, places: Iterable[tuple[nn.Module, str]], index: Tensor) -> None:
-    """Cut each tensor once, and put the result wherever it stands: what is tied stays tied."""
+    """Select the rows of each tensor once, for all modules that use it, so that what is tied stays tied."""
     cut: dict[int, nn.Parameter] = {}
     for module, name in places:
         old = getattr(module, name)

@@ -1,4 +1,4 @@
-"""Takes attention heads and feed-forward neurons out of a model: its tensors become smaller, in place."""
+"""Removing attention heads and feed-forward neurons: structured pruning of the tensors, in place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ Kept = tuple[tuple[int, ...], ...]
 
 
 def head_counts(model: nn.Module, family: Family) -> tuple[int, ...]:
-    """How many heads each block has now, then each block of a decoder, then each attention to the encoder."""
+    """Number of heads of each block, then of each block of a decoder, then of each cross-attention.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     config = base_model(model).config
     return tuple(
         matrix(record.part(block, "output")).shape[1] // record.head_size(config)
@@ -28,15 +33,25 @@ def head_counts(model: nn.Module, family: Family) -> tuple[int, ...]:
 
 
 def neuron_counts(model: nn.Module, family: Family) -> tuple[int, ...]:
-    """How many feed-forward neurons each block has now, a decoder's blocks after the encoder's."""
+    """Number of feed-forward neurons of each block, a decoder's blocks after the encoder's.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
+    """
     return tuple(matrix(record.part(block, "down")).shape[1] for block, record in family.groups(model, "down"))
 
 
 def keep_heads(model: nn.Module, family: Family, kept: Kept) -> None:
-    """Leave the heads `kept[i]` (ascending) of block i, in the order of `head_counts`.
+    """Keep some attention heads of each block, and remove the others.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+        kept: for each block, in the order of `head_counts`, the kept heads, ascending from 0.
 
     Raises:
-        Refusal: the family's heads cannot be cut, or all blocks of a stack must keep the same.
+        Refusal: the family's heads cannot be pruned, or all blocks of a stack must keep the same.
         InputError: `kept` does not fit the model.
     """
     family.require("heads", stage="keep_heads")
@@ -67,10 +82,15 @@ def _several_sets(record: Family, kept: Kept) -> Refusal:
 
 
 def keep_neurons(model: nn.Module, family: Family, kept: Kept) -> None:
-    """Leave the feed-forward neurons `kept[i]` (ascending) of block i, in the order of `neuron_counts`.
+    """Keep some feed-forward neurons of each block, and remove the others.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+        kept: for each block, in the order of `neuron_counts`, the kept neurons, ascending from 0.
 
     Raises:
-        Refusal: the family's neurons cannot be cut.
+        Refusal: the family's neurons cannot be pruned.
         InputError: `kept` does not fit the model.
     """
     family.require("neurons", stage="keep_neurons")
@@ -126,7 +146,7 @@ def _present(block: nn.Module, paths: tuple[str, ...]) -> list[str]:
 
 
 def _write_heads(model: nn.Module, family: Family) -> None:
-    """Where one number of heads for all blocks, beside the head's size, can be written, write it."""
+    """Write the number of heads into the configuration, where it has the size of a head too and all blocks agree."""
     config: Any = base_model(model).config
     left = set(head_counts(model, family))
     if len(left) == 1 and "head_size" in family.config:
@@ -135,7 +155,7 @@ def _write_heads(model: nn.Module, family: Family) -> None:
 
 
 def _write_neurons(model: nn.Module, family: Family) -> None:
-    """Where the configuration has one number for all blocks of some stacks, and they have as many, write it."""
+    """Write the number of neurons into the configuration, where all blocks of a stack agree."""
     left: dict[str, set[int]] = {}
     for (_, record), count in zip(family.groups(model, "down"), neuron_counts(model, family)):
         left.setdefault(record.config["neurons"], set()).add(count)

@@ -1,4 +1,4 @@
-"""Takes parts out of a model, in place, on any device (the meta device too)."""
+"""Removing layers of a model, and inputs and outputs of a linear; in place, on any device (the meta device too)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ __all__ = ["check_kept", "keep_entries", "keep_inputs", "keep_layers", "keep_out
 
 
 def keep_layers(model: nn.Module, family: Family, kept: tuple[int, ...]) -> None:
-    """Leave the blocks `kept` (ascending) and take the others out; the configuration says so too.
+    """Keep some blocks and remove the others, in the configuration too.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+        kept: indices of blocks, ascending from 0.
 
     Raises:
-        Refusal: the family's layers cannot be taken out, or its first block must stay.
-        InputError: `kept` names no block, a block twice, or one that is not there.
+        Refusal: the family's layers cannot be removed, or its first block must stay.
+        InputError: `kept` names no block, a block twice, or one that does not exist.
     """
     family.require("layers", stage="keep_layers")
     blocks = family.module_list(model)
@@ -42,13 +47,20 @@ def _set_blocks(model: nn.Module, blocks: nn.ModuleList, kept: tuple[int, ...]) 
     blocks.extend(left)
     for number, block in enumerate(left):
         for module in block.modules():
-            # Decoders find their place in the cache by it.
+            # The index of a decoder's layer in the key-value cache.
             if isinstance(getattr(module, "layer_idx", None), int):
                 setattr(module, "layer_idx", number)  # noqa: B010
 
 
 def check_kept(kept: Sequence[int], *, of: int, what: str, where: str | None = None) -> None:
-    """Raise `InputError` unless `kept` is ascending, within 0 to `of` - 1, and not empty."""
+    """Raise `InputError` unless `kept` is ascending, within 0 to `of` - 1, and not empty.
+
+    Args:
+        kept: indices.
+        of: number of units before.
+        what: the units, in the plural.
+        where: the block, for the message.
+    """
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= of:
         raise InputError(
             f"the {what} to keep are not ascending numbers from 0 to {of - 1}, at least one of them",
@@ -58,13 +70,24 @@ def check_kept(kept: Sequence[int], *, of: int, what: str, where: str | None = N
 
 
 def set_parameter(module: nn.Module, name: str, tensor: Tensor) -> None:
-    """Replace a parameter by `tensor`; whether it is trained stays as it was."""
+    """Replace a parameter by a copy of `tensor`; `requires_grad` stays.
+
+    Args:
+        module: that has the parameter.
+        name: of the parameter.
+        tensor: of any shape.
+    """
     old = getattr(module, name)
     setattr(module, name, nn.Parameter(tensor.detach().clone(), requires_grad=old.requires_grad))
 
 
 def keep_outputs(module: Any, index: Tensor) -> None:
-    """Leave the outputs `index` of a linear: rows of (out, in), and the bias with them."""
+    """Keep some outputs of a linear: rows of (out, in), and of the bias.
+
+    Args:
+        module: a linear or transformers' Conv1D, changed in place.
+        index: int64, of the kept outputs.
+    """
     dim = 1 if is_transposed(module) else 0
     set_parameter(module, "weight", module.weight.index_select(dim, index))
     if module.bias is not None:
@@ -73,13 +96,23 @@ def keep_outputs(module: Any, index: Tensor) -> None:
 
 
 def keep_inputs(module: Any, index: Tensor) -> None:
-    """Leave the inputs `index` of a linear: columns of (out, in)."""
+    """Keep some inputs of a linear: columns of (out, in).
+
+    Args:
+        module: a linear or transformers' Conv1D, changed in place.
+        index: int64, of the kept inputs.
+    """
     dim = 0 if is_transposed(module) else 1
     set_parameter(module, "weight", module.weight.index_select(dim, index))
     setattr(module, "nx" if is_transposed(module) else "in_features", len(index))
 
 
 def keep_entries(table: nn.Embedding, index: Tensor) -> None:
-    """Leave the columns `index` of an embedding (positions x heads)."""
+    """Keep some columns of an embedding of relative positions (positions x heads).
+
+    Args:
+        table: changed in place.
+        index: int64, of the kept heads.
+    """
     set_parameter(table, "weight", table.weight.index_select(1, index))
     table.embedding_dim = len(index)

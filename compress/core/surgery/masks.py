@@ -1,4 +1,4 @@
-"""The cut of a model's masks, in the way in which the model is cut."""
+"""Structured surgery of a model together with its pruning masks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from compress.core.model.masks import masked_parameters
 __all__ = ["cut_with_masks"]
 
 NONE = 2.0
-"""Stands for a weight that no mask covers."""
+"""The value in place of a weight without a mask."""
 
 
 @torch.no_grad()
 def cut_with_masks(bundle: Bundle, cut: Callable[[nn.Module], None]) -> None:
-    """Run `cut` on the bundle's model in place, and cut its masks in the same way.
+    """Run a surgery on the bundle's model in place, and apply it to its masks.
 
-    The same surgery runs on a copy of the model that holds ones and zeros for weights: what it leaves are the masks,
-    under the names that the weights have afterwards.
+    The surgery runs again on a copy of the model that has the masks as weights, ones and zeros: its parameters are then
+    the new masks, under the names that the weights have afterwards.
+
+    Args:
+        bundle: changed in place.
+        cut: removes layers, heads or other parts of the model that it is given.
     """
     twin = _marked(bundle) if bundle.masks else None
     cut(bundle.model)

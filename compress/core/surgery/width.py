@@ -1,6 +1,6 @@
-"""Takes entries out of the hidden dimension: all that writes to it or reads from it becomes smaller, in place.
+"""Pruning the hidden size: every tensor with a hidden dimension becomes smaller, in place.
 
-Query, key and value keep their outputs, so that heads stay as wide as they are, and neurons stay as many.
+Query, key and value keep their outputs, so that the size of a head and the number of neurons stay.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ Dimensions = dict[str, tuple[int, ...]]
 
 
 def keep_width(model: nn.Module, family: Family, kept: tuple[int, ...]) -> None:
-    """Leave the entries `kept` (ascending) of the hidden dimension; the configuration says so too.
+    """Keep some entries of the hidden states, and remove the others, in the configuration too.
+
+    Args:
+        model: changed in place.
+        family: of the model.
+        kept: indices, ascending from 0 and below the hidden size.
 
     Raises:
-        Refusal: the family's hidden dimension cannot be cut.
+        Refusal: the family's hidden size cannot be pruned.
         InputError: `kept` does not fit the model.
     """
     from compress.core.layers.changed import count
@@ -35,7 +40,7 @@ def keep_width(model: nn.Module, family: Family, kept: tuple[int, ...]) -> None:
     family.require("width", stage="keep_width")
     config: Any = base_model(model).config
     width = getattr(config, family.config["hidden"])
-    check_kept(kept, of=width, what="entries of the hidden dimension")
+    check_kept(kept, of=width, what="entries of the hidden states")
     found = hidden_dimensions(model, family)
     made: dict[int, nn.Parameter] = {}
     for name, parameter in list(model.named_parameters(remove_duplicate=False)):
@@ -52,13 +57,17 @@ def keep_width(model: nn.Module, family: Family, kept: tuple[int, ...]) -> None:
 
 
 def hidden_dimensions(model: nn.Module, family: Family) -> Dimensions:
-    """Parameter -> those of its dimensions that are the hidden one, of all parameters of `model` that have some.
+    """Parameter -> its dimensions that are hidden ones, for all parameters that have some.
 
-    They are the dimensions that grow with the configuration's width, less those that the family's record knows to be
-    heads or neurons.
+    They are the dimensions that grow with the configuration's hidden size, less those of heads or neurons by the
+    family's record.
+
+    Args:
+        model: with or without a head.
+        family: of the model.
 
     Raises:
-        Refusal: some dimension of the model depends on its width in another way.
+        Refusal: some dimension of the model depends on the hidden size in another way.
     """
     plain, wide = (_shapes(model, family, factor) for factor in (1, 2))
     inner = set(_inner(model, family))
@@ -72,7 +81,7 @@ def hidden_dimensions(model: nn.Module, family: Family) -> Dimensions:
             grown = {0} if _out(model, name) in grown else set()
         dims = tuple(sorted(dim for dim in grown if (name, dim) not in inner))
         if any(parameter.shape[dim] != width for dim in dims):
-            what = f"the width of a {family.model_type} model cannot be cut: {name} has a size that follows it"
+            what = f"the hidden size of a {family.model_type} model cannot be pruned: {name} has a size that follows it"
             raise Refusal(what, given=tuple(parameter.shape))
         if dims:
             found[name] = dims
@@ -80,7 +89,7 @@ def hidden_dimensions(model: nn.Module, family: Family) -> Dimensions:
 
 
 def _shapes(model: nn.Module, family: Family, factor: int) -> dict[str, torch.Size]:
-    """The shapes of the stock model, `factor` times as wide."""
+    """The shapes of the stock model with `factor` times the hidden size."""
     config = built_config(model)
     for field in width_fields(config, family):
         setattr(config, field, factor * getattr(config, field))
@@ -91,7 +100,12 @@ def _shapes(model: nn.Module, family: Family, factor: int) -> dict[str, torch.Si
 
 
 def width_fields(config: Any, family: Family) -> list[str]:
-    """The fields of the configuration that say the hidden dimension: its own, and those that mean the same here."""
+    """Fields of the configuration that are the hidden size: its own, and those of `same_width` that are equal to it.
+
+    Args:
+        config: of a model.
+        family: of the model.
+    """
     own = family.config["hidden"]
     same = filter(None, family.config.get("same_width", "").split(","))
     return [own, *(field for field in same if getattr(config, field, None) == getattr(config, own))]
@@ -131,9 +145,9 @@ def _cut(tensor: torch.Tensor, dims: tuple[int, ...], kept: tuple[int, ...]) -> 
 
 
 def _write(config: Any, family: Family, width: int) -> None:
-    """The new width and the head's size; where the family reckons that from the width, the width to build it with."""
+    """Write the new hidden size and the size of a head; where the family derives that, also the hidden size before."""
     fields = width_fields(config, family)
-    # Rotary tables are made anew at each loading, and take the size from here.
+    # Rotary embeddings are computed at each loading, from the size of a head in the configuration.
     setattr(config, family.config.get("head_size", "head_dim"), family.head_size(config))
     if "head_size" not in family.config:
         record = getattr(config, "trimformer", None) or {}
