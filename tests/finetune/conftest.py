@@ -1,4 +1,4 @@
-"""A tiny task on files, and a tiny model."""
+"""A tiny task on files, a tiny model, and a context for both."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from compress.core.model.bundle import Bundle
+from compress.core.stage.context import Context
+from finetune.context import make_context
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from tests.tiny import tiny_bundle, tiny_rows
@@ -62,3 +64,11 @@ def bundle() -> Bundle:
 @pytest.fixture
 def cpu() -> torch.device:
     return torch.device("cpu")
+
+
+@pytest.fixture
+def context(task: TextClassification, splits: Splits) -> Callable[..., Context]:
+    def make(scratch: Path | None = None) -> Context:
+        return make_context(task, splits, seed=0, device=torch.device("cpu"), scratch=scratch)
+
+    return make

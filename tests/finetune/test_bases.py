@@ -31,11 +31,6 @@ EVALUATED = TrainPlan(epochs=3, batch_size=32, learning_rate=1e-2, warmup=0.0, p
 Make = Callable[[Path | None], Context]
 
 
-@pytest.fixture
-def context(task: TextClassification, splits: Splits) -> Make:
-    return lambda scratch=None: make_context(task, splits, seed=0, device=torch.device("cpu"), scratch=scratch)
-
-
 def answers(bundle: Bundle) -> Tensor:
     with torch.inference_mode():
         return bundle.model.eval()(**{name: x.to(bundle.device) for name, x in tiny_inputs(bundle).items()}).logits

@@ -23,7 +23,7 @@ from finetune.method import only_trained
 from finetune.methods.head import Head
 from finetune.stage import Finetune
 from finetune.tasks.text_classification import TextClassification
-from tests.finetune.methods.test_head import TEXT, tiny
+from tests.finetune.cached.test_head import TEXT, tiny
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_inputs
 from tests.tiny.stages import refused
 
