@@ -1,4 +1,4 @@
-"""What holds for every test: no network, one thread for each worker, and no search for garbage among the imports."""
+"""What holds for every test: no network, one thread for each worker, shapes checked, no garbage sought in imports."""
 
 import gc
 import os
@@ -7,11 +7,13 @@ import sys
 import pytest
 
 from tests.selection import others_are_slow
+from tests.shapes import check_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+check_shapes()
 looked_at = 0
 
 

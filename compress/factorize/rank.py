@@ -28,7 +28,7 @@ class Rank(Choice):
         """Why matrices of such shapes cannot have this rank, or None."""
         return None
 
-    def ranks(self, places: Sequence[Place], spectra: Sequence[Float[Tensor, " k"]]) -> tuple[int, ...]:
+    def ranks(self, places: Sequence[Place], spectra: Sequence[Float[Tensor, " _"]]) -> tuple[int, ...]:
         """The rank of each matrix, also where its factors would be larger than itself.
 
         Args:
@@ -54,7 +54,7 @@ class Rank(Choice):
         return {"anyOf": [{"type": "integer", "minimum": 1, "description": "that rank for all"}, *found["anyOf"]]}
 
 
-def flat_spectra(places: Sequence[Place]) -> list[Float[Tensor, " k"]]:
+def flat_spectra(places: Sequence[Place]) -> list[Float[Tensor, " _"]]:
     """Flat spectra: equal singular values, in place of those that are not known yet."""
     return [torch.ones(min(place.shape)) for place in places]
 

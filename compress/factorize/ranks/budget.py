@@ -53,7 +53,7 @@ class Budget(Rank):
 
 
 def spread_budget(
-    shapes: Sequence[tuple[int, int]], spectra: Sequence[Float[Tensor, " k"]], total: int
+    shapes: Sequence[tuple[int, int]], spectra: Sequence[Float[Tensor, " _"]], total: int
 ) -> tuple[int, ...]:
     """The rank of each matrix, at least one, within a budget of `total` parameters; the full rank means dense.
 
