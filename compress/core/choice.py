@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from functools import cache
 from inspect import isabstract
 from typing import Any, ClassVar, TypeVar
 
@@ -29,8 +30,9 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+@cache
 def import_all(package: str) -> None:
-    """Import every module below `package`; the error of a module that fails to import is raised."""
+    """Import every module below `package`, once; the error of a module that fails to import is raised."""
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(getattr(root, "__path__", []), prefix=f"{package}."):
         importlib.import_module(module.name)

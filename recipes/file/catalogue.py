@@ -45,6 +45,7 @@ def import_stages() -> None:
                 importlib.import_module(f"{name}.stage")
 
 
+@cache
 def sets() -> dict[str, type[Choice]]:
     """Sets of choices that a recipe, or a value inside one, has a key for: kind (`criteria`) -> set, sorted by kind."""
     from recipes.file.recipe import Recipe

@@ -10,7 +10,8 @@ from tests.compress.lottery.bench import PLAN, context, tiny_task
 from tests.compress.lottery.test_find_ticket import Watched, bundle
 from tests.tiny.stages import refused
 
-pytestmark = pytest.mark.xdist_group("subnetworks")  # what they share is dear, and made once
+# What they share is dear, and made once.
+pytestmark = [pytest.mark.xdist_group("subnetworks"), pytest.mark.slow]
 
 STAGE = {"keeps": 0.8, "heads": 0.25, "seeds": [0, 1], "batches": 2, "train": {**PLAN, "epochs": 4}}
 

@@ -94,6 +94,7 @@ def test_a_regression_has_no_answers_that_could_turn():
     assert found.smallest_detectable > 0
 
 
+@pytest.mark.slow
 def test_the_bootstrapped_interval_covers_the_truth():
     generator = np.random.default_rng(0)
     hits = 0

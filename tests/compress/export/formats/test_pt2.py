@@ -18,10 +18,12 @@ from tests.compress.export.given import context, cut_bundle, logits_of, trained_
 from tests.tiny import FAMILIES, IMAGE_FAMILIES
 from tests.tiny.stages import declared
 
+pytestmark = pytest.mark.xdist_group("pt2")  # what they share is dear, and made once
+
 TWO_BLOCKS = {"num_hidden_layers": 2}  # the exporter's time grows with them
 BRANCHES_ON_VALUES = {"t5", "bart"}
 """Families whose head looks for the end of the text: how many it finds is no shape that the inputs tell."""
-FIRST = {"bert", "modernbert"}
+FIRST = {"bert"}
 TEXT_FAMILIES = [
     pytest.param(family, marks=[] if family in FIRST else [pytest.mark.slow])
     for family in FAMILIES
