@@ -78,6 +78,12 @@ def counts(sketch: Sketch) -> dict[str, object]:
     return {name: getattr(sketch, name) for name in COUNTS}
 
 
+def assert_counts(now: dict[str, object], expected: dict[str, object], *, masked: int) -> None:
+    """Equal, but for the rounding of a share to whole weights, one in each masked matrix."""
+    assert {**now, "bytes": None} == {**expected, "bytes": None}
+    assert abs(now["bytes"] - expected["bytes"]) <= 4 * masked
+
+
 def assert_does_what_it_declares(stage: Stage, family: str, task: TextClassification, folder: Path) -> None:
     """Counts are the declared ones, what is not trained keeps its bits, and the saved model gives the same logits."""
     bundle = given(stage, family, task, folder / "given")
@@ -87,7 +93,7 @@ def assert_does_what_it_declares(stage: Stage, family: str, task: TextClassifica
     after = stage.run(bundle, context(task, folder / "run"))
     assert isinstance(after, Bundle)
     if not found.uncertain:
-        assert counts(after.sketch()) == expected
+        assert_counts(counts(after.sketch()), expected, masked=len(after.masks))
     moved = found.moves(after)
     if moved is not None:
         still = {name: p for name, p in after.model.named_parameters() if name in before and name not in moved}
