@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from recipes.measure import forkserver
-from recipes.measure.forkserver import ForkServer, environment, run_job
+from recipes.measure.forkserver import ForkServer, environment
 from recipes.measure.job import FAILED, Job
 
 pytestmark = pytest.mark.xdist_group("forkserver")
@@ -111,23 +111,6 @@ def test_server_and_job_end_with_a_caller_that_is_killed(endless):
     job = only_child(server)
     caller.kill()
     assert gone(job) and gone(server)
-
-
-def test_an_interrupted_call_leaves_nothing_behind(endless, monkeypatch):
-    def interrupted(signum, frame):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(forkserver, "_servers", {})
-    before = signal.signal(signal.SIGALRM, interrupted)
-    signal.alarm(1)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_job(endless, threads=1)
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    server = forkserver._servers[1]
-    assert server.closed and server.process.returncode is not None
-    forkserver._close()
 
 
 def test_the_server_does_not_inherit_a_launcher_s_variables(monkeypatch):
