@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
         many = finetune.Deltas(base)
         for method in METHODS:
             many.add(method.name, out / method.name)
-            size = sum(path.stat().st_size for path in (out / method.name).iterdir())
+            size = sum(path.stat().st_size for path in (out / method.name).glob("*.safetensors"))
             print(f"{method.name}: {size:,} bytes, select accuracy {ctx.evaluate(many.use(method.name)):.2f}")
 
         merged = Merge().run(many.use("lora").copy(), ctx)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,15 @@ from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.record import history
 from compress.core.checkpoint.resolve import Reference
 from compress.core.checkpoint.save import load
-from compress.core.choice import import_all, snake_case
+from compress.core.choice import import_all
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.bundle import Bundle, Tuned
 from compress.core.model.state import known_states
 from finetune.delta.record import CONFIG, TENSORS, DeltaRecord, base_fingerprint, is_delta, read_record
 from finetune.inserted.insertion import insertions
+from finetune.parameters.names import head_names
 
-__all__ = ["check", "load_delta", "open_directory", "put_on"]
+__all__ = ["check", "load_delta", "open_base", "open_directory", "put_on"]
 
 
 def load_delta(base: Bundle | Reference, directory: Path | str) -> Bundle:
@@ -34,7 +35,7 @@ def load_delta(base: Bundle | Reference, directory: Path | str) -> Bundle:
         InputError: `directory` holds no delta, or the delta is of another base.
     """
     record = read_record(directory)
-    bundle = base.copy() if isinstance(base, Bundle) else _opened(base, record)
+    bundle = base.copy() if isinstance(base, Bundle) else open_base(base, record)
     check(record, bundle, base_fingerprint(bundle.model, bundle.family))
     return put_on(bundle, record, Path(directory))
 
@@ -85,7 +86,8 @@ def check(record: DeltaRecord, bundle: Bundle, fingerprint: str) -> None:
 def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
     """Base with a delta applied: changed in place as the delta's training changed its base, with the delta's tensors.
 
-    The tensors are new ones: what the bundle shares with another model stays as it is there.
+    The tensors are new ones: what the bundle shares with another model stays as it is there. The head and the names of
+    the labels are the delta's, whatever head the base has.
 
     Args:
         bundle: the base.
@@ -93,21 +95,34 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
         directory: of the delta.
 
     Raises:
-        InputError: the delta's head is for other labels than the bundle's.
+        InputError: the delta has no head of its own, and the base's is for another number of labels.
     """
     import_all("finetune.methods")  # they know the kinds of change that deltas make
     base_changes = len(bundle.changes)
     for change in history({"changes": record.changes}):
         bundle = bundle.changed_by(change)
     tensors = _read_tensors(bundle, record, directory)
-    _check_shapes(bundle.model, tensors, record)
+    _check_shapes(bundle, tensors, record)
     for name, value in tensors.items():
         _replace(bundle.model, name, value)
+    _name_labels(bundle.model, record)
     bundle.states = known_states(record.states)
     bundle.fresh = frozenset()
     bundle.tuned = Tuned(record.method, frozenset(record.trained), base_changes, record.base.fingerprint)
     bundle.model.eval()
     return bundle
+
+
+def open_base(base: Reference, record: DeltaRecord) -> Bundle:
+    """Base of a delta, opened with a head like the delta's.
+
+    Args:
+        base: a hub id, a directory (of a delta too), {package, path}.
+        record: of the delta.
+    """
+    if isinstance(base, str | Path) and is_delta(base):
+        return open_directory(base)
+    return load_source(base, head=record.head)
 
 
 def _read_tensors(bundle: Bundle, record: DeltaRecord, directory: Path) -> dict[str, Tensor]:
@@ -122,33 +137,43 @@ def _read_tensors(bundle: Bundle, record: DeltaRecord, directory: Path) -> dict[
         raise InputError(f"the delta's tensors cannot be read: {error}", where=str(directory)) from error
 
 
-def _check_shapes(model: nn.Module, tensors: Mapping[str, Tensor], record: DeltaRecord) -> None:
-    state = model.state_dict()
+def _check_shapes(bundle: Bundle, tensors: Mapping[str, Tensor], record: DeltaRecord) -> None:
+    state = bundle.model.state_dict()
     missing = sorted(set(tensors) - set(state))
     if missing:
         raise StageFailed("the delta holds tensors that its changes do not make", given=missing[:3])
-    other = sorted(name for name, value in tensors.items() if state[name].shape != value.shape)
-    if other:
+    other = {name for name, value in tensors.items() if state[name].shape != value.shape}
+    inside = sorted(other - head_names(bundle))
+    if inside:
+        raise StageFailed("the delta holds tensors of the base in other shapes", given=inside[:3])
+    if len(record.labels) != bundle.config.num_labels and not other:
         raise InputError(
-            f"the delta is for {len(record.labels)} labels, and the base's head is not",
-            given=other[0],
+            f"the delta is for {len(record.labels)} labels and has no head of its own, and the base's head is for "
+            f"{bundle.config.num_labels}",
             advice="give the base by its directory or id, so that it is opened with a head for these labels",
         )
+
+
+def _name_labels(model: nn.Module, record: DeltaRecord) -> None:
+    """Give the configuration, and the model's copies of it, the labels of the delta."""
+    config: Any = model.config
+    for field, value in record.head.settings().items():
+        setattr(config, field, value)
+    if hasattr(model, "num_labels"):
+        model.num_labels = config.num_labels
 
 
 def _replace(model: nn.Module, name: str, value: Tensor) -> None:
     """Give the model a tensor of its own under `name`, and under every other name that it has there."""
     owner, _, attribute = name.rpartition(".")
-    old = getattr(model.get_submodule(owner), attribute)
+    holder = model.get_submodule(owner)
+    old = getattr(holder, attribute)
     fresh = value.to(old.device, copy=True)
     if isinstance(old, nn.Parameter):
         fresh = nn.Parameter(fresh, old.requires_grad)
+    if isinstance(holder, nn.Linear) and attribute == "weight" and old.shape != fresh.shape:
+        holder.out_features, holder.in_features = fresh.shape  # a head for another number of labels
     for module in model.modules():
         held = {**module._parameters, **module._buffers}
         for name in [name for name, tensor in held.items() if tensor is old]:
             setattr(module, name, fresh)
-
-
-def _opened(base: Reference, record: DeltaRecord) -> Bundle:
-    head = snake_case(re.sub(r"^.*?For(?=[A-Z])", "", record.base.architecture))
-    return load_source(base, head=head, labels=record.labels, regression=record.regression)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
+from compress.core.choice import snake_case
 from compress.core.errors import InputError
+from compress.core.files import write_whole
 from compress.core.model.fingerprint import base_fingerprint
+from compress.core.model.head import Problem, TaskHead
 from compress.core.values import Settings
 
 __all__ = ["CONFIG", "TENSORS", "Base", "DeltaRecord", "base_fingerprint", "delta_bytes", "is_delta", "read_record"]
@@ -38,6 +42,7 @@ class DeltaRecord(Settings):
     base: Base
     labels: tuple[str, ...]
     regression: bool
+    problem: Problem | None = Field(None, description="transformers' problem_type of the head")
     changes: tuple[dict[str, Any], ...] = Field(
         (), description="changes applied to the base before the tensors are loaded"
     )
@@ -45,9 +50,17 @@ class DeltaRecord(Settings):
     tensors: str = Field(TENSORS, description="file of the tensors; adapter_model.safetensors in PEFT's format")
     trained: tuple[str, ...] = ()
 
+    @property
+    def head(self) -> TaskHead:
+        """The head that the delta's tensors are for."""
+        kind = snake_case(re.sub(r"^.*?For(?=[A-Z])", "", self.base.architecture))
+        if self.regression or self.problem is None:
+            return TaskHead.of_labels(kind, self.labels, regression=self.regression)
+        return TaskHead(kind, self.labels, self.problem)
+
     def write(self, directory: Path) -> None:
-        text = json.dumps(self.model_dump(mode="json"), indent=1)
-        (directory / CONFIG).write_text(text + "\n", "utf-8")
+        """Write the record atomically: its file may be linked to another run's, and is replaced, not written into."""
+        write_whole(directory / CONFIG, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
 
 
 def is_delta(directory: Path | str) -> bool:

@@ -19,9 +19,9 @@ def save_delta(
 ) -> Path:
     """Write the tuned parameters of `bundle` into `directory` (made if missing); returns the directory.
 
-    It receives `delta_config.json` and `delta.safetensors`; what PEFT can express is written in PEFT's own format
-    instead (`adapter_config.json`, `adapter_model.safetensors`) with `delta_config.json` beside it, so that
-    `PeftModel.from_pretrained` opens it too.
+    It receives `delta_config.json`, `delta.safetensors` and the tokenizer; what PEFT can express is written in PEFT's
+    own format instead of `delta.safetensors` (`adapter_config.json`, `adapter_model.safetensors`), and names its base
+    there, so that `AutoPeftModelForSequenceClassification.from_pretrained` opens it from any working directory.
 
     Args:
         bundle: a model that a parameter-efficient method has tuned.
@@ -39,14 +39,18 @@ def save_delta(
         )
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    path = _relative(base, at or directory)
-    tensors = _write_tensors(bundle, bundle.tuned, directory, base=path or "")
-    _record(bundle, bundle.tuned, path, tensors).write(directory)
+    tensors = _write_tensors(bundle, bundle.tuned, directory, base="" if base is None else _absolute(base))
+    if bundle.processor is not None:
+        bundle.processor.save_pretrained(directory)
+    _record(bundle, bundle.tuned, _relative(base, at or directory), tensors).write(directory)
     return directory
 
 
 def move_base(directory: Path, base: Path) -> None:
-    """Record a new path of a saved delta's base; nothing is written where the record has it already.
+    """Record a new path of a saved delta's base; nothing is written where the directory has it already.
+
+    The record has the path from the delta's directory, and PEFT's configuration the absolute one: PEFT takes a relative
+    one from where it is called. So a delta that was moved together with its base is told too.
 
     Args:
         directory: of the delta.
@@ -55,9 +59,11 @@ def move_base(directory: Path, base: Path) -> None:
     record = read_record(directory)
     path = _relative(base, directory)
     if record.base.path != path:
-        # The file may be linked to another run's: it is replaced, not written into.
-        (directory / "delta_config.json").unlink()
         record.model_copy(update={"base": record.base.model_copy(update={"path": path})}).write(directory)
+    if record.tensors != TENSORS:
+        from finetune.inserted.lora.peft_format import move_base as move_in_peft
+
+        move_in_peft(directory, base=_absolute(base))
 
 
 def _record(bundle: Bundle, tuned: Tuned, base: str | None, tensors: str) -> DeltaRecord:
@@ -67,6 +73,7 @@ def _record(bundle: Bundle, tuned: Tuned, base: str | None, tensors: str) -> Del
         base=Base(fingerprint=tuned.base, architecture=type(bundle.model).__name__, path=base),
         labels=tuple(config.id2label[number] for number in sorted(config.id2label)),
         regression=config.problem_type == "regression",
+        problem=config.problem_type,
         changes=tuple(change.data() for change in bundle.changes[tuned.base_changes :]),
         states=tuple(sorted(bundle.states)),
         tensors=tensors,
@@ -90,3 +97,8 @@ def _relative(base: Path | str | None, directory: Path) -> str | None:
     if base is None or not Path(base).exists():
         return None if base is None else str(base)
     return Path(os.path.relpath(Path(base).resolve(), directory.resolve())).as_posix()
+
+
+def _absolute(base: Path | str) -> str:
+    """The directory's absolute path; an id of the hub as it is."""
+    return str(Path(base).resolve()) if Path(base).exists() else str(base)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compress.core.errors import InputError
 from recipes.record import Record, Size
@@ -22,6 +22,8 @@ MODEL_NAMES = {
 MASKS = "masks.safetensors"
 """Data for a later fit: the zeros themselves stand in the weights."""
 MODEL_SUFFIXES = {".safetensors", ".py"}
+BASE_PATHS = {"delta_config.json": ("base", "path"), "adapter_config.json": ("base_model_name_or_path",)}
+"""Files of a delta -> the keys that lead to where its base lies."""
 OLD_EXPORT_SUFFIXES = {".onnx", ".data", ".onnx_data", ".xml", ".bin"}
 """Of exports whose `export.json` does not yet name their files."""
 TOKENIZER_NAMES = {
@@ -121,11 +123,27 @@ def _bytes(files: list[Path]) -> int:
 
 
 def sha256(directory: Path) -> str:
-    """The digest of the names and contents of the model's and tokenizer's files."""
+    """The digest of the names and contents of the model's and tokenizer's files.
+
+    Where the base of a delta lies is no part of it: a run that is moved keeps its digest.
+    """
     digest = hashlib.sha256()
     for path in sorted([*model_files(directory), *tokenizer_files(directory)]):
+        if path.name in BASE_PATHS:
+            text = _without(json.loads(path.read_text("utf-8")), *BASE_PATHS[path.name])
+            digest.update(f"{path.name}\0{len(text)}\0{text}".encode())
+            continue
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _without(data: Any, *keys: str) -> str:
+    """Canonical JSON of nested mappings, without the value that the keys lead to."""
+    inner = data
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner.pop(keys[-1], None)
+    return json.dumps(data, sort_keys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.errors import InputError
+from compress.core.files import write_whole
 from compress.core.model.bundle import Bundle
 from finetune.inserted.lora.adaptive import InsertAdalora
 from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion, inserted_layers, inserted_names, is_inserted
 from finetune.parameters.names import head_names
 
-__all__ = ["CONFIG", "TENSORS", "expressible", "read", "write"]
+__all__ = ["CONFIG", "TENSORS", "expressible", "move_base", "read", "write"]
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+BASE = "base_model_name_or_path"
 PREFIX = "base_model.model."
 TASKS = {
     "ForSequenceClassification": "SEQ_CLS",
@@ -86,6 +89,24 @@ def read(directory: Path | str) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"the directory holds no adapter in PEFT's format: it has no {TENSORS}", given=str(directory))
     return {_own_name(name.removeprefix(PREFIX)): tensor for name, tensor in load_file(path).items()}
+
+
+def move_base(directory: Path, *, base: str) -> None:
+    """Record a new place of the base in `adapter_config.json`; nothing is written where it is there already.
+
+    Args:
+        directory: of the adapter.
+        base: a hub id, or an absolute path.
+
+    Raises:
+        InputError: the configuration cannot be read.
+    """
+    try:
+        config = json.loads((directory / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"PEFT's configuration cannot be read: {error}", where=str(directory / CONFIG)) from error
+    if config.get(BASE) != base:
+        write_whole(directory / CONFIG, json.dumps(config | {BASE: base}, indent=2, sort_keys=True))
 
 
 def _beside(bundle: Bundle) -> frozenset[str]:
