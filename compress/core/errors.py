@@ -24,8 +24,56 @@ __all__ = [
     "StageFailed",
     "TrimformerError",
     "UnknownName",
+    "listed",
     "near",
+    "printable",
+    "shown",
 ]
+
+LONGEST_LINE = 1000
+"""Characters of one line of a message; what is between its beginning and its end is left out."""
+
+
+def printable(text: str) -> str:
+    """Text that may go to a terminal: control characters escaped, and no line longer than `LONGEST_LINE`.
+
+    Whatever a message says of foreign data (names of columns, labels, paths) passes here.
+    """
+    return "\n".join(_clipped(_escaped(line), LONGEST_LINE) for line in text.split("\n"))
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """`repr` of a value that comes from data, at most `limit` characters of it.
+
+    Args:
+        value: anything.
+        limit: in characters.
+    """
+    text = _escaped(repr(value[:limit] if isinstance(value, str | list | tuple) else value))
+    return text if len(text) <= limit else f"{text[: limit - 4]} ..."
+
+
+def listed(names: Iterable[object], limit: int = 20) -> str:
+    """Names from data in one line, the first `limit` of them, each shortened.
+
+    Args:
+        names: of columns, files or labels.
+        limit: how many are listed.
+    """
+    known = [_clipped(_escaped(str(name)), 40) for name in names]
+    more = f", ... ({len(known)} in all)" if len(known) > limit else ""
+    return ", ".join(known[:limit]) + more
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _clipped(text: str, limit: int) -> str:
+    half = (limit - 5) // 2
+    return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
 
 
 def near(given: str, known: Iterable[str]) -> str:
@@ -54,10 +102,10 @@ class TrimformerError(Exception):
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
         if self.given is not None:
-            lines.append(f"  given: {self.given!r}")
+            lines.append(f"  given: {shown(self.given, 300)}")
         if self.advice:
             lines.append(f"  to do: {self.advice}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 class InputError(TrimformerError):

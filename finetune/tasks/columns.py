@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compress.core.errors import InputError
+from compress.core.errors import InputError, listed, shown
+from finetune.tasks.files.columns import Columns
 from finetune.tasks.source import Source
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from finetune.tasks.values import as_numbers
 
 __all__ = ["Table", "read_table", "split_names"]
 
@@ -25,20 +25,30 @@ class Table:
 
     Attributes:
         name: of the split; the stem of its file.
-        where: the file or the source and split, for messages.
+        where: the file, or the source and split, for messages.
         texts: one list for each text column.
-        labels: the label column, as it stands in the data.
+        labels: the label column, as it stands in the data; numbers where every cell of a text file is one.
         class_names: names that the data carries for the numbers 0, 1, ..., if it does.
+        lines: (rows,) the line of the file where each row begins; None where rows are no lines.
+        untyped: nothing but the cells says whether a label is a number.
+        remarks: what a reader of the report should know of the file.
     """
 
     name: str
     where: str
     texts: tuple[list[str], ...]
     labels: list[Any]
-    class_names: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None = None
+    lines: Sequence[int] | None = None
+    untyped: bool = False
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def at(self, row: int) -> str:
+        """Where a row stands, for messages: `file:line`, or the split and the row's number, from 0."""
+        return f"{self.where}:{self.lines[row]}" if self.lines is not None else f"{self.where}, row {row}"
 
 
 def split_names(spec: str) -> list[str]:
@@ -58,23 +68,34 @@ def read_table(source: Source | None, split: str, *, text: tuple[str, ...], labe
     Raises:
         InputError: no such split or file, a missing column, no rows, a text that is missing or no text.
     """
-    rows, name, where = _open(source, split)
+    _check_names(text, label)
+    read, name, where = _open(source, split, (*text, label))
     for column in (*text, label):
-        require_column(column, rows.column_names, where=where)
-    if len(rows) == 0:
+        require_column(column, read.names, where=where)
+    labels = read.values[label]
+    if len(labels) == 0:
         raise InputError("the split has no rows", where=where, advice="choose another split, or fill the file")
-    texts = tuple(list(rows[column]) for column in text)
-    for column, values in zip(text, texts, strict=True):
-        check_texts(values, column=column, where=where)
-    return Table(name, where, texts, list(rows[label]), _class_names(rows, label))
+    table = Table(
+        name,
+        where,
+        tuple(read.values[column] for column in text),
+        as_numbers(labels) if read.untyped else labels,
+        class_names=read.class_names.get(label),
+        lines=read.lines,
+        untyped=read.untyped,
+        remarks=read.remarks,
+    )
+    for column, values in zip(text, table.texts, strict=True):
+        check_texts(values, column=column, table=table)
+    return table
 
 
-def _open(source: Source | None, split: str) -> tuple[Dataset, str, str]:
-    from finetune.tasks.sources.local import looks_like_a_path, read_file, stem
+def _open(source: Source | None, split: str, wanted: tuple[str, ...]) -> tuple[Columns, str, str]:
+    from finetune.tasks.files.read import looks_like_a_path, read_file, stem
 
     path = Path(split).expanduser()
     if (source is None or split not in source.splits()) and (path.is_file() or looks_like_a_path(split)):
-        return read_file(path), stem(path), split
+        return read_file(path, wanted), stem(path), split
     if source is None:
         raise InputError(
             f"no data for the split {split!r}",
@@ -84,7 +105,7 @@ def _open(source: Source | None, split: str) -> tuple[Dataset, str, str]:
     names = source.splits()
     if split not in names:
         raise missing_split(split, names, where=source.describe())
-    return source.rows(split), split, f"{source.describe()}, split {split}"
+    return source.read(split, wanted), split, source.place(split)
 
 
 def missing_split(split: str, names: tuple[str, ...], *, where: str) -> InputError:
@@ -98,11 +119,25 @@ def missing_split(split: str, names: tuple[str, ...], *, where: str) -> InputErr
     near = difflib.get_close_matches(split, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return InputError(
-        f"no split {split!r}", where=where, advice=f"there is: {', '.join(names)}{hint} (or give the path of a file)"
+        f"no split {split!r}", where=where, advice=f"there is: {listed(names)}{hint} (or give the path of a file)"
     )
 
 
-def require_column(column: str, there: list[str], *, where: str) -> None:
+def _check_names(text: tuple[str, ...], label: str) -> None:
+    """Raise `InputError` where the columns that are named cannot be told apart."""
+    if label in text:
+        raise InputError(
+            f"the column {label!r} is named as text and as label", where="task.text", advice="name another in `label:`"
+        )
+    if "label" in text:
+        raise InputError(
+            "a text column cannot be called 'label': trimformer puts the labels under that name",
+            where="task.text",
+            advice="rename it in the data",
+        )
+
+
+def require_column(column: str, there: Sequence[str], *, where: str) -> None:
     """Raise `InputError` where the data have no such column, or its name is reserved.
 
     Args:
@@ -117,33 +152,46 @@ def require_column(column: str, there: list[str], *, where: str) -> None:
     if column not in there:
         near = difflib.get_close_matches(column, there, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"no column {column!r}", where=where, advice=f"columns: {', '.join(there)}{hint}")
+        raise InputError(f"no column {column!r}", where=where, advice=f"columns: {listed(there)}{hint}")
 
 
-def check_texts(values: list[Any], *, column: str, where: str) -> None:
-    """Raise `InputError` at the first value that is no text.
+def check_texts(values: list[Any], *, column: str, table: Table) -> None:
+    """Raise `InputError` at the first value that is no text, or a text that no tokenizer can read.
 
     Args:
         values: of the column, one for each row.
         column: its name, for messages.
-        where: the file or split, for messages.
+        table: says where a row stands.
     """
     wrong = next((row for row, value in enumerate(values) if not isinstance(value, str)), None)
     if wrong is None:
-        return
+        return _check_characters(values, column=column, table=table)
     if values[wrong] is None:
         count = sum(value is None for value in values)
         raise InputError(
-            f"column {column!r}: {count} rows have no text, first row {wrong}", where=where, advice="remove them"
+            f"column {column!r}: {count} rows have no text, first row {wrong}",
+            where=table.at(wrong),
+            advice="remove them",
         )
     raise InputError(
         f"column {column!r} holds {type(values[wrong]).__name__}, not text",
-        where=where,
+        where=table.at(wrong),
         given=values[wrong],
         advice="name the column of the text in `text:`",
     )
 
 
-def _class_names(rows: Dataset, label: str) -> tuple[str, ...] | None:
-    names = getattr(rows.features[label], "names", None)
-    return tuple(names) if names else None
+def _check_characters(values: list[str], *, column: str, table: Table) -> None:
+    for row, value in enumerate(values):
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            what = "half a surrogate pair, which is no character"
+        elif "\0" in value:
+            what = "a NUL character"
+        else:
+            continue
+        raise InputError(
+            f"column {column!r}: the text holds {what}",
+            where=table.at(row),
+            given=shown(value),
+            advice="remove it from the data",
+        )

@@ -6,13 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compress.core.errors import InputError
+from compress.core.errors import InputError, listed, shown
+from finetune.tasks.values import as_number
+
+if TYPE_CHECKING:
+    from finetune.tasks.columns import Table
 
 __all__ = ["LabelSet", "find_labels"]
+
+FEW = 5
+"""Values that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -21,131 +28,245 @@ class LabelSet:
 
     Attributes:
         names: of the classes, in the order of the model's outputs.
-        values: what stands in the data for each class.
+        values: what stands in the data for each class, without blanks around it.
+        regression: one number instead of a class.
+        named: the names are those of the recipe or of the data, and not the values themselves.
+        remarks: what a reader of the report should know of the labels.
     """
 
     names: tuple[str, ...]
     values: tuple[Any, ...]
     regression: bool = False
+    named: bool = False
+    remarks: tuple[str, ...] = ()
 
-    def numbers(self, column: Sequence[Any], *, where: str) -> np.ndarray:
+    @property
+    def only_numbers(self) -> bool:
+        """Whether nothing but numbers names the classes."""
+        return not self.regression and all(as_number(name) is not None for name in self.names)
+
+    def numbers(self, table: Table) -> np.ndarray:
         """The class number (int64) or the regression target (float32) of each row, (rows,).
 
-        Args:
-            column: the label of each row, as it stands in the data.
-            where: the file or split, for messages.
-
         Raises:
-            InputError: a label is missing, is none of the set, or is no number in a regression.
+            InputError: a label is missing, is none of the set, or is no number in a regression; with its line.
         """
-        refuse_missing(column, where=where)
+        column = _stripped(table.labels)
+        refuse_missing(column, table)
         if self.regression:
-            return targets(column, where=where)
+            return targets(column, table)
         known = {value: number for number, value in enumerate(self.values)}
-        strange = Counter(value for value in column if value not in known)
+        spelled = {_spelling(value): number for value, number in known.items()}
+        found = [known.get(value, spelled.get(_spelling(value))) for value in column]
+        strange = [row for row, number in enumerate(found) if number is None]
         if strange:
-            raise self._strange(strange, column, where=where)
-        return np.fromiter((known[value] for value in column), dtype=np.int64, count=len(column))
+            raise self._strange(strange, column, table)
+        return np.asarray(found, dtype=np.int64)
 
-    def _strange(self, strange: Counter[Any], column: Sequence[Any], *, where: str) -> InputError:
-        shown = ", ".join(f"{value!r} ({count} rows)" for value, count in strange.most_common(5))
-        first = next(row for row, value in enumerate(column) if value in strange)
-        hidden = " (a label of -1 mostly means that the labels of this split are hidden)" if -1 in strange else ""
+    def _strange(self, rows: list[int], column: list[Any], table: Table) -> InputError:
+        counts = Counter(column[row] for row in rows)
+        text = ", ".join(f"{shown(value)} ({count} rows)" for value, count in counts.most_common(FEW))
+        hidden = " (a label of -1 mostly means that the labels of this split are hidden)" if -1 in counts else ""
+        folded = {str(value).casefold(): value for value in self.values}
+        near = next((value for value in counts if str(value).casefold() in folded), None)
+        case = "" if near is None else f"; {shown(near)} is {shown(folded[str(near).casefold()])} but for its case"
         return InputError(
-            f"labels outside the set: {shown}, first in row {first}{hidden}",
-            where=where,
-            advice=f"the set is {', '.join(map(repr, self.values))}; correct the rows, or choose another split",
+            f"labels outside the set: {text}, first in row {rows[0]}{hidden}{case}",
+            where=table.at(rows[0]),
+            advice=f"the set is {listed(map(repr, self.values))}; correct the rows, or choose another split",
         )
 
 
-def find_labels(
-    column: Sequence[Any],
-    *,
-    class_names: Sequence[str] | None,
-    given: Sequence[str],
-    regression: bool | None,
-    where: str,
-) -> LabelSet:
+def find_labels(table: Table, *, given: Sequence[str], regression: bool | None) -> LabelSet:
     """The label encoding that the train split asks for: its classes, or a regression.
 
     Args:
-        column: the labels of the train rows.
-        class_names: names that the data itself carries for the numbers 0, 1, ...
+        table: the train rows.
         given: names that the recipe lists, in the order of the model's outputs.
-        regression: what the recipe says; None decides by the column.
-        where: the file, for messages.
+        regression: what the recipe says; None decides by the column: numbers of which one has a fraction.
+
+    Raises:
+        InputError: labels that are missing, no single values, or a mixture of numbers and words; with the line.
     """
-    refuse_missing(column, where=where)
+    column = _stripped(table.labels)
+    refuse_missing(column, table)
+    numbers = [as_number(value) if table.untyped else _typed(value) for value in column]
     if regression is None:
-        regression = not given and any(isinstance(v, float) and not v.is_integer() for v in column)
+        regression = not given and any(isinstance(v, float) and not v.is_integer() for v in numbers)
     if regression:
-        targets(column, where=where)
         return LabelSet(("score",), (), regression=True)
-    present = sorted(set(column), key=lambda value: (isinstance(value, str), value))
+    if not given:
+        _refuse_mixture(column, numbers, table)
+    present = sorted(set(column), key=_order)
+    class_names = table.class_names
     if class_names and given and len(class_names) != len(given):
         raise InputError(
-            f"`labels:` lists {len(given)} labels, and the data has {len(class_names)}: {', '.join(class_names)}",
-            where=where,
+            f"`labels:` lists {len(given)} labels, and the data has {len(class_names)}: {listed(class_names)}",
+            where=table.where,
             advice="list every label once, in the data's order, or leave `labels:` out",
         )
-    return _named(present, given or class_names or (), named_by="the recipe" if given else "the data", where=where)
+    found = _listed(present, given, table) if given else _named(present, class_names or (), table)
+    return LabelSet(found.names, found.values, named=bool(given or class_names), remarks=_remarks(table))
 
 
-def _named(present: list[Any], names: Sequence[str], *, named_by: str, where: str) -> LabelSet:
+def _typed(value: Any) -> int | float | None:
+    return value if isinstance(value, int | float) else None
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Numbers by their size, those that are written as text too, then words by the alphabet."""
+    number = as_number(value)
+    return (True, 0.0, str(value)) if number is None else (False, float(number), str(value))
+
+
+def _stripped(column: Sequence[Any]) -> list[Any]:
+    return [value.strip() if isinstance(value, str) else value for value in column]
+
+
+def _spelling(value: Any) -> Any:
+    """One for all spellings of a number."""
+    number = as_number(value)
+    return str(value) if number is None else float(number)
+
+
+def _refuse_mixture(column: list[Any], numbers: list[int | float | None], table: Table) -> None:
+    words = [row for row, number in enumerate(numbers) if number is None]
+    if not words or len(words) == len(column):
+        return
+    few = sorted(words if 2 * len(words) <= len(column) else set(range(len(column))) - set(words))
+    kind = "no number" if few == words else "a number"
+    raise InputError(
+        f"{len(few)} of {len(column)} labels {'is' if len(few) == 1 else 'are'} {kind} among others: "
+        f"{shown(column[few[0]])}, first in row {few[0]}",
+        where=table.at(few[0]),
+        advice="correct the cell, or list every class in `labels:` where this is one",
+    )
+
+
+def _remarks(table: Table) -> tuple[str, ...]:
+    """Labels of train that only differ by blanks, which are one class, or by case, which are not."""
+    counts = Counter(value for value in table.labels if isinstance(value, str))
+    found = []
+    for label in sorted({value.strip() for value in counts}):
+        spelled = [value for value in counts if value.strip() == label]
+        if len(spelled) > 1:
+            odd = sum(counts[value] for value in spelled if value != label)
+            found.append(f"labels: {odd} rows have blanks around {shown(label)}, which were removed (in {table.name})")
+    folded: dict[str, list[str]] = {}
+    for label in sorted({value.strip() for value in counts}):
+        folded.setdefault(label.casefold(), []).append(label)
+    alike = [same for same in folded.values() if len(same) > 1]
+    found += [
+        f"labels: {listed(map(repr, same))} differ by their case alone and are different classes (in {table.name})"
+        for same in alike[:FEW]
+    ]
+    return tuple(found)
+
+
+def _named(present: list[Any], class_names: Sequence[str], table: Table) -> LabelSet:
+    """The classes of the column, by the names that the data has for the numbers 0, 1, ... where it has some."""
+    _refuse_one(present, table)
+    if not class_names:
+        return LabelSet(tuple(str(_plain(value)) for value in present), tuple(present))
+    values: tuple[Any, ...] = tuple(class_names) if isinstance(present[0], str) else tuple(range(len(class_names)))
+    return _checked(LabelSet(tuple(class_names), values), present, "the data", table)
+
+
+def _listed(present: list[Any], given: Sequence[str], table: Table) -> LabelSet:
+    """The classes that the recipe lists: by their names, else whole numbers count from 0 in that order."""
+    _refuse_one(present, table)
+    by_name = isinstance(present[0], str) or _spellings(present) <= _spellings(given)
+    values: tuple[Any, ...] = tuple(given) if by_name else tuple(range(len(given)))
+    return _checked(LabelSet(tuple(given), values), present, "the recipe", table)
+
+
+def _refuse_one(present: list[Any], table: Table) -> None:
     if len(present) < 2:
         raise InputError(
-            f"all rows have one label, {present[0]!r}", where=where, advice="a classifier needs two or more"
+            f"all rows have one label, {shown(present[0])}", where=table.where, advice="a classifier needs two or more"
         )
-    if not names:
-        return LabelSet(tuple(str(_plain(value)) for value in present), tuple(present))
-    values: tuple[Any, ...] = tuple(names) if isinstance(present[0], str) else tuple(range(len(names)))
-    unnamed = [value for value in present if value not in values]
+
+
+def _checked(labels: LabelSet, present: list[Any], named_by: str, table: Table) -> LabelSet:
+    unnamed = [value for value in present if _spelling(value) not in _spellings(labels.values)]
     if unnamed:
         raise InputError(
-            f"{named_by} lists the labels {', '.join(names)}, and train also has {', '.join(map(repr, unnamed[:5]))}",
-            where=where,
+            f"{named_by} lists the labels {listed(labels.names)}, "
+            f"and train also has {listed(map(repr, unnamed[:FEW]))}",
+            where=table.where,
             advice="list every label in `labels:`; whole numbers count from 0 in that order",
         )
-    return LabelSet(tuple(names), values)
+    return labels
+
+
+def _spellings(values: Sequence[Any]) -> set[Any]:
+    return {_spelling(value) for value in values}
 
 
 def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, float) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def refuse_missing(column: Sequence[Any], *, where: str) -> None:
-    """Raise `InputError` where rows have no label: None, an empty text, or NaN.
+def refuse_missing(column: Sequence[Any], table: Table) -> None:
+    """Raise `InputError` where rows have no label (None, blanks, or NaN), or something else than one value.
 
     Args:
-        column: the label of each row.
-        where: the file or split, for messages.
+        column: the label of each row, without blanks around it.
+        table: says where a row stands.
     """
     missing = [row for row, value in enumerate(column) if value is None or value == "" or _is_nan(value)]
     if missing:
         raise InputError(
-            f"{len(missing)} rows have no label, first row {missing[0]}", where=where, advice="label or remove them"
+            f"{len(missing)} rows have no label, first row {missing[0]}",
+            where=table.at(missing[0]),
+            advice="label or remove them",
         )
+    for row, value in enumerate(column):
+        if not isinstance(value, str | int | float):
+            raise InputError(
+                f"the label of row {row} is a {type(value).__name__}, {shown(value)}, and a row has one label",
+                where=table.at(row),
+                advice="name the column that holds one label for each row in `label:`",
+            )
+        if isinstance(value, str) and not value.isprintable():
+            raise InputError(
+                f"the label of row {row} holds a control character: {shown(value)}",
+                where=table.at(row),
+                advice="remove it from the data",
+            )
 
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def targets(column: Sequence[Any], *, where: str) -> np.ndarray:
+def targets(column: Sequence[Any], table: Table) -> np.ndarray:
     """The targets of a regression, (rows,) float32.
 
     Args:
-        column: the label of each row; finite numbers.
-        where: the file or split, for messages.
+        column: the label of each row; finite numbers, also written as text.
+        table: says where a row stands.
 
     Raises:
         InputError: a label is no finite number.
     """
-    for row, value in enumerate(column):
-        if isinstance(value, str | bool) or not math.isfinite(value):
-            raise InputError(
-                f"the label of row {row} is {value!r}, and a regression needs finite numbers",
-                where=where,
-                advice="leave out `regression: true`, or name the column that holds the numbers in `label:`",
-            )
-    return np.asarray(column, dtype=np.float32)
+    numbers = [None if isinstance(value, bool) else as_number(value) for value in column]
+    with np.errstate(over="ignore"):
+        found = np.asarray([_float32(number) for number in numbers], dtype=np.float32)
+    wrong = np.flatnonzero(~np.isfinite(found))
+    if len(wrong):
+        row = int(wrong[0])
+        raise InputError(
+            f"the label of row {row} is {shown(column[row])}, and a regression needs finite numbers "
+            f"({len(wrong)} of {len(column)} rows)",
+            where=table.at(row),
+            advice="correct the rows, leave out `regression: true`, or name the column of the numbers in `label:`",
+        )
+    return found
+
+
+def _float32(number: int | float | None) -> float:
+    try:
+        return math.nan if number is None else float(number)
+    except OverflowError:
+        return math.inf

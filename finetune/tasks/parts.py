@@ -69,6 +69,12 @@ class Sources:
     evaluation: tuple[Numbered, ...]
     select: Numbered | None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the report should know of the files and their labels."""
+        parts = (self.train, *self.evaluation, *([self.select] if self.select else []))
+        return (*(remark for part in parts for remark in part.table.remarks), *self.labels.remarks)
+
     @classmethod
     def of(cls, labels: LabelSet, *, train: Table, evaluation: Sequence[Table], select: Table | None) -> Sources:
         """Encode the labels, and number the rows over all splits: train, evaluation, select.
@@ -82,8 +88,9 @@ class Sources:
         start = 0
         numbered: list[Numbered] = []
         for table in (train, *evaluation, *([select] if select else [])):
-            numbers = labels.numbers(table.labels, where=table.where)
-            numbered.append(Numbered(table, numbers, np.arange(start, start + len(table), dtype=np.int64)))
+            numbered.append(
+                Numbered(table, labels.numbers(table), np.arange(start, start + len(table), dtype=np.int64))
+            )
             start += len(table)
         rest = numbered[1:]
         return cls(labels, numbered[0], tuple(rest[: len(evaluation)]), rest[-1] if select else None)

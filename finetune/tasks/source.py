@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from compress.core.choice import Choice
+from finetune.tasks.files.columns import Columns
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,6 +35,29 @@ class Source(Choice):
         """
         raise NotImplementedError
 
+    def read(self, split: str, wanted: tuple[str, ...]) -> Columns:
+        """The `wanted` columns of one of the `splits`; those that are not there are left out.
+
+        Args:
+            split: its name.
+            wanted: names of columns.
+
+        Raises:
+            InputError: the rows cannot be read; the message names the file.
+        """
+        rows = self.rows(split)
+        there = [name for name in wanted if name in rows.column_names]
+        names = {name: getattr(rows.features[name], "names", None) for name in there}
+        return Columns(
+            tuple(rows.column_names),
+            {name: list(rows[name]) for name in there},
+            class_names={name: tuple(found) for name, found in names.items() if found},
+        )
+
+    def place(self, split: str) -> str:
+        """Where a split lies, for messages: a file, or the source and the split."""
+        return f"{self.describe()}, split {split}"
+
     def describe(self) -> str:
         """What stands in messages and in the report."""
         return self.name
@@ -41,8 +65,9 @@ class Source(Choice):
 
 def open_source(data: Any, config: str | None = None) -> Source:
     """The source that a recipe's `data:` means: a member's form, else an existing path, else a hub id."""
+    from finetune.tasks.files.read import looks_like_a_path
     from finetune.tasks.sources.hub import Hub
-    from finetune.tasks.sources.local import Local, looks_like_a_path
+    from finetune.tasks.sources.local import Local
 
     if isinstance(data, Source):
         return data

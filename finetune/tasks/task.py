@@ -172,6 +172,10 @@ class Task(Choice):
         """
         raise InputError(f"the rows of a {self.name} task hold no text", advice="name a file with texts")
 
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the report should know of the data; one sentence each, without a full stop."""
+        return ()
+
     def train_rows(self) -> int:
         """How many rows are trained on."""
         return len(self.load(0).train)

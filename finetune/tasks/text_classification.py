@@ -97,24 +97,33 @@ class TextClassification(Task):
     subset: Subset | None = Field(None, description="train on so many rows only")
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the model's outputs."""
+        return self.label_set.names
+
+    @property
     def class_names(self) -> tuple[str, ...]:
-        return () if self._regression else self.sources.labels.names
+        return () if self.regression else self.label_names
 
     @property
     def needs_head(self) -> TaskHead:
-        labels = self.sources.labels
+        labels = self.label_set
         return TaskHead.of_labels("sequence_classification", labels.names, regression=labels.regression)
 
     @property
     def scoring(self) -> Metric:
-        return metric_named(self.asked_metric or ("pearson" if self._regression else "accuracy"))
+        return metric_named(self.asked_metric or ("pearson" if self.regression else "accuracy"))
 
     def longest_row(self) -> int:
         return self.max_length
 
     @property
-    def _regression(self) -> bool:
-        return self.sources.labels.regression
+    def regression(self) -> bool:
+        """Whether a row has a number instead of a class."""
+        return self.label_set.regression
+
+    def remarks(self) -> tuple[str, ...]:
+        return self.sources.remarks
 
     @cached_property
     def source(self) -> Source | None:
@@ -127,16 +136,19 @@ class TextClassification(Task):
         return self.text or (self.source.text if self.source else Source.text)
 
     @cached_property
+    def train_table(self) -> Table:
+        """The train split as it was read."""
+        return self._table(self.train)
+
+    @cached_property
+    def label_set(self) -> LabelSet:
+        """The label encoding, found in train."""
+        return find_labels(self.train_table, given=self.labels, regression=self.asked_regression)
+
+    @cached_property
     def sources(self) -> Sources:
         """What was read and checked; the same for every seed."""
-        train = self._table(self.train)
-        labels = find_labels(
-            train.labels,
-            class_names=train.class_names,
-            given=self.labels,
-            regression=self.asked_regression,
-            where=train.where,
-        )
+        train, labels = self.train_table, self.label_set
         self._check_metric(labels)
         evaluation = self.evaluation_splits()
         self._check_apart([self.train, self.select, *evaluation])
@@ -178,7 +190,7 @@ class TextClassification(Task):
                 [rows[column] for column in self.columns],
                 processor,
                 max_length=self.max_length,
-                labels=np.asarray(rows["label"], dtype=np.float32 if self._regression else np.int64),
+                labels=np.asarray(rows["label"], dtype=np.float32 if self.regression else np.int64),
                 row_ids=np.asarray(rows["row_id"], dtype=np.int64),
             )
         return known[key]
@@ -192,18 +204,18 @@ class TextClassification(Task):
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Cross entropy, or the mean square error of a regression."""
         logits, labels = outputs["logits"].float(), batch["labels"]
-        if self._regression:
+        if self.regression:
             return functional.mse_loss(logits.squeeze(-1), labels.float())
         return functional.cross_entropy(logits, labels)
 
     def divergence(self, student: Answers[Tensor], teacher: Answers[Tensor], *, temperature: float) -> Tensor:
         """KL divergence of the softened answers, or the mean square of the difference of a regression."""
-        if self._regression:
+        if self.regression:
             return functional.mse_loss(student.values.float(), teacher.values.float())
         return soft_target_divergence(student.values, teacher.values, temperature=temperature)
 
     def in_words(self, answers: Known) -> list[str]:
-        if self._regression:
+        if self.regression:
             return [f"{value:.3g}" for value in answers.values.reshape(-1)]
         numbers = answers.values if answers.values.ndim == 1 else answers.values.argmax(-1)
         return [self.class_names[int(number)] for number in numbers]

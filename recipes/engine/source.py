@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from compress.core.errors import InputError
@@ -46,7 +47,7 @@ def load(recipe: Recipe, seed: int) -> Bundle:
                 given=recipe.reference,
                 advice="put the files of its tokenizer beside config.json, as save_pretrained of the tokenizer does",
             )
-        return source
+        return replace(source, notes=(*source.notes, *recipe.task.remarks()))
     except InputError as error:
         error.where = error.where or recipe.where("model")
         raise

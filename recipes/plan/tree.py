@@ -135,7 +135,8 @@ def source_on_meta(recipe: Recipe) -> Bundle:
 
     try:
         _refuse_pickles(recipe)
-        return load_source(recipe.reference, head=recipe.task.needs_head, seed=recipe.seeds[0], meta=True)
+        source = load_source(recipe.reference, head=recipe.task.needs_head, seed=recipe.seeds[0], meta=True)
+        return replace(source, notes=(*source.notes, *recipe.task.remarks()))
     except InputError as error:
         error.where = error.where or recipe.where("model")
         raise

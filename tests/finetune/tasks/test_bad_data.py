@@ -65,14 +65,14 @@ def test_nothing_to_report_on(write: Write) -> None:
 def test_missing_column_names_those_that_are_there(write: Write, setting: dict[str, str]) -> None:
     message = complaint(data=with_rows(write), **setting)
     assert "columns: text, label, score; did you mean" in message
-    assert "split train" in message
+    assert "data/train.jsonl: no column" in message
 
 
 def test_labels_outside_the_set(write: Write) -> None:
     strange = [*GOOD, {"text": "word", "label": 7, "score": 0.0}]
     message = complaint(data=with_rows(write, validation=strange))
     assert "labels outside the set: 7 (1 rows), first in row 20" in message
-    assert "split validation" in message
+    assert "data/validation.jsonl:21: " in message
 
 
 def test_hidden_labels_are_recognised(write: Write) -> None:
@@ -148,3 +148,24 @@ def test_hub_id_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_source_is_named() -> None:
     with pytest.raises(ValueError, match="unknown source 'reviewss'; did you mean 'reviews'"):
         TextClassification(data={"reviewss": {}})
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ([{"label": "some text", "score": 1}], {"text": "label", "label": "score"}, "cannot be called 'label'"),
+        (GOOD, {"text": "text", "label": "text"}, "named as text and as label"),
+        ([{"text": "a\0b", "label": 1}], {}, "train.jsonl:1: column 'text': the text holds a NUL character"),
+        ([{"text": "a\ud800", "label": 1}], {}, "the text holds half a surrogate pair"),
+        ([{"text": "a", "label": [0, 1]}], {}, "the label of row 0 is a list"),
+        ([{"te\x1b[31mxt": "a", "label": 1}], {}, "columns: te\\x1b[31mxt, label"),
+        ([{"text": ["a"] * 20000, "label": 1}, GOOD[0]], {}, "column 'text' holds list, not text"),
+    ],
+)
+def test_columns_that_cannot_be_used(
+    write: Write, rows: list[dict[str, Any]], settings: dict[str, str], message: str
+) -> None:
+    found = complaint(data=with_rows(write, train=rows), **settings)
+    assert message in found
+    assert "\x1b" not in found
+    assert len(found) < 800
