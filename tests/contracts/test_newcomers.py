@@ -22,6 +22,7 @@ def pytest_in_a_fresh_process(folder, *arguments: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_a_new_member_is_one_new_file(tmp_path):
     done = pytest_in_a_fresh_process(tmp_path, str(HERE / "held.py"), "-k", "not runs")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

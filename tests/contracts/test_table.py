@@ -9,6 +9,7 @@ from tests.contracts.table import END, PAGE, rewritten, rows
 pytestmark = pytest.mark.xdist_group("tables")  # what they share is dear, and made once
 
 
+@pytest.mark.slow
 def test_no_cell_is_empty_and_every_refusal_has_its_reason():
     for name, cells in rows().items():
         for column, (word, remark) in cells.items():
@@ -16,12 +17,14 @@ def test_no_cell_is_empty_and_every_refusal_has_its_reason():
             assert word != "no" or len(remark) > 20, f"{name}, {column}: 'no' without a reason"
 
 
+@pytest.mark.slow
 def test_the_page_has_the_table_as_it_is():
     text = PAGE.read_text("utf-8")
     assert END in text
     assert text == rewritten(text), "run: python -m tests.contracts.table --write"
 
 
+@pytest.mark.slow
 def test_every_method_is_tried_on_every_family():
     from finetune.method import Method
     from tests.contracts import tuning_table
@@ -34,6 +37,7 @@ def test_every_method_is_tried_on_every_family():
             assert word != "no" or len(remark) > 20, f"{name}, {method}: 'no' without a reason"
 
 
+@pytest.mark.slow
 def test_the_page_has_the_table_of_tuning_as_it_is():
     from tests.contracts import tuning_table
 

@@ -33,6 +33,7 @@ def test_the_three_doors_keep_the_same_neurons(run_example):
     assert "the recipe's stage is the same value: True" in printed
 
 
+@pytest.mark.slow
 def test_many_deltas_share_a_base_and_one_is_merged(run_example):
     printed = run_example("many_deltas.py")
     sizes = {name: int(size.replace(",", "")) for name, size in re.findall(r"^(\w+): ([0-9,]+) bytes", printed, re.M)}

@@ -160,6 +160,7 @@ def test_a_factorized_table_is_its_own_output():
     assert torch.allclose(logits, hidden @ dense.T + model.cls.predictions.bias, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["share", "convert", "factorize"])
 def test_smaller_models_recover_on_raw_text(name, ctx, tmp_path):
     stage = Stage.members()[name].model_validate({**STAGES[name], "recover": {"by": "mlm", "train": PLAN}})

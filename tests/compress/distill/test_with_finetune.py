@@ -46,6 +46,7 @@ def teacher(task):
     return bundle
 
 
+@pytest.mark.slow
 def test_distil_then_prune_then_reload(ctx, teacher, tmp_path):
     plan = TrainPlan(epochs=4, learning_rate=1e-3, batch_size=16)
     student = Distill(student=Student(layers=2), train=plan).run(teacher.copy(), ctx)
@@ -79,6 +80,7 @@ class Stop(Hook):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_distillation_ends_like_an_unbroken_one(ctx, task, teacher, tmp_path):
     splits, stage = task.load(0), Distill(train=TrainPlan(epochs=3, batch_size=16))
 

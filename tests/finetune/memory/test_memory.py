@@ -148,6 +148,7 @@ def test_every_method_is_simulated_as_it_changes_the_model(method: str) -> None:
     assert found.trained_parameters > 0
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_one_much_larger_does_not() -> None:
     found = memory(*tuned("full"))
     budget = found.at(37).bytes
@@ -157,6 +158,7 @@ def test_the_largest_batch_fits_and_one_much_larger_does_not() -> None:
     assert found.largest_batch(found.at(1).weights) == 0
 
 
+@pytest.mark.slow
 def test_memory_grows_by_the_same_with_every_row() -> None:
     found = memory(*tuned("lora"))
     one, two, four = (found.at(rows).bytes for rows in (8, 16, 32))

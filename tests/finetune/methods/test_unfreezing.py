@@ -156,6 +156,7 @@ def unfrozen(task: TextClassification, splits: Splits, stop: int = 10**9, **sett
     return bundle, watch, fit(bundle, task.objective, PLAN, hooks=[watch], rates=rates)
 
 
+@pytest.mark.slow
 def test_one_group_joins_at_each_epoch_and_a_kill_changes_no_bit(
     task: TextClassification, splits: Splits, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_head_that_reads_every_token_is_not_trained_on_one_vector_of_a_row(unt
         Finetune(method=Head(), train=PLAN).run(untrained.copy(), context())
 
 
+@pytest.mark.slow
 def test_a_student_learns_its_answers(tuned: Bundle, tmp_path: Path) -> None:
     ctx = context(tmp_path)
     student = Distill(student=Student(layers=2), losses=["soft_targets"], train=PLAN).run(tuned.copy(), ctx)

@@ -137,6 +137,7 @@ def test_a_bug_keeps_its_traceback(tmp_path, engine):
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_terminated_run_says_how_to_resume():
     code = (

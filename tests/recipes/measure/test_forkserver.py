@@ -65,6 +65,7 @@ def gone(process: psutil.Process) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_jobs_come_from_one_process(server, tmp_path):
     assert server.run(empty_job(tmp_path)).status == FAILED
     (tmp_path / "failure.json").unlink()
@@ -80,6 +81,7 @@ def test_the_server_computes_nothing(server):
     assert not [name for name in libraries if "onnxruntime" in name or "openvino" in name or "bitsandbytes" in name]
 
 
+@pytest.mark.slow
 def test_what_a_job_says_is_its_own(server, tmp_path):
     ended = server.run(tmp_path / "none.json")
     assert ended.status == 1 and "FileNotFoundError" in ended.said

@@ -70,6 +70,7 @@ def test_parts_are_measured_apart(pair):
     assert found.parts["test"].examples == 100
 
 
+@pytest.mark.slow
 def test_another_metric_is_bootstrapped_in_pairs(pair):
     labels, logits, baseline = pair
     found = judged("f1", logits, labels, baseline, None, resamples=400)

@@ -102,6 +102,7 @@ def test_further_models_count(plain):
     assert memory["distill"]["copies"] == pytest.approx(weights, rel=0.02)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_told_what_would(tight):
     found = facts(tight)
     assert found["full"]["fits"] is False and 1 < found["full"]["largest_batch_size"] < 16
@@ -111,6 +112,7 @@ def test_what_does_not_fit_is_told_what_would(tight):
     assert found["head"]["fits"] is True and found["head"]["largest_batch_size"] is None
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_parts_and_advice(tight):
     console = Console(width=120, record=True, file=StringIO())
     show(tight, console)
@@ -120,6 +122,7 @@ def test_the_terminal_shows_parts_and_advice(tight):
     assert "any" in text, "a cached head takes what it takes at any batch"
 
 
+@pytest.mark.slow
 def test_the_command_gives_it_as_data_and_says_how_much_more_would_fit(recipe):
     result = trimformer("check", recipe, "--memory", "2GB", "--json")
     found = {row["id"]: row["facts"] for row in json.loads(result.stdout)["rows"]}

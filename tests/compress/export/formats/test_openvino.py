@@ -35,6 +35,7 @@ def test_fp32_gives_pytorchs_logits_with_own_heads_and_neurons_in_each_block(tmp
     assert np.array_equal(first, open_artifact(artifact.directory, exact=True)(arrays))
 
 
+@pytest.mark.slow
 def test_int8_by_nncf(tmp_path: Path) -> None:
     bundle, ctx = trained_bundle("bert", num_hidden_layers=1), context(tmp_path, rows=24)
     artifact = Export(format={"openvino": {"rows": 20}}, agreement=0.8).run(bundle, ctx)

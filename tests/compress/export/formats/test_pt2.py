@@ -55,6 +55,7 @@ def test_a_model_that_branches_on_values_is_named(family: str, tmp_path: Path) -
     assert "another format" in str(caught.value.advice)
 
 
+@pytest.mark.slow
 def test_torch_alone_runs_it_at_any_batch_size_and_length(exported) -> None:
     bundle, ctx, artifact = exported
     program = torch.export.load(artifact.directory / FILE).module()
@@ -67,6 +68,7 @@ def test_torch_alone_runs_it_at_any_batch_size_and_length(exported) -> None:
             assert np.abs(found - logits_of(bundle, cut)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_blocks_of_their_own_sizes_are_checked_and_named(exported) -> None:
     _, ctx, artifact = exported
     assert (artifact.runtime, artifact.precision) == ("pt2", "fp32")
@@ -88,6 +90,7 @@ def test_it_is_measured_as_any_export_is(exported) -> None:
     assert [path.name for path in model_files(artifact.directory)] == ["config.json", "export.json", FILE]
 
 
+@pytest.mark.slow
 def test_the_threads_of_a_call_are_its_own(exported, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle, ctx, artifact = exported
     arrays = {name: v.numpy() for name, v in next(iter(ctx.batches(bundle, part="train", batch_size=2))).items()}
@@ -122,6 +125,7 @@ def test_there_is_one_precision() -> None:
         Export(format={"pt2": {"precision": "int8"}})
 
 
+@pytest.mark.slow
 def test_bytes_are_predicted(tmp_path: Path) -> None:
     bundle = trained_bundle("bert", hidden_size=128, intermediate_size=512, vocab_size=4000, **TWO_BLOCKS)
     stage = Export(format="pt2")

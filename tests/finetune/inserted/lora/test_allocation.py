@@ -118,7 +118,8 @@ def fitted(task: TextClassification, splits: Splits, *hooks: Any, **settings: An
     return bundle
 
 
-@pytest.mark.parametrize("stop", [pytest.param(8, marks=pytest.mark.slow), 17])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [8, 17])
 def test_a_kill_changes_no_bit(task: TextClassification, splits: Splits, tmp_path: Path, stop: int) -> None:
     whole = fitted(task, splits, StopAfter(10**9))
     settings = {"directory": tmp_path, "checkpointing": EVERY_STEP}
