@@ -19,7 +19,7 @@ from compress.core.stage.stage import Stage
 from compress.core.stage.task import TaskView
 from compress.core.values import Count, Name, NamedFile, Seed
 from compress.lottery.change import KeepShare, TicketsOffered
-from compress.lottery.control import Control
+from compress.lottery.controls.control import Control
 from compress.lottery.refusals import forbidden
 from compress.lottery.search import state_of, to_start
 from compress.lottery.seed_search import ticket_file

@@ -20,12 +20,12 @@ from compress.core.stage.task import TaskView
 from compress.core.values import Count, Share
 from compress.lottery.bench import Bench, workspace
 from compress.lottery.change import TicketsOffered
-from compress.lottery.control import Control
+from compress.lottery.controls.control import Control
 from compress.lottery.exhibits import FACT, search_exhibits
 from compress.lottery.findings import about, judge_of, overlaps
 from compress.lottery.refusals import forbidden, no_units
-from compress.lottery.rewind import Rewind, check_steps
 from compress.lottery.rewinds.beginning import Beginning
+from compress.lottery.rewinds.rewind import Rewind, check_steps
 from compress.lottery.search import Choose, all_ones, largest_weights, state_of, to_start
 from compress.lottery.seed_search import RESULT, SeedSearch
 from compress.lottery.seeds import Seeds

@@ -9,7 +9,7 @@ import numpy as np
 
 from compress.core.answers import Known
 from compress.core.stage.task import Scoring
-from compress.core.statistics import RESAMPLES, paired_bootstrap
+from compress.core.statistics.resampling import RESAMPLES, paired_bootstrap
 
 __all__ = ["Matching", "Paired", "matching", "paired"]
 

@@ -14,8 +14,8 @@ from torch import nn
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.masks import Masks
 from compress.lottery.bench import Bench
-from compress.lottery.control import Control
-from compress.lottery.rewind import Caught, Rewind
+from compress.lottery.controls.control import Control
+from compress.lottery.rewinds.rewind import Caught, Rewind
 from compress.lottery.search import Choose, State, find_ticket, to_start
 from compress.lottery.ticket import Ticket, read_ticket, save_ticket
 

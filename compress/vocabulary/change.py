@@ -12,7 +12,7 @@ from compress.core.model.embeddings import named_words
 from compress.core.model.sketch import Sketch
 from compress.core.surgery.embeddings import keep_words
 from compress.core.values import Count
-from compress.vocabulary.tokenizer import new_ids, trimmed_tokenizer
+from compress.vocabulary.tokenizers.trimming import new_ids, trimmed_tokenizer
 
 __all__ = ["KeepWordCount", "KeepWords", "ids_from_text", "ids_to_text"]
 

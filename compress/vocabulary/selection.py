@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compress.core.errors import InputError
-from compress.vocabulary.tokenizer import Vocabulary
+from compress.vocabulary.tokenizers.trimming import Vocabulary
 
 __all__ = ["check_room", "counted", "first_pieces", "top", "used"]
 

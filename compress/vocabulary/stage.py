@@ -23,7 +23,7 @@ from compress.distill.recover import MaybeRecover
 from compress.distill.recovering import Recovering
 from compress.vocabulary.change import KeepWordCount, KeepWords
 from compress.vocabulary.selection import check_room, counted, top, used
-from compress.vocabulary.tokenizer import Vocabulary, refusal
+from compress.vocabulary.tokenizers.trimming import Vocabulary, refusal
 
 __all__ = ["First", "Top", "TrimVocabulary"]
 

@@ -17,10 +17,10 @@ from compress.core.fit.protocol import Fit, FitResult, Objective, Texts, trained
 from compress.core.model.bundle import Bundle
 from finetune.data.batches import Batches
 from finetune.data.predict import predict
-from finetune.memory.allocator import give_back
 from finetune.processes import current
 from finetune.tasks.encoding import text_fingerprint
 from finetune.tasks.task import Splits, Task
+from finetune.training.allocator import give_back
 from finetune.training.arguments import training_arguments, uses_bf16
 from finetune.training.checkpoints import Checkpointing, Finished, claim, last_whole, load_hooks, trained_names
 from finetune.training.flops import forward_flops, training_flops

@@ -17,8 +17,8 @@ from compress.core.errors import StageFailed
 from compress.core.fit.hooks import Hook
 from compress.core.fit.plan import TrainPlan
 from compress.core.fit.protocol import FitResult
-from finetune.memory.allocator import give_back
 from finetune.processes import current
+from finetune.training.allocator import give_back
 from finetune.training.checkpoints import (
     PLAN,
     load_hooks,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compress.core import statistics
 from compress.core.answers import Known
-from compress.core.statistics import RESAMPLES
+from compress.core.statistics import resampling, shares
+from compress.core.statistics.resampling import RESAMPLES
 from recipes.measure.quality import turned
 from recipes.record import Pair
 
@@ -69,10 +69,10 @@ def pair(
     rights = [task.right(seeds[0], targets) if task.is_share(seeds[0]) else None for seeds in (above, below)]
     if len(above) == 1 and rights[0] is not None and rights[1] is not None:
         gained, lost = turned(rights[0], rights[1])
-        interval = statistics.paired_share_interval(gained, lost, len(targets))
-        p_value = statistics.mcnemar_p_value(gained, lost)
+        interval = shares.paired_share_interval(gained, lost, len(targets))
+        p_value = shares.mcnemar_p_value(gained, lost)
     else:
-        found = statistics.paired_bootstrap(difference, len(targets), resamples=resamples)
+        found = resampling.paired_bootstrap(difference, len(targets), resamples=resamples)
         interval, p_value = found.interval, found.p_value
     return Pair(
         better=name, worse=other, difference=difference(np.arange(len(targets))), interval=interval, p_value=p_value,

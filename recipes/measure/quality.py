@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from compress.core import statistics
 from compress.core.answers import Known
-from compress.core.statistics import RESAMPLES
+from compress.core.statistics import resampling, shares
+from compress.core.statistics.resampling import RESAMPLES
 from recipes.record import ChangedInput, PartQuality, Quality
 
 if TYPE_CHECKING:
@@ -129,10 +129,10 @@ def _measures(judged: _Judged, resamples: int, seed: int) -> tuple[dict[str, Any
 
 def _share_measures(judged: _Judged) -> dict[str, Any]:
     count, right, turned = len(judged.targets), judged.right(judged.answers), judged.turned
-    fields: dict[str, Any] = {"interval": statistics.share_interval(0 if right is None else int(right.sum()), count)}
+    fields: dict[str, Any] = {"interval": shares.share_interval(0 if right is None else int(right.sum()), count)}
     if turned is not None:
-        fields["difference_interval"] = statistics.paired_share_interval(*turned, count)
-        fields["p_value"] = statistics.mcnemar_p_value(*turned)
+        fields["difference_interval"] = shares.paired_share_interval(*turned, count)
+        fields["p_value"] = shares.mcnemar_p_value(*turned)
     return fields
 
 
@@ -144,11 +144,11 @@ def _bootstrap_measures(judged: _Judged, resamples: int, seed: int) -> tuple[dic
         before = float("nan") if baseline is None else score(baseline.take(rows), targets)
         return np.array([score(judged.answers.take(rows), targets), before])
 
-    draws = statistics.bootstrap(both, len(judged.targets), resamples=resamples, seed=seed)
-    fields: dict[str, Any] = {"interval": statistics.percentile_interval(draws[:, 0])}
+    draws = resampling.bootstrap(both, len(judged.targets), resamples=resamples, seed=seed)
+    fields: dict[str, Any] = {"interval": resampling.percentile_interval(draws[:, 0])}
     if baseline is None:
         return fields, None
-    found = statistics.PairedDifference.of(draws[:, 0] - draws[:, 1])
+    found = resampling.PairedDifference.of(draws[:, 0] - draws[:, 1])
     return {**fields, "difference_interval": found.interval, "p_value": found.p_value}, found.error
 
 
@@ -160,11 +160,11 @@ def _test_name(judged: _Judged, resamples: int) -> str | None:
 
 def _smallest_detectable(judged: _Judged, spread: float | None) -> float | None:
     if spread is not None:
-        return (statistics.NORMAL_975 + statistics.NORMAL_80) * spread
+        return (shares.NORMAL_975 + shares.NORMAL_80) * spread
     if judged.turned is None:
         return None
     count = len(judged.targets)
-    return statistics.smallest_detectable_share(sum(judged.turned) / count, count)
+    return shares.smallest_detectable_share(sum(judged.turned) / count, count)
 
 
 def _agreement(judged: _Judged) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.low_bit import stored_bytes
 from compress.core.stage.declaration import Training
 from compress.distill.objective import read_once
-from finetune.memory.estimate import TrainingMemory
+from finetune.memory_prediction.estimate import TrainingMemory
 from recipes.plan.tree import Plan, Step
 
 __all__ = ["memory_facts", "training_memory"]

@@ -17,7 +17,7 @@ from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from finetune.context import make_context
-from finetune.memory.estimate import TrainingMemory
+from finetune.memory_prediction.estimate import TrainingMemory
 from finetune.method import Method
 from finetune.stage import Finetune
 from finetune.tasks.text_classification import TextClassification

@@ -22,7 +22,7 @@ from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, n
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from compress.factorize.stage import Factorize
-from compress.vocabulary.tokenizer import new_ids
+from compress.vocabulary.tokenizers.trimming import new_ids
 from tests.contracts.cuts import SOME_WIDTH, some_layers
 from tests.tiny import FAMILIES, tiny_bundle
 from tests.tiny.stages import predicted, refused

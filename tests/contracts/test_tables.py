@@ -14,7 +14,7 @@ from compress.core.model.sketch import Sketch
 from compress.core.surgery.embeddings import keep_positions, keep_words
 from compress.positions.change import KeepPositions
 from compress.vocabulary.change import KeepWordCount, KeepWords
-from compress.vocabulary.tokenizer import Vocabulary, new_ids
+from compress.vocabulary.tokenizers.trimming import Vocabulary, new_ids
 from tests.contracts.test_saving import assert_opens_as_stock
 from tests.contracts.test_surgery import supporting
 from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_logits, tiny_rows

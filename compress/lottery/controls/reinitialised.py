@@ -9,7 +9,7 @@ import torch
 
 from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
-from compress.lottery.control import Control
+from compress.lottery.controls.control import Control
 from compress.lottery.search import State
 
 __all__ = ["Reinitialised"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from compress.core.model.bundle import Bundle
-from compress.lottery.control import Control
+from compress.lottery.controls.control import Control
 from compress.lottery.search import State
 
 __all__ = ["ShuffledWeights"]

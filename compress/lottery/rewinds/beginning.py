@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.lottery.rewind import Rewind
+from compress.lottery.rewinds.rewind import Rewind
 
 __all__ = ["Beginning"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compress.lottery.rewind import Rewind
+from compress.lottery.rewinds.rewind import Rewind
 
 __all__ = ["LearningRate"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from compress.core.values import Count
-from compress.lottery.rewind import Caught, Rewind
+from compress.lottery.rewinds.rewind import Caught, Rewind
 
 __all__ = ["Step"]
 

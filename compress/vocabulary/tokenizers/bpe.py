@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from compress.vocabulary.model import TokenizerModel
+from compress.vocabulary.tokenizers.algorithm import TokenizerModel
 
 __all__ = ["BPE"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compress.vocabulary.model import TokenizerModel
+from compress.vocabulary.tokenizers.algorithm import TokenizerModel
 
 __all__ = ["Unigram"]
 

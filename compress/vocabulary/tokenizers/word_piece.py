@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.vocabulary.model import TokenizerModel
+from compress.vocabulary.tokenizers.algorithm import TokenizerModel
 
 __all__ = ["WordPiece"]
 

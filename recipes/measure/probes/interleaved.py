@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from compress.core.statistics import median_ratio
+from compress.core.statistics.resampling import median_ratio
 from recipes.measure.inputs import Arrays, batches
 from recipes.measure.probe import Bench
 from recipes.measure.runners import Opponents

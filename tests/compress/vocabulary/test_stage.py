@@ -16,7 +16,7 @@ from compress.core.stage.corpus import check_file, documents
 from compress.positions.stage import TrimPositions
 from compress.vocabulary.change import KeepWords, ids_from_text, ids_to_text
 from compress.vocabulary.stage import First, Top, TrimVocabulary
-from compress.vocabulary.tokenizer import Vocabulary
+from compress.vocabulary.tokenizers.trimming import Vocabulary
 from tests.compress.vocabulary.given import TEXTS, context, trained
 from tests.tiny.stages import declared, predicted, refused
 

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from compress.core.errors import InputError
-from compress.vocabulary.model import tokenizer_model
 from compress.vocabulary.selection import counted, first_pieces, top, used
-from compress.vocabulary.tokenizer import Vocabulary, new_ids, refusal, trimmed_tokenizer
+from compress.vocabulary.tokenizers.algorithm import tokenizer_model
+from compress.vocabulary.tokenizers.trimming import Vocabulary, new_ids, refusal, trimmed_tokenizer
 from tests.compress.vocabulary.tokenizers import KINDS, build, random_texts
 
 

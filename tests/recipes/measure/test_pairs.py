@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compress.core import statistics
 from compress.core.answers import Known
+from compress.core.statistics import shares
 from finetune.tasks.metrics.metric import metric_named
 from recipes.measure.pairs import neighbours
 from tests.tiny import class_answers, right_answers
@@ -28,8 +28,8 @@ def test_each_row_is_compared_with_the_next_worse() -> None:
     assert [(pair.better, pair.worse) for pair in pairs] == [("high", "middle"), ("middle", "low")]
     first, second = pairs
     assert first.difference == pytest.approx(4 / 200) and second.difference == pytest.approx(76 / 200)
-    assert first.interval == statistics.paired_share_interval(4, 0, 200)
-    assert first.p_value == statistics.mcnemar_p_value(4, 0) > 0.05
+    assert first.interval == shares.paired_share_interval(4, 0, 200)
+    assert first.p_value == shares.mcnemar_p_value(4, 0) > 0.05
     assert second.interval[0] > 0 and second.p_value < 0.001
     assert (first.seeds, first.examples) == (1, 200)
 

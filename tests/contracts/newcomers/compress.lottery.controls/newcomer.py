@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from compress.core.model.masks import Masks
-from compress.lottery.control import Control
+from compress.lottery.controls.control import Control
 
 
 class Newcomer(Control):

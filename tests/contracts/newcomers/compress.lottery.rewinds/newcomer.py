@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.lottery.rewind import Caught, Rewind
+from compress.lottery.rewinds.rewind import Caught, Rewind
 
 
 class Newcomer(Rewind):

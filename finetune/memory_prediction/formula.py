@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from compress.core.families.family import base_model
-from finetune.memory.simulation import Moment, StepShape
+from finetune.memory_prediction.simulation import Moment, StepShape
 
 __all__ = ["CountedMoment", "formula_peak"]
 

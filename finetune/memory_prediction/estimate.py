@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from compress.core.families.family import Family, base_model
 from compress.core.fit.plan import TrainPlan
 from compress.core.model.low_bit import stored_bytes
-from finetune.memory.formula import CountedMoment, formula_peak
-from finetune.memory.optimizer import optimizer_bytes
-from finetune.memory.simulation import Moment, StepShape, simulated_peak
+from finetune.memory_prediction.formula import CountedMoment, formula_peak
+from finetune.memory_prediction.optimizer import optimizer_bytes
+from finetune.memory_prediction.simulation import Moment, StepShape, simulated_peak
 from finetune.training.arguments import uses_bf16
 
 __all__ = ["Memory", "TrainingMemory"]

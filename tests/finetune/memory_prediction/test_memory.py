@@ -11,10 +11,10 @@ from torch import nn
 from compress.core.families.bert import BERT
 from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.model.bundle import Bundle
-from finetune.memory.estimate import PROCESS, TrainingMemory
-from finetune.memory.formula import formula_peak
-from finetune.memory.optimizer import optimizer_bytes
-from finetune.memory.simulation import StepShape, simulated_peak
+from finetune.memory_prediction.estimate import PROCESS, TrainingMemory
+from finetune.memory_prediction.formula import formula_peak
+from finetune.memory_prediction.optimizer import optimizer_bytes
+from finetune.memory_prediction.simulation import StepShape, simulated_peak
 from finetune.method import Method
 from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
 

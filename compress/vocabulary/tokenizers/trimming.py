@@ -12,7 +12,7 @@ from typing import Any
 
 from compress.core.checkpoint.open import quiet
 from compress.core.errors import InputError, Refusal, StageFailed
-from compress.vocabulary.model import TokenizerModel, tokenizer_model
+from compress.vocabulary.tokenizers.algorithm import TokenizerModel, tokenizer_model
 
 __all__ = ["Vocabulary", "new_ids", "refusal", "trimmed_tokenizer"]
 
