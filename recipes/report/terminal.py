@@ -78,8 +78,11 @@ def show_pairs(report: Report, pairs: Sequence[Pair], console: Console | None = 
     from rich.console import Console
 
     out = console or Console(highlight=False)
-    seeds = f", mean of {pairs[0].seeds} seeds" if pairs[0].seeds > 1 else ""
-    out.print(_text(f"{report.name}: {metric(report)}, {pairs[0].examples:,} examples{seeds}, 95 % intervals", out))
+    seeds = pairs[0].seeds
+    scope = (
+        f"mean of {seeds} seeds, 95 % intervals over both" if seeds > 1 else "95 % intervals for these trained models"
+    )
+    out.print(_text(f"{report.name}: {metric(report)}, {pairs[0].examples:,} examples, {scope}", out))
     for pair in as_words(pairs, metric(report)):
         out.print(_text(pair.words(), out))
 

@@ -45,7 +45,7 @@ def test_rows_are_paired_over_their_seeds(tmp_path: Path) -> None:
     found = pair(run(tmp_path, {"prune": [10, 20, 30], "finetune": [60, 60, 90]}), "prune", "finetune")
     assert (found.seeds, found.examples) == (3, 400)
     assert found.difference == pytest.approx((50 + 40 + 60) / 3 / 400)
-    assert 0 < found.interval[0] < found.difference < found.interval[1] and found.p_value < 0.01
+    assert 0 < found.interval[0] < found.difference < found.interval[1] and found.p_value < 0.02
 
 
 def test_one_seed_is_judged_as_the_report_judges(tmp_path: Path) -> None:
