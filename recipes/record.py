@@ -92,7 +92,9 @@ class Quality(PartQuality):
 
     `smallest_detectable`: the smallest difference that this split could show (80 % power, 5 % level, at the observed
     disagreement). `fixed` and `broken` count inputs whose answer turned right or wrong; `agreement` is top-1 with the
-    baseline, `kl` the mean KL divergence from it in nats.
+    baseline, `kl` the mean KL divergence from it in nats. `constant` is the best score of one answer for every row,
+    `commonest` the share of items that were given the commonest answer, `accuracy` the share of right ones where the
+    metric is another.
     """
 
     metric: str
@@ -100,10 +102,18 @@ class Quality(PartQuality):
     smallest_detectable: float | None = None
     agreement: float | None = None
     kl: float | None = None
+    constant: float | None = None
+    commonest: float | None = None
+    accuracy: float | None = None
     fixed: int | None = None
     broken: int | None = None
     parts: dict[str, PartQuality] = Field(default_factory=dict)
     select_value: float | None = None
+
+    @property
+    def beats_a_constant(self) -> bool:
+        """Whether the score is shown to be above that of one answer for every row, or nothing says what that is."""
+        return self.constant is None or self.interval[0] > self.constant
 
 
 class Pair(Record):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Answers", "Known", "in_torch", "outside_torch", "read_answers", "write_answers"]
+__all__ = ["Answers", "Beside", "Known", "in_torch", "outside_torch", "read_answers", "write_answers"]
 
 Array = TypeVar("Array", "np.ndarray[Any, Any]", "Tensor")
 
@@ -72,6 +72,21 @@ class Answers(Generic[Array]):
             np.concatenate([part.values for part in parts]),
             np.concatenate(counts) if counts else None,
         )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a score is read beside.
+
+    Attributes:
+        constant: the best score that one answer for every row could reach; None where it is not known.
+        commonest: the share of items that were given the commonest answer; None where answers are no classes.
+        accuracy: the share of right items; None where answers are no classes, or it is the score.
+    """
+
+    constant: float | None = None
+    commonest: float | None = None
+    accuracy: float | None = None
 
 
 Known = Answers["np.ndarray[Any, Any]"]

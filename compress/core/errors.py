@@ -49,7 +49,9 @@ def shown(value: object, limit: int = 80) -> str:
         value: anything.
         limit: in characters.
     """
-    text = _escaped(repr(value[:limit] if isinstance(value, str | list | tuple) else value))
+    if isinstance(value, str | list | tuple) and len(value) > limit:
+        value = value[:limit]
+    text = _escaped(repr(value))
     return text if len(text) <= limit else f"{text[: limit - 4]} ..."
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.core.answers import Answers, Known
+from compress.core.answers import Answers, Beside, Known
 from compress.core.choice import Choice
 from compress.core.errors import InputError
 from compress.core.model.evaluation import Batch, model_inputs
@@ -134,6 +134,10 @@ class Task(Choice):
     def score(self, answers: Known, targets: Known) -> float:
         """The metric; higher is better."""
         return self.scoring.score(answers, targets)
+
+    def beside(self, answers: Known, targets: Known) -> Beside:
+        """The score of a constant answer, and the share of the commonest answer."""
+        return self.scoring.beside(answers, targets)
 
     def is_share(self, answers: Known) -> bool:
         """Whether the metric is the share of rows that are `right`."""

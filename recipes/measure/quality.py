@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -110,6 +110,7 @@ def quality(
         test=_test_name(judged, resamples),
         smallest_detectable=_smallest_detectable(judged, spread),
         **_agreement(judged),
+        **asdict(task.beside(answers, targets)),
         parts={name: PartQuality(**_measures(part, resamples, seed)[0]) for name, part in of_parts.items()},
         select_value=select_value,
     )

@@ -11,8 +11,21 @@ from recipes.record import Quality, Row, Speed
 from recipes.report import units
 from recipes.report.speed_points import Point, speed_at
 
-__all__ = ["Cell", "Tone", "difference_cell", "mean_cells", "quality_cell", "row_cells", "speed_cell"]
+__all__ = [
+    "CONSTANT",
+    "Cell",
+    "Tone",
+    "constant_cells",
+    "difference_cell",
+    "mean_cells",
+    "no_better",
+    "quality_cell",
+    "row_cells",
+    "speed_cell",
+]
 
+CONSTANT = "one answer for all"
+"""Name of the line that a model must beat."""
 Tone = Literal["", "gain", "loss", "noise"]
 
 
@@ -80,7 +93,23 @@ def quality_cell(quality: Quality) -> Cell:
     """The metric with its 95 % interval."""
     name = quality.metric
     places = (lambda x: units.decimal(x * 100, 1)) if units.is_percent(name) else (lambda x: units.decimal(x, 3))
-    return Cell(units.score(name, quality.value), units.interval(quality.interval, places))
+    extra = "" if quality.accuracy is None else f"accuracy {units.score('accuracy', quality.accuracy)}"
+    return Cell(units.score(name, quality.value), units.interval(quality.interval, places), extra)
+
+
+def no_better(quality: Quality) -> str:
+    """What is said of a row that is not shown to do better than one answer for every row."""
+    name, share = quality.metric, quality.commonest
+    words = "not shown to be better than one answer for every row"
+    if quality.constant is not None:
+        words += f" ({name} {units.score(name, quality.constant)})"
+    return words if share is None else f"{words}: {units.decimal(100 * share, 0)} % of its answers are the same"
+
+
+def constant_cells(quality: Quality) -> dict[str, Cell]:
+    """Cells of the best score that one answer for every row could reach, by column key."""
+    known = units.DASH if quality.constant is None else units.score(quality.metric, quality.constant)
+    return {"id": Cell(CONSTANT), "quality": Cell(known)}
 
 
 def difference_cell(quality: Quality) -> Cell:

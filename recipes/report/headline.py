@@ -6,7 +6,7 @@ from collections import Counter
 
 from recipes.record import BudgetLine, Quality, Report, Row, Speed
 from recipes.report import units
-from recipes.report.cells import Cell, mean_cells
+from recipes.report.cells import Cell, mean_cells, no_better
 from recipes.report.speed_points import Point, describe, points, speed_at
 from recipes.report.table import groups, is_prediction
 
@@ -47,17 +47,23 @@ def _means(rows: list[Row], point: Point | None) -> list[str]:
 
 
 def achieved(report: Report) -> Row | None:
-    """The row that the budget was judged on; without a budget the fastest, or the smallest where speed is unknown.
+    """The row that the budget was judged on.
 
-    Where every row is a delta on one base, none is smaller or faster: the smallest delta that loses nothing that shows.
+    Without a budget: of the rows that are not shown to lose quality the fastest, or the smallest where speed is unknown
+    (the smallest delta where every row is one); where all of them lose, the one with the best metric.
     """
     rows = [row for row in report.rows if row.quality and not row.baseline and row.id != "source"]
     judged = Counter(line.row for line in report.budget if line.row and line.verdict == "met").most_common(1)
     named = [row for row in rows if judged and row.id == judged[0][0]]
     if named:
         return named[0]
-    if rows and all(row.size and row.size.delta_bytes for row in rows):
-        return _least_delta(rows)
+    equal = [row for row in rows if row.quality and not _lost(row.quality)]
+    if not equal:
+        return max(rows, key=lambda row: row.quality.value if row.quality else 0.0, default=None)
+    return _smallest(equal) if all(row.size and row.size.delta_bytes for row in rows) else _fastest(report, equal)
+
+
+def _fastest(report: Report, rows: list[Row]) -> Row:
     point = next(iter(points(report, 1)), None)
     timed = {
         index: speed.ratio
@@ -66,20 +72,17 @@ def achieved(report: Report) -> Row | None:
     }
     if timed:
         return rows[max(timed, key=lambda index: timed[index] or 0.0)]
-    return min(rows, key=lambda row: row.size.bytes if row.size else float("inf"), default=None)
+    return _smallest(rows)
 
 
-def _least_delta(rows: list[Row]) -> Row:
-    """Where all of them lose, the best."""
-    equal = [row for row in rows if row.quality and not _lost(row.quality)]
-    if equal:
-        return min(equal, key=lambda row: (row.size and row.size.delta_bytes) or 0)
-    return max(rows, key=lambda row: row.quality.value if row.quality else 0.0)
+def _smallest(rows: list[Row]) -> Row:
+    return min(rows, key=lambda row: (row.size.delta_bytes or row.size.bytes) if row.size else float("inf"))
 
 
 def _lost(quality: Quality) -> bool:
     shown = units.is_shown(quality.difference_interval, 0.0, quality.p_value)
-    return quality.difference is not None and quality.difference < 0 and shown
+    lost = quality.difference is not None and quality.difference < 0 and shown
+    return lost or not quality.beats_a_constant
 
 
 def budget_value(line: BudgetLine, value: float | None, metric: str) -> str:
@@ -136,9 +139,9 @@ def _quality(quality: Quality | None, baseline: Row) -> str:
     limits = quality.difference_interval
     shown = units.interval(limits, lambda value: units.point(name, value)) if limits else "no interval"
     gap = f"{units.difference(name, quality.difference)} {shown} on {quality.examples:,} examples"
-    if units.is_shown(limits, 0.0, quality.p_value):
-        return f"{words}: {gap}"
-    return f"{words}, a difference within noise: {gap}"
+    noise = "" if units.is_shown(limits, 0.0, quality.p_value) else ", a difference within noise"
+    known = f"{words}{noise}: {gap}"
+    return known if quality.beats_a_constant else f"{known}; {no_better(quality)}"
 
 
 def _predicted(report: Report) -> str:

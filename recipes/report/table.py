@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from recipes.record import Report, Row
-from recipes.report.cells import Cell, mean_cells, row_cells
+from recipes.report.cells import CONSTANT, Cell, constant_cells, mean_cells, no_better, row_cells
 from recipes.report.speed_points import Point, points, short
 
 __all__ = [
@@ -36,9 +36,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """Table line: a row, the mean over seeds, or a failed stage."""
+    """Table line: a row, the mean over seeds, the score of one answer for every row, or a failed stage."""
 
-    kind: Literal["row", "mean", "failed"]
+    kind: Literal["row", "mean", "constant", "failed"]
     id: str
     cells: dict[str, Cell]
     row: Row | None = None
@@ -98,8 +98,13 @@ def table(report: Report, *, speeds: int | None = 2) -> Table:
         lines=_lines(report, chosen),
         caption=_caption(report),
         prediction=is_prediction(report),
-        footnotes=tuple((row_name(row, report), note) for row in report.rows for note in row.notes),
+        footnotes=tuple((row_name(row, report), note) for row in report.rows for note in _notes(row)),
     )
+
+
+def _notes(row: Row) -> list[str]:
+    poor = row.quality is not None and not row.quality.beats_a_constant
+    return [*row.notes, *([no_better(row.quality)] if poor and row.quality else [])]
 
 
 def row_name(row: Row, report: Report) -> str:
@@ -154,5 +159,8 @@ def _lines(report: Report, chosen: list[Point]) -> tuple[Line, ...]:
         lines += [Line("row", name, cells, row) for row, cells in zip(rows, own)]
         if len(rows) > 1:
             lines.append(Line("mean", name, mean_cells(rows, chosen)))
+    constant = next((row.quality for row in report.rows if row.quality and row.quality.constant is not None), None)
+    if constant is not None:
+        lines.append(Line("constant", CONSTANT, constant_cells(constant)))
     lines += [Line("failed", name, {"id": Cell(name, "failed")}) for name in report.failed]
     return tuple(lines)

@@ -110,7 +110,7 @@ def draw(whole: Table, console: Console) -> RichTable:
         head = _text(f"{column.title}\n{column.detail}".rstrip(), console)
         drawn.add_column(head, justify="right" if column.numeric else "left", overflow="fold")
     for line in whole.lines:
-        style = {"mean": "bold", "failed": "red"}.get(line.kind, "")
+        style = {"mean": "bold", "failed": "red", "constant": "dim"}.get(line.kind, "")
         drawn.add_row(*(_cell(line.cells.get(column.key, Cell()), console) for column in columns), style=style)
     return drawn
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from compress.core.answers import Answers, Known
+from compress.core.answers import Answers, Beside, Known
 from compress.core.model.evaluation import Batch
 from compress.core.model.head import TaskHead
 
@@ -40,6 +40,10 @@ class Scoring(Protocol):
 
     def score(self, answers: Known, targets: Known) -> float:
         """The metric; higher is better."""
+        ...
+
+    def beside(self, answers: Known, targets: Known) -> Beside:
+        """The score of a constant answer, and how much of the predictions is one answer."""
         ...
 
     def right(self, answers: Known, targets: Known) -> np.ndarray | None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from compress.core.answers import Known
+from compress.core.answers import Beside, Known
 from finetune.tasks.metrics.metric import Metric
 
 __all__ = ["F1", "Accuracy", "Classes", "Matthews"]
@@ -22,6 +22,14 @@ class Classes(Metric):
     @abstractmethod
     def value(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """The metric of logits (items, classes) and class numbers (items,)."""
+
+    def beside(self, answers: Known, targets: Known) -> Beside:
+        """With every class tried as the constant answer."""
+        logits = answers.values
+        counts = np.bincount(logits.argmax(-1), minlength=logits.shape[-1])
+        constant = max(self.value(np.broadcast_to(one, logits.shape), targets.values) for one in np.eye(len(counts)))
+        accuracy = float(np.mean(logits.argmax(-1) == targets.values))
+        return Beside(constant, float(counts.max() / counts.sum()), accuracy if self.metric != "accuracy" else None)
 
     def right(self, answers: Known, targets: Known) -> np.ndarray:
         return _every_item(answers, answers.values.argmax(-1) == targets.values)

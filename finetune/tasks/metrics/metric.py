@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compress.core.answers import Known
+from compress.core.answers import Beside, Known
 from compress.core.choice import import_all
 from compress.core.errors import UnknownName
 
@@ -33,6 +33,10 @@ class Metric(ABC):
     def is_share(self, answers: Known) -> bool:
         """Whether the metric is the share of rows that are `right`: then counts of rows decide the tests."""
         return False
+
+    def beside(self, answers: Known, targets: Known) -> Beside:
+        """The score of a constant answer and the share of the commonest one, as far as they are known."""
+        return Beside()
 
     def right(self, answers: Known, targets: Known) -> np.ndarray | None:
         """(rows,) bool; None where an answer is more or less right, such as a number."""

@@ -8,13 +8,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from compress.core.answers import Known
+from compress.core.answers import Beside, Known
 from finetune.tasks.metrics.metric import Metric
 
-__all__ = ["Pearson", "Spearman"]
+__all__ = ["Numbers", "Pearson", "Spearman"]
 
 
-class Pearson(Metric):
+class Numbers(Metric):
+    """Answers are numbers (rows, 1), and so are the right ones (rows,)."""
+
+    def beside(self, answers: Known, targets: Known) -> Beside:
+        """A constant has no correlation."""
+        return Beside(constant=0.0)
+
+
+class Pearson(Numbers):
     """The linear correlation of outputs and labels; 0 where either is constant."""
 
     metric: ClassVar[str] = "pearson"
@@ -25,7 +33,7 @@ class Pearson(Metric):
         return _correlation(pearsonr, answers.values, targets.values)
 
 
-class Spearman(Metric):
+class Spearman(Numbers):
     """The rank correlation of outputs and labels; 0 where either is constant."""
 
     metric: ClassVar[str] = "spearman"

@@ -134,3 +134,14 @@ def test_changed_inputs_of_a_regression_are_none():
     values = np.ones((3, 1))
     now, targets, before = given(values, np.ones(3), values + 1)
     assert changed_inputs(TinyTask("pearson"), now, before, targets, texts=["a"] * 3) == []
+
+
+def test_a_score_stands_beside_that_of_one_answer_for_every_row():
+    labels = (np.arange(300) % 3 > 0).astype(int)  # two of three are right where 1 is always answered
+    ones = np.eye(2)[np.ones(300, dtype=int)] + np.random.default_rng(0).normal(0, 0.1, (300, 2))
+    found = judged("f1", ones, labels)
+    assert found.value == found.constant == pytest.approx(0.8)
+    assert found.accuracy == pytest.approx(2 / 3) and found.commonest == 1.0 and not found.beats_a_constant
+    good = judged("accuracy", answers(labels, np.arange(300) < 290), labels)
+    assert good.constant == pytest.approx(2 / 3) and good.accuracy is None and good.beats_a_constant
+    assert judged("pearson", np.arange(300.0)[:, None], np.arange(300.0)).constant == 0.0

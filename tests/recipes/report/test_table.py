@@ -66,10 +66,29 @@ def test_headlines_state_what_was_measured() -> None:
         "openvino: 15.6 MB in place of 90.9 MB (5.8× smaller); 8.4× as fast [8.0, 8.7] at batch 8, length 128; "
         "accuracy 92.4 % against 94.2 %: −1.8 pp [−3.1, −0.5] on 1,000 examples."
     )
-    assert headline(three_seeds()).startswith("prune, mean of 3 seeds ± standard deviation: 62.5 MB")
+    assert headline(three_seeds()).startswith("distill, mean of 3 seeds ± standard deviation: 69.6 MB")
     assert headline(predicted()).startswith("Predicted, nothing was run")
     assert "no other row was measured" in headline(failed())
     assert headline(Report(name="empty", recipe={})) == "No stage has finished."
+
+
+def test_a_row_no_better_than_one_answer_is_said_to_be_so() -> None:
+    report = quickstart().model_copy(update={"budget": []})
+    assert not any(line.kind == "constant" for line in table(report).lines), "reports of before do not know it"
+    rows = {row.id: row for row in report.rows if row.quality}
+    for row in rows.values():
+        row.quality.constant, row.quality.commonest = 0.512, 0.5
+    fast = rows["openvino"].quality
+    fast.value, fast.interval, fast.commonest = 0.53, (0.505, 0.55), 0.93
+    found = table(report)
+    assert cells(report, "one answer for all", "constant")["quality"].text == "51.2 %"
+    ((name, note),) = [line for line in found.footnotes if "one answer" in line[1]]
+    assert name == "openvino"
+    assert (
+        note
+        == "not shown to be better than one answer for every row (accuracy 51.2 %): 93 % of its answers are the same"
+    )
+    assert not headline(report).startswith("openvino"), "the fastest row is not praised whatever it answers"
 
 
 def test_a_headline_does_not_sell_noise() -> None:
