@@ -10,6 +10,7 @@ import torch
 
 from compress.core.fit.protocol import Texts
 from compress.core.model.bundle import Bundle
+from compress.core.model.embeddings import position_limit
 from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
 from compress.core.stage.task import DEFAULT_LENGTH
 from finetune.data.sampler import grouped_order
@@ -28,7 +29,9 @@ class Batches:
     def __init__(self, bundle: Bundle, task: Task, rows: Dataset | Texts):
         self.encoded: Encoded
         if isinstance(rows, Texts):
-            self.encoded = encode_texts(rows, bundle.processor, max_length=task.longest_row() or DEFAULT_LENGTH)
+            length = task.longest_row() or DEFAULT_LENGTH
+            most = position_limit(bundle.config, bundle.family) or length
+            self.encoded = encode_texts(rows, bundle.processor, max_length=min(length, most))
         else:
             self.encoded = task.encoded(rows, bundle.processor)
         self.names = {*accepted(bundle.model), *NOT_INPUTS}

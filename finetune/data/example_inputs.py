@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compress.core.families.family import family_of
+from compress.core.model.embeddings import position_limit
+
 __all__ = ["example_inputs"]
 
 
@@ -26,7 +29,7 @@ def example_inputs(
     if getattr(model, "main_input_name", "input_ids") == "pixel_values":
         shape = (batch_size, config.num_channels, config.image_size, config.image_size)
         return {"pixel_values": torch.zeros(shape, device=device)}
-    length = min(length, _longest(config))
+    length = min(length, position_limit(config, family_of(config.model_type)) or length)
     padding, last = getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None)
     last = last[0] if isinstance(last, list) else last
     word = next(number for number in range(3) if number not in (padding, last))
@@ -34,9 +37,3 @@ def example_inputs(
     if last is not None:
         ids[:, -1] = last  # some heads read the answer at this token
     return {"input_ids": ids}
-
-
-def _longest(config: Any) -> int:
-    """Positions that the model has, less what RoBERTa's padding index takes; unlimited where it has no table."""
-    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    return positions - 2 if positions > 2 else 2**31

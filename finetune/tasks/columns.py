@@ -10,6 +10,7 @@ from typing import Any
 
 from compress.core.errors import InputError, listed, shown
 from finetune.tasks.files.columns import Columns
+from finetune.tasks.long_texts import LONGEST_WORD, longest_word
 from finetune.tasks.source import Source
 from finetune.tasks.values import as_numbers
 
@@ -187,6 +188,8 @@ def _check_characters(values: list[str], *, column: str, table: Table) -> None:
             what = "half a surrogate pair, which is no character"
         elif "\0" in value:
             what = "a NUL character"
+        elif len(value) > LONGEST_WORD and (length := longest_word(value)) > LONGEST_WORD:
+            what = f"a word of {length:,} characters"
         else:
             continue
         raise InputError(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.core.fit.protocol import Texts
+from finetune.tasks.long_texts import beginnings
 from finetune.tasks.task import Encoded
 
 __all__ = ["EncodedText", "encode_texts", "processor_fingerprint", "text_fingerprint", "tokenize"]
@@ -27,8 +28,9 @@ class EncodedText(Encoded):
     Args:
         flat: name of an input -> (tokens,) int32.
         lengths: (rows,) tokens of each row, padding left out.
-        padding: name of an input -> its padding value.
-        left: padding stands before the tokens of a row instead of behind them.
+        padding: name of an input -> its padding value. It stands behind the tokens, whatever side the tokenizer pads
+            on: heads read the first token, and positions are counted from it, so that on the left it would change
+            the answers.
         labels: (rows,) int64 or float32.
         row_ids: (rows,) int64.
     """
@@ -39,19 +41,17 @@ class EncodedText(Encoded):
         lengths: np.ndarray,
         *,
         padding: dict[str, int],
-        left: bool,
         labels: np.ndarray,
         row_ids: np.ndarray,
     ):
         super().__init__(lengths, labels, row_ids)
-        self.flat, self.padding, self.left = flat, padding, left
+        self.flat, self.padding = flat, padding
         self.offsets = np.concatenate([[0], np.cumsum(lengths)])
 
     def inputs(self, indices: np.ndarray) -> dict[str, Tensor]:
         lengths = self.lengths[indices]
         width = int(lengths.max(initial=0))
-        places = np.arange(width)
-        there = places >= (width - lengths)[:, None] if self.left else places < lengths[:, None]
+        there = np.arange(width) < lengths[:, None]
         spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in indices]
         return {name: self._padded(name, there, spans) for name in self.flat}
 
@@ -86,8 +86,8 @@ def tokenize(
     found: dict[str, list[np.ndarray]] = {}
     lengths: list[int] = []
     for start in range(0, len(row_ids), CHUNK):
-        texts = [list(column[start : start + CHUNK]) for column in columns]
-        encoded = tokenizer(*texts, truncation=True, max_length=longest, padding=False)
+        texts = [beginnings(column[start : start + CHUNK], tokenizer, tokens=longest) for column in columns]
+        encoded = tokenizer(*texts, truncation=True, max_length=longest, padding=False, return_attention_mask=True)
         lengths.extend(len(ids) for ids in encoded["input_ids"])
         for name, rows in encoded.items():
             found.setdefault(name, []).append(np.fromiter((t for row in rows for t in row), dtype=np.int32))
@@ -96,7 +96,6 @@ def tokenize(
         {name: np.concatenate(parts) for name, parts in found.items()},
         np.asarray(lengths, dtype=np.int64),
         padding={name: padding.get(name, 0) for name in found},
-        left=tokenizer.padding_side == "left",
         labels=labels,
         row_ids=row_ids,
     )
@@ -120,7 +119,6 @@ def encode_texts(texts: Texts, tokenizer: Any, *, max_length: int) -> EncodedTex
         {name: np.concatenate([part.flat[name] for part in parts]) for name in parts[0].flat},
         np.concatenate([part.lengths for part in parts]),
         padding=parts[0].padding,
-        left=parts[0].left,
         labels=np.concatenate([part.labels for part in parts]),
         row_ids=np.concatenate([part.row_ids for part in parts]),
     )

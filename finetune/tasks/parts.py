@@ -70,10 +70,21 @@ class Sources:
     select: Numbered | None
 
     @property
+    def parts(self) -> tuple[Numbered, ...]:
+        """Every split, in the order of the row ids."""
+        return (self.train, *self.evaluation, *([self.select] if self.select else []))
+
+    def place(self, row_id: int) -> str:
+        """Where the row of that id stands: `file:line`, or the split and the row's number."""
+        for part in self.parts:
+            if part.row_ids[0] <= row_id <= part.row_ids[-1]:
+                return part.table.at(row_id - int(part.row_ids[0]))
+        return f"row {row_id}"
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the report should know of the files and their labels."""
-        parts = (self.train, *self.evaluation, *([self.select] if self.select else []))
-        return (*(remark for part in parts for remark in part.table.remarks), *self.labels.remarks)
+        return (*(remark for part in self.parts for remark in part.table.remarks), *self.labels.remarks)
 
     @classmethod
     def of(cls, labels: LabelSet, *, train: Table, evaluation: Sequence[Table], select: Table | None) -> Sources:

@@ -180,6 +180,10 @@ class Task(Choice):
         """What a reader of the report should know of the data; one sentence each, without a full stop."""
         return ()
 
+    def place(self, row_id: int) -> str:
+        """Where a row stands in the data, for messages."""
+        return f"the row of id {row_id}"
+
     def train_rows(self) -> int:
         """How many rows are trained on."""
         return len(self.load(0).train)

@@ -122,6 +122,9 @@ class TextClassification(Task):
         """Whether a row has a number instead of a class."""
         return self.label_set.regression
 
+    def place(self, row_id: int) -> str:
+        return f"{self.sources.place(row_id)}, {' and '.join(map(repr, self.columns))}"
+
     def remarks(self) -> tuple[str, ...]:
         return self.sources.remarks
 

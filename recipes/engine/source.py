@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from compress.core.errors import InputError
-from recipes.plan.predict import check_data
+from recipes.plan.predict import check_data, check_fit
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
@@ -23,7 +23,9 @@ def given(recipe: Recipe) -> tuple[Splits, Bundle]:
         InputError: the data or the model cannot be used, with the place in the recipe.
     """
     check_data(recipe)
-    return recipe.task.load(recipe.seeds[0]), load(recipe, recipe.seeds[0])
+    source = load(recipe, recipe.seeds[0])
+    check_fit(recipe, source)
+    return recipe.task.load(recipe.seeds[0]), source
 
 
 def load(recipe: Recipe, seed: int) -> Bundle:

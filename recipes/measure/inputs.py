@@ -90,7 +90,10 @@ def longest_input(config: Any, processor: Any) -> int | None:
         config: the model's transformers configuration.
         processor: its tokenizer or image processor.
     """
-    limits = [getattr(config, "max_position_embeddings", None), getattr(processor, "model_max_length", None)]
+    from compress.core.families.family import family_of
+    from compress.core.model.embeddings import position_limit
+
+    limits = [position_limit(config, family_of(config.model_type)), getattr(processor, "model_max_length", None)]
     return min((limit for limit in limits if limit), default=None)
 
 

@@ -28,7 +28,16 @@ from recipes.plan.memory import memory_facts, training_memory
 from recipes.plan.tree import Plan, Step, plan
 from recipes.record import Cost, Report, Row, Size
 
-__all__ = ["check", "check_data", "check_measure", "check_training", "model_bytes", "usable_device", "weight_bytes"]
+__all__ = [
+    "check",
+    "check_data",
+    "check_fit",
+    "check_measure",
+    "check_training",
+    "model_bytes",
+    "usable_device",
+    "weight_bytes",
+]
 
 DEFAULT_LENGTH = 128
 _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8", torch.int8: "I8", torch.int64: "I64"}
@@ -49,6 +58,7 @@ def check(recipe: Recipe, *, memory: int | None = None) -> Report:
     planned = plan(recipe)
     check_measure(recipe, planned.source)
     check_training(planned, default_device())
+    check_fit(recipe, planned.source)
     length = recipe.task.longest_row() or DEFAULT_LENGTH
     rows = [_source_row(planned, length), *(_row(planned, step, length, memory) for step in planned.steps)]
     rows = _on_their_bases(planned, rows)
@@ -59,6 +69,23 @@ def check_data(recipe: Recipe) -> None:
     """Raise `InputError`, with the place in the recipe, where the task's data cannot be used."""
     try:
         recipe.task.check()
+    except InputError as error:
+        place = recipe.where("task", recipe.task.name)
+        error.where = f"{place}: {error.where}" if error.where else place
+        raise
+
+
+def check_fit(recipe: Recipe, source: Bundle) -> None:
+    """Raise `InputError` where the model cannot read the rows of the task: the message has the row and its column.
+
+    Args:
+        recipe: with its task.
+        source: the model, on any device, with its tokenizer.
+    """
+    from finetune.data.fitting import check_rows
+
+    try:
+        check_rows(source, recipe.task, recipe.task.load(recipe.seeds[0]))
     except InputError as error:
         place = recipe.where("task", recipe.task.name)
         error.where = f"{place}: {error.where}" if error.where else place

@@ -12,6 +12,7 @@ from torch import nn
 from compress.core.checkpoint.masks import read_masks
 from compress.core.checkpoint.open import library, open_processor, open_weights, quiet
 from compress.core.checkpoint.quantized import put_on_meta
+from compress.core.checkpoint.reconcile import reconciled
 from compress.core.checkpoint.record import history
 from compress.core.checkpoint.resolve import Checkpoint, Reference, not_found
 from compress.core.errors import InputError, Refusal
@@ -76,7 +77,9 @@ def load_source(
         states |= {"quantized"}
     fresh = frozenset(missing | set(record.get("fresh", ())))
     masks = read_masks(found, record) if isinstance(found, Path) else {}
-    return Bundle(model.eval(), open_processor(found, config), history(record), frozenset(states), masks, notes, fresh)
+    processor = open_processor(found, config)
+    notes = (*notes, *reconciled(processor, model.config, family))
+    return Bundle(model.eval(), processor, history(record), frozenset(states), masks, notes, fresh)
 
 
 def _open_config(checkpoint: Checkpoint) -> Any:

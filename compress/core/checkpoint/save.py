@@ -20,8 +20,10 @@ from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.masks import read_masks, write_masks
 from compress.core.checkpoint.open import open_model, open_processor, quiet
 from compress.core.checkpoint.quantized import file_state, half_paths
+from compress.core.checkpoint.reconcile import reconciled
 from compress.core.checkpoint.record import HALF, RECORD, history
 from compress.core.checkpoint.resolve import Checkpoint, fingerprint, resolve
+from compress.core.families.family import family_of
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import compactable
 from compress.core.model.sharing import shared_twice
@@ -106,9 +108,11 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
     directory = Path(directory)
     checkpoint = Checkpoint.at(directory)
     model, record = open_model(checkpoint), checkpoint.record
+    processor = open_processor(directory, model.config)
+    reconciled(processor, model.config, family_of(model.config.model_type))
     return Bundle(
         model.to(device).eval(),
-        open_processor(directory, model.config),
+        processor,
         history(record),
         known_states(record.get("states", ())),
         read_masks(directory, record, device),

@@ -50,6 +50,7 @@ ALBERT = Family(
     feed_forward_norm="albert_layers.0.full_layer_layer_norm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",
+    segment_embedding="embeddings.token_type_embeddings",
     position_embedding="embeddings.position_embeddings",
     made_from={"bert": BERT, "roberta": ROBERTA, "xlm-roberta": ROBERTA, "camembert": ROBERTA},
     refusals={

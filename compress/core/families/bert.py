@@ -17,6 +17,7 @@ BERT = Family(
     feed_forward_norm="output.LayerNorm",
     embeddings="embeddings",
     word_embedding="embeddings.word_embeddings",
+    segment_embedding="embeddings.token_type_embeddings",
     position_embedding="embeddings.position_embeddings",
 )
 ROBERTA = replace(BERT, model_type="roberta", positions_from_padding=True)
@@ -31,7 +32,9 @@ MPNET = replace(
     value="attention.attn.v",
     output="attention.attn.o",
     head_attributes={"attention.attn.num_attention_heads": "heads", "attention.attn.all_head_size": "width"},
+    segment_embedding=None,
     positions_from_padding=True,
+    padding_id=1,
     one_set_of_heads=True,
     shared_head_table="encoder.relative_attention_bias",
 )

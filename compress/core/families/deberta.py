@@ -29,6 +29,7 @@ DEBERTA = replace(
     ),
     head_attributes=HEADS,
     config=FIELDS,
+    positions_if="position_biased_input",
     refusals={"positions": RELATIVE},
 )
 DEBERTA_V2 = replace(
@@ -40,5 +41,6 @@ DEBERTA_V2 = replace(
     biases_of_head=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
     head_attributes=HEADS,
     config=FIELDS,
+    positions_if="position_biased_input",
     refusals={"positions": RELATIVE},
 )

@@ -78,7 +78,11 @@ class Family:
     leading_tokens: int = 1
     """Special tokens at the start of every input, such as [CLS], which a head uses by their position."""
     word_embedding: str | None = None
+    segment_embedding: str | None = None
+    """The embedding of the input `token_type_ids`, from the base model."""
     position_embedding: str | None = None
+    positions_if: str | None = None
+    """Field of the configuration without which there are no position embeddings."""
     decoder_positions: str | None = None
     """The decoder's own position embeddings, from the base model."""
     position_offset: int = 0
@@ -86,6 +90,12 @@ class Family:
     positions_from_padding: bool = False
     """Position ids begin at the padding id + 1, so that some rows of the position embeddings are unused, and the
     padding must keep its id."""
+    padding_id: int | None = None
+    """The padding id, where the code fixes it; the configuration's unless given."""
+    head_token: Literal["first", "last", "end"] = "first"
+    """The token whose hidden state the head for texts reads: the first (or all); the last whose id is not the
+    configuration's padding id; or the last whose id is the configuration's `eos_token_id`, of which all rows of a batch
+    must have equally many."""
     config: Mapping[str, str] = field(
         default_factory=lambda: {
             "layers": "num_hidden_layers",
@@ -94,8 +104,8 @@ class Family:
             "hidden": "hidden_size",
         }
     )
-    """Names of fields of the configuration: `layers`, `heads`, `hidden`; `neurons` and `head_size` where one number for
-    all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer; `same_width`
+    """Names of fields of the configuration: `layers`, `heads`, `hidden`; `positions` where it is not
+    `max_position_embeddings`; `neurons` and `head_size` where one number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer; `same_width`
     for fields (comma-separated) that are the hidden size where they are equal to it."""
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""

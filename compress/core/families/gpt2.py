@@ -2,7 +2,13 @@
 
 from compress.core.families.family import Family
 
-FIELDS = {"layers": "n_layer", "heads": "n_head", "neurons": "n_inner", "hidden": "n_embd"}
+FIELDS = {
+    "layers": "n_layer",
+    "heads": "n_head",
+    "neurons": "n_inner",
+    "hidden": "n_embd",
+    "positions": "n_positions",
+}
 GPT2 = Family(
     model_type="gpt2",
     blocks="h",
@@ -17,7 +23,9 @@ GPT2 = Family(
     head_attributes={"attn.num_heads": "heads", "attn.split_size": "width"},
     embeddings="wte",
     leading_tokens=0,
+    head_token="last",
     word_embedding="wte",
+    segment_embedding="wte",
     position_embedding="wpe",
     config=FIELDS,
     further=(

@@ -23,6 +23,7 @@ T5 = Family(
     encoder="encoder",
     decoder="decoder",
     leading_tokens=0,
+    head_token="end",
     word_embedding="shared",
     bare_linears=True,
     remark="heads, neurons, width and weights are pruned in encoder and decoder; all else works on the encoder alone",
@@ -80,6 +81,7 @@ BART = Family(
     position_embedding="encoder.embed_positions",
     decoder_positions="decoder.embed_positions",
     position_offset=2,
+    head_token="end",
     remark=T5.remark,
     config={
         "layers": "encoder_layers",

@@ -14,7 +14,9 @@ __all__ = [
     "configs",
     "first_position",
     "named_words",
+    "padding_id",
     "position_count",
+    "position_limit",
     "position_tables",
     "token_fields",
     "word_count",
@@ -97,6 +99,34 @@ def first_position(table: Any, family: Family) -> int:
     if family.positions_from_padding:
         return int(table.padding_idx) + 1
     return family.position_offset
+
+
+def position_limit(config: Any, family: Family) -> int | None:
+    """Longest sequence, in tokens, that a model of this configuration has position embeddings for.
+
+    The one rule of lengths for training, evaluation, timing and exports. None where positions are relative or computed,
+    so that no table ends.
+
+    Args:
+        config: of the model; of an export, the fields of its config.json.
+        family: of the model.
+    """
+    optional = family.positions_if
+    count = getattr(config, family.config.get("positions", "max_position_embeddings"), None)
+    if family.position_embedding is None or count is None or (optional and not getattr(config, optional, True)):
+        return None
+    return int(count) - (padding_id(config, family) + 1 if family.positions_from_padding else 0)
+
+
+def padding_id(config: Any, family: Family) -> int:
+    """The padding id by which a model counts positions.
+
+    Args:
+        config: of the model.
+        family: one that counts positions from the padding id.
+    """
+    found = family.padding_id
+    return int(getattr(config, "pad_token_id", None) or 0) if found is None else found
 
 
 def configs(model: nn.Module) -> list[Any]:

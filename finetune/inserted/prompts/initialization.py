@@ -10,10 +10,11 @@ from torch import Tensor
 
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
+from compress.core.model.embeddings import position_limit
 from compress.core.stage.context import Context
 from compress.core.stage.task import TaskView
 from finetune.inserted.prompts.encoder import PromptEncoder
-from finetune.inserted.prompts.insert_prompt import encoder_of, positions, prompt_of
+from finetune.inserted.prompts.insert_prompt import encoder_of, prompt_of
 
 __all__ = ["Start", "check_room", "initialize_encoder", "initialize_prompt"]
 
@@ -75,7 +76,8 @@ def check_room(bundle: Bundle, task: TaskView | None, length: int) -> None:
         task: gives the longest row; None where it is unknown.
         length: of the prompt, in tokens.
     """
-    limit, asked = positions(bundle), task.longest_row() if task else None
+    limit = position_limit(bundle.config, bundle.family)
+    asked = task.longest_row() if task else None
     if limit is None or asked is None:
         return
     longest = min(asked, getattr(bundle.processor, "model_max_length", asked))

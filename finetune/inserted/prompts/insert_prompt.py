@@ -11,13 +11,14 @@ from torch import nn
 from compress.core.errors import Refusal
 from compress.core.families.family import Family, base_model, has
 from compress.core.model.bundle import Bundle
+from compress.core.model.embeddings import position_limit
 from compress.core.model.sketch import Sketch
 from compress.core.values import Count
 from finetune.inserted.insertion import Insertion
 from finetune.inserted.prompts.encoder import Kind, PromptEncoder
 from finetune.inserted.prompts.prompt import Prompt
 
-__all__ = ["InsertPrompt", "encoder_of", "positions", "prompt_of", "settled"]
+__all__ = ["InsertPrompt", "encoder_of", "prompt_of", "settled"]
 
 
 class InsertPrompt(Insertion):
@@ -61,7 +62,7 @@ class InsertPrompt(Insertion):
         family, config = bundle.family, bundle.config
         image = family.word_embedding is None
         width = getattr(config, family.config["hidden"]) if image else encoder.get_input_embeddings().embedding_dim
-        limit = None if image else positions(bundle)
+        limit = None if image else position_limit(config, family)
         if limit is not None and limit <= self.length + family.leading_tokens:
             raise Refusal(f"a prompt of {self.length} tokens leaves no room: the model has {limit} positions")
         with bundle.device:
@@ -86,15 +87,6 @@ def prompt_of(bundle: Bundle) -> Prompt:
     """The model's prompt."""
     prompt: Prompt = encoder_of(bundle).prompt
     return prompt
-
-
-def positions(bundle: Bundle) -> int | None:
-    """Number of position embeddings; None where positions are relative or computed."""
-    base, path = base_model(bundle.model), bundle.family.position_embedding
-    if path is None or not has(base, path):
-        return None
-    padding = _padding(bundle.model, bundle.family)
-    return int(bundle.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
 
 def settled(bundle: Bundle) -> Bundle:

@@ -77,7 +77,6 @@ class WordLabels(Task):
             {name: np.concatenate(values) for name, values in columns.items()},
             lengths,
             padding={"token_type_ids": 0, "attention_mask": 0, "input_ids": processor.pad_token_id, "labels": IGNORED},
-            left=False,
             labels=np.zeros(len(rows)),
             row_ids=np.asarray(rows["row_id"]),
         )

@@ -12,7 +12,8 @@ from torch import Tensor
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model
 from compress.core.model.bundle import Bundle
-from finetune.inserted.prompts.insert_prompt import InsertPrompt, encoder_of, positions, prompt_of, settled
+from compress.core.model.embeddings import position_limit
+from finetune.inserted.prompts.insert_prompt import InsertPrompt, encoder_of, prompt_of, settled
 from tests.finetune.inserted.prompts.families import answers, inserted, perturbed, recorded, rows_alone
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_inputs
 
@@ -217,7 +218,7 @@ def test_the_change_is_made_on_the_meta_device() -> None:
 )
 def test_positions_are_counted_as_the_family_counts_them(name: str, expected: int | None) -> None:
     bundle = tiny_bundle(name)
-    assert positions(bundle) == expected
+    assert position_limit(bundle.config, bundle.family) == expected
     if expected is not None:
         bundle = inserted(name, CHANGE)
         room = {"input_ids": torch.full((1, expected - LENGTH), 9)}
