@@ -51,4 +51,5 @@ def _id(tokenizer: Any, config: Any, family: Family) -> tuple[str, ...]:
     config.pad_token_id = ours
     if theirs is None and family.head_token != "last":
         return ()
-    return (f"config.json names the padding id {theirs}, and the tokenizer pads with {ours}, which is taken",)
+    named = "no padding id" if theirs is None else f"the padding id {theirs}"
+    return (f"config.json names {named}, and the tokenizer pads with {ours}, which is taken",)

@@ -105,8 +105,9 @@ class Family:
         }
     )
     """Names of fields of the configuration: `layers`, `heads`, `hidden`; `positions` where it is not
-    `max_position_embeddings`; `neurons` and `head_size` where one number for all blocks can be written there; `layer_lists` for fields (comma-separated) with one entry per layer; `same_width`
-    for fields (comma-separated) that are the hidden size where they are equal to it."""
+    `max_position_embeddings`; `neurons` and `head_size` where one number for all blocks can be written there;
+    `layer_lists` for fields (comma-separated) with one entry per layer; `same_width` for fields (comma-separated) that
+    are the hidden size where they are equal to it."""
     head_modules: tuple[str, ...] = ("classifier", "score", "pooler", "pre_classifier", "classification_head", "head")
     """Names of modules that belong to the task's head, anywhere in the model."""
     bias_fields: tuple[str, ...] = ()

@@ -99,12 +99,12 @@ def test_a_word_of_a_million_characters(write: Write) -> None:
     assert len(found) < 600
 
 
-@pytest.mark.parametrize("theirs", [None, 7])
-def test_padding_is_the_tokenizers(theirs: int | None) -> None:
+@pytest.mark.parametrize(("theirs", "named"), [(None, "no padding id"), (7, "the padding id 7")])
+def test_padding_is_the_tokenizers(theirs: int | None, named: str) -> None:
     bundle = tiny_bundle("gpt2", pad_token_id=theirs)
     notes = reconciled(bundle.processor, bundle.config, bundle.family)
     assert bundle.config.pad_token_id == bundle.processor.pad_token_id == 1
-    assert notes == (f"config.json names the padding id {theirs}, and the tokenizer pads with 1, which is taken",)
+    assert notes == (f"config.json names {named}, and the tokenizer pads with 1, which is taken",)
     assert reconciled(bundle.processor, bundle.config, bundle.family) == ()
 
 

@@ -47,7 +47,7 @@ class Tokenizer:
 
 
 TOKENIZER = Tokenizer()
-CONFIG = SimpleNamespace(vocab_size=40, max_position_embeddings=64, model_type="stub")
+CONFIG = SimpleNamespace(vocab_size=40, max_position_embeddings=64, model_type="bert")
 
 
 class Task:
