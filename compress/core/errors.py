@@ -12,8 +12,9 @@ TrimformerError
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from compress.core.names import close_names
 
 __all__ = [
     "InputError",
@@ -78,11 +79,16 @@ def _clipped(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
 
 
+MOST_NAMES = 40
+"""Names that a message lists."""
+
+
 def near(given: str, known: Iterable[str]) -> str:
-    """Advice for a name that is none of `known`: the nearest of them, or all."""
-    names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names) or '(none)'}"
+    """Advice for a name that is none of `known`: what is near in spelling, or what there is."""
+    names = sorted(map(str, known))
+    if close := close_names(given, names):
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"one of: {listed(names, MOST_NAMES) or '(none)'}"
 
 
 class TrimformerError(Exception):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compress.core.errors import InputError, listed, shown
+from compress.core.errors import InputError, listed, near, shown
+from compress.core.names import close_names
 from finetune.tasks.files.columns import Columns
 from finetune.tasks.long_texts import LONGEST_WORD, longest_word
 from finetune.tasks.source import Source
@@ -117,8 +117,7 @@ def missing_split(split: str, names: tuple[str, ...], *, where: str) -> InputErr
         names: of the splits that are there.
         where: the data set, for the message.
     """
-    near = difflib.get_close_matches(split, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; {near(split, names)}" if close_names(split, names) else ""
     return InputError(
         f"no split {split!r}", where=where, advice=f"there is: {listed(names)}{hint} (or give the path of a file)"
     )
@@ -151,8 +150,7 @@ def require_column(column: str, there: Sequence[str], *, where: str) -> None:
             f"the column name {column!r} is used by trimformer", where=where, advice="rename it in the data"
         )
     if column not in there:
-        near = difflib.get_close_matches(column, there, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; {near(column, there)}" if close_names(column, there) else ""
         raise InputError(f"no column {column!r}", where=where, advice=f"columns: {listed(there)}{hint}")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from compress.core.errors import InputError, listed, shown
+from compress.core.errors import InputError, near, shown
 from finetune.tasks.files.columns import Columns
 from finetune.tasks.files.json_rows import read_json
 from finetune.tasks.files.parquet import read_parquet
@@ -76,6 +75,4 @@ def missing_file(path: Path) -> InputError:
     there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else None
     if there is None:
         return InputError(f"no such directory: {path.parent}", where=str(path), advice="check the path")
-    near = difflib.get_close_matches(path.name, there, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else f"there is: {listed(there) or 'nothing'}"
-    return InputError("no such file or directory", where=str(path), advice=advice)
+    return InputError("no such file or directory", where=str(path), advice=near(path.name, there))
