@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from compress.distill.cache.filling import NoRoom
 from compress.distill.cache.teacher import cached_teacher
 from compress.distill.loss import Loss, Seen
 from compress.distill.teacher import LiveTeacher, Taught, Teacher, outputs_and_hidden, same_inputs
+from compress.distill.terms import Terms
 
 __all__ = ["Distillation", "distillation", "read_once", "train"]
 
@@ -36,7 +36,7 @@ FEW_ROWS = 16_384
 class Distillation(Hook):
     """Distillation objective for `fit`, and a training hook at once.
 
-    It keeps the mean of each term over the last 50 steps; being a hook, it does so across an interruption.
+    It keeps the terms of each batch; being a hook, it does so across an interruption.
 
     Args:
         losses: the terms.
@@ -48,14 +48,14 @@ class Distillation(Hook):
     def __init__(self, losses: tuple[Loss, ...], teacher: Teacher | None, *, task: TaskView, depth: int = 0) -> None:
         self.losses, self.teacher, self.task, self.depth = losses, teacher, task, depth
         self.on_tokens = any(loss.on_tokens for loss in losses)
-        self.last: deque[Tensor] = deque(maxlen=50)
+        self.terms = Terms(len(losses))
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         outputs, hidden = outputs_and_hidden(model, model_inputs(batch), hidden=self.on_tokens)
         taught = self.teacher(batch) if self.teacher else None
         seen = self._seen(batch, outputs, hidden, taught)
         values = torch.stack([loss.weight * loss.value(seen) for loss in self.losses])
-        self.last.append(values.detach())
+        self.terms.add(values)
         return values.sum()
 
     def _seen(self, batch: Batch, outputs: Outputs, hidden: tuple[Tensor, ...], taught: Taught | None) -> Seen:
@@ -70,20 +70,22 @@ class Distillation(Hook):
         return replace(found, tokens=tokens)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        last = torch.stack([terms.cpu() for terms in self.last]) if self.last else torch.empty(0, len(self.losses))
-        return {"last": last, **(self.teacher.state_dict() if self.teacher else {})}
+        return {"last": self.terms.state(), **(self.teacher.state_dict() if self.teacher else {})}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.last = deque(state["last"], maxlen=self.last.maxlen)
+        self.terms.restore(state["last"])
         if self.teacher:
             self.teacher.load_state_dict(state)
 
-    def facts(self) -> dict[str, Any]:
-        """For the report: the weighted terms at the end of the training, and where the teacher's outputs came from."""
+    def facts(self, steps: int) -> dict[str, Any]:
+        """For the report: the weighted terms at the end of the training, and where the teacher's outputs came from.
+
+        Args:
+            steps: of the whole training.
+        """
         found: dict[str, Any] = {}
-        if self.last:
-            means = self.state_dict()["last"].mean(0).tolist()
-            found["losses"] = {_label(self.losses, i): round(mean, 5) for i, mean in enumerate(means)}
+        if means := self.terms.means(steps):
+            found["losses"] = {_label(self.losses, i): mean for i, mean in enumerate(means)}
         return {**found, "teacher_outputs": self.teacher.facts()} if self.teacher else found
 
 
@@ -138,7 +140,7 @@ def train(
     result: FitResult = ctx.fit(student, objective, plan, name=name, hooks=(objective,))
     ctx.show(*loss_curve(result.losses, of=of))
     noted = {name: result.notes[name] for name in NOTED if name in result.notes}
-    return {"steps": result.steps, "loss": result.loss, **noted, **objective.facts()}
+    return {"steps": result.steps, "loss": result.loss, **noted, **objective.facts(result.steps)}
 
 
 def read_once(plan: TrainPlan) -> bool:

@@ -152,13 +152,14 @@ class Run:
         self.processes.wait()  # what one reads, another may not clear away yet
         if self.joining:
             self.joining.before_step(self.bundle.model, 1 - 1 / max(1, steps))
+        curve = tuple(self.seen.curve())
         return FitResult(
             steps=steps,
             seconds=self.seen.total_seconds(),
             trained_parameters=trained_parameters(self.bundle.model),
-            loss=self.seen.last_loss(),
+            loss=curve[-1] if curve else float("nan"),
             notes=self._notes(),
-            losses=tuple(self.seen.curve()),
+            losses=curve,
         )
 
     def _keep(self, finished: Finished, steps: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compress.core.errors import NonFiniteLoss
 from compress.core.fit.hooks import Hook
+from compress.core.fit.protocol import CURVE_POINTS
 from compress.core.model.bundle import Bundle
 from compress.core.model.masks import masked_parameters, pack, unpack
 from finetune.processes import ALONE, Processes
@@ -79,16 +80,11 @@ class Seen(Hook):
     def total_seconds(self) -> float:
         return self.seconds + time.perf_counter() - self.started
 
-    def last_loss(self) -> float:
-        """The mean over the last tenth of the steps."""
-        last = self.losses[-max(1, len(self.losses) // 10) :]
-        return sum(last) / len(last) if last else float("nan")
-
-    def curve(self, points: int = 50) -> list[float]:
-        """The losses as means of at most `points` equal stretches."""
+    def curve(self) -> list[float]:
+        """Means of the losses over equal stretches of the steps; the last one is the loss at the end."""
         if not self.losses:
             return []
-        parts = torch.tensor(self.losses, dtype=torch.float64).tensor_split(min(points, len(self.losses)))
+        parts = torch.tensor(self.losses, dtype=torch.float64).tensor_split(min(CURVE_POINTS, len(self.losses)))
         return [round(float(part.mean()), 5) for part in parts]
 
     def state_dict(self) -> Mapping[str, Tensor]:

@@ -64,7 +64,7 @@ def fit_seconds(ctx, student, objective, name):
 def test_a_distillation_epoch_costs_little_more_than_a_plain_one(ctx, teacher):
     losses = (SoftTargets(), HiddenStates())
     distil = distillation(student_of(teacher), teacher.copy(), losses, ctx, PLAN, name="overhead")
-    assert distil.facts()["teacher_outputs"]["outputs"] == "cached"
+    assert distil.facts(1)["teacher_outputs"]["outputs"] == "cached"
     plain, distilled = [], []
     for repeat in range(REPEATS):
         plain.append(fit_seconds(ctx, student_of(teacher), ctx.task_objective(), f"plain-{repeat}"))

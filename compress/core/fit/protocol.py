@@ -18,7 +18,10 @@ from compress.core.model.evaluation import Batch
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
 
-__all__ = ["NO_LABEL", "Fit", "FitResult", "Objective", "Texts", "trained_parameters"]
+__all__ = ["NO_LABEL", "Fit", "FitResult", "Objective", "Texts", "last_stretch", "trained_parameters"]
+
+CURVE_POINTS = 20
+"""Points of a loss curve, each the mean over an equal stretch of the steps."""
 
 
 class Objective(Protocol):
@@ -37,7 +40,7 @@ class FitResult:
         steps: of the optimiser.
         seconds: of wall time.
         trained_parameters: their number.
-        loss: the last mean.
+        loss: at the end: the last point of the loss curve.
         notes: facts for the report.
         losses: the loss curve: means over intervals of equal length.
     """
@@ -48,6 +51,11 @@ class FitResult:
     loss: float
     notes: Mapping[str, Any] = field(default_factory=dict)
     losses: tuple[float, ...] = ()
+
+
+def last_stretch(steps: int) -> int:
+    """How many of the last steps the end of a loss curve is the mean of."""
+    return max(1, steps // CURVE_POINTS)
 
 
 NO_LABEL = -100

@@ -63,7 +63,7 @@ def heal_on_text(bundle: Bundle, ctx: Context, plan: TrainPlan, *, corpus: str, 
     result = ctx.fit(student, objective, plan, name="recover", hooks=(objective,), texts=texts)
     bundle.to(next(base_model(model).parameters()).device)
     rows = {"rows": len(texts.rows), "pairs": pairs}
-    return {"corpus": corpus, **rows, "steps": result.steps, "loss": result.loss, **objective.facts()}
+    return {"corpus": corpus, **rows, "steps": result.steps, "loss": result.loss, **objective.facts(result.steps)}
 
 
 def _order_trains(model: Any, asked: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from compress.core.fit.hooks import Hook
 from compress.core.fit.protocol import NO_LABEL
 from compress.core.model.evaluation import Batch, model_inputs
 from compress.distill.masked.model import ORDER
+from compress.distill.terms import Terms
 
 __all__ = ["MaskedWords"]
 
@@ -53,7 +53,7 @@ class MaskedWords(Hook):
         special = set(tokenizer.all_special_ids)
         self.special = torch.tensor(sorted(special))
         self.words = torch.tensor(sorted(set(tokenizer.get_vocab().values()) - special))
-        self.last: deque[Tensor] = deque(maxlen=50)
+        self.terms = Terms(2)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         inputs = model_inputs(batch)
@@ -63,7 +63,7 @@ class MaskedWords(Hook):
             logits = model(**{**inputs, "input_ids": self.hidden(inputs["input_ids"], asked)}).logits
         words = functional.cross_entropy(logits[0].float(), answers)
         order = _order(model, seen[0], batch["labels"])
-        self.last.append(torch.stack([words, order]).detach())
+        self.terms.add(torch.stack([words, order]))
         return words + order
 
     def asked(self, ids: Int[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:
@@ -87,15 +87,19 @@ class MaskedWords(Hook):
         return torch.where(asked & (drawn >= HIDDEN) & (drawn < HIDDEN + DRAWN), others, given)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        return {"last": torch.stack([terms.cpu() for terms in self.last]) if self.last else torch.empty(0, 2)}
+        return {"last": self.terms.state()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.last = deque(state["last"], maxlen=self.last.maxlen)
+        self.terms.restore(state["last"])
 
-    def facts(self) -> dict[str, Any]:
-        """The terms at the end of the training."""
-        means = self.state_dict()["last"].mean(0).tolist() if self.last else [0.0, 0.0]
-        return {"losses": {"masked_words": round(means[0], 5), "order": round(means[1], 5)}}
+    def facts(self, steps: int) -> dict[str, Any]:
+        """The terms at the end of the training.
+
+        Args:
+            steps: of the whole training.
+        """
+        words, order = self.terms.means(steps) or (0.0, 0.0)
+        return {"losses": {"masked_words": words, "order": order}}
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def test_training_lowers_the_loss_and_says_what_it_did(task: TextClassification,
     bundle, result = fitted(task, splits, PLAN.model_copy(update={"epochs": 6.0, "learning_rate": 5e-3}))
     steps = 6 * -(-len(splits.train) // 8)
     assert result.steps == steps
-    assert result.loss < 0.5 * result.losses[0]
+    assert result.loss < 0.6 * result.losses[0] and result.loss == result.losses[-1]
     assert result.trained_parameters == sum(p.numel() for p in bundle.model.parameters())
     assert result.notes["training_flops"] > 6 * result.notes["tokens"] * 1000
     assert not bundle.model.training

@@ -94,6 +94,7 @@ def test_masks_hold_in_a_further_training_and_narrow_in_a_distillation(
     student = Distill.model_validate(settings).run(again, ctx)
     assert exact(student, 0.9) and zeros_hold(student) and student.sketch().layers == 2
     assert set(ctx.facts["losses"]) == {"soft_targets", "hidden_states"} and ctx.facts["gradual"]["cuts"] > 1
+    assert sum(ctx.facts["losses"].values()) == pytest.approx(ctx.facts["loss"], abs=1e-4)
     assert [change.kind for change in student.changes] == ["mask", "keep_layers", "mask"]
     opened = load(save(student, tmp_path / "saved"))
     assert same_bits(opened.model, student.model) and exact(opened, 0.9)
