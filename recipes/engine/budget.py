@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from recipes.record import BudgetLine, Row, Speed
+from recipes.report import units
 
 if TYPE_CHECKING:
     from recipes.file.recipe import Budget
@@ -99,7 +100,6 @@ def _drop(asked: float, row: Row) -> BudgetLine:
         return line.model_copy(update={"reason": "no difference to a baseline was measured"})
     low, high = quality.difference_interval
     verdict = "met" if -low <= asked else "missed" if -high > asked else "not decidable"
-    reason = (
-        "" if verdict != "not decidable" else f"this split shows only that it lies between {-high:.4f} and {-low:.4f}"
-    )
+    ends = " and ".join(units.drop(quality.metric, -end) for end in (high, low))
+    reason = "" if verdict != "not decidable" else f"this split shows only that it lies between {ends}"
     return line.model_copy(update={"measured": -quality.difference, "verdict": verdict, "reason": reason})

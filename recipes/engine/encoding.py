@@ -18,8 +18,8 @@ ENCODING = "encoded_differently"
 """Name of the fact."""
 MUCH = 0.05
 """Above this share the report warns."""
-MISSED = "what was dropped is missed: keep more words (`also`, `top`), or let the model `recover`"
-LEARNED = "the model recovered on its new pieces; where it lost by them all the same, keep more words (`also`, `top`)"
+UNTRAINED = "where the metric fell by it, keep more words (`also`, `top`), or let the model `recover`"
+TRAINED = "the model was trained on its new pieces; where the metric fell all the same, keep more words (`also`, `top`)"
 
 
 def encoding_facts(
@@ -43,7 +43,7 @@ def encoding_facts(
     other, total = cut_otherwise(before, after, columns), len(rows)
     share = other / max(1, total)
     many = f"{share:.1%} of the evaluation texts ({other} of {total}) are cut into other pieces than before"
-    advice = LEARNED if recovered else MISSED
+    advice = TRAINED if recovered else UNTRAINED
     warning = [f"{many}, above {MUCH:.0%}: {advice}"] if share > MUCH else []
     return {ENCODING: {"rows": other, "of": total, "share": round(share, 4)}}, warning
 

@@ -51,7 +51,7 @@ def cost_pairs(cost: Cost | None, row: Row) -> list[Pair]:
     if cost.peak_bytes is not None:
         pairs.append(("peak memory", units.bytes_(cost.peak_bytes)))
     if cost.import_bytes is not None:
-        pairs.append(("of it before the stage", units.bytes_(cost.import_bytes)))
+        pairs.append(("in use before the stage began", units.bytes_(cost.import_bytes)))
     if cost.trained_parameters:
         of = f" of {units.count(row.size.parameters)}" if row.size else ""
         pairs.append(("trained parameters", f"{units.count(cost.trained_parameters)}{of}"))
@@ -72,9 +72,7 @@ def quality_pairs(quality: Quality | None) -> list[Pair]:
     if quality.test and quality.p_value is not None:
         pairs.append((quality.test, units.probability(quality.p_value)))
     if quality.smallest_detectable is not None:
-        pairs.append(
-            ("smallest difference it could show", units.difference(name, quality.smallest_detectable).lstrip("+"))
-        )
+        pairs.append(("smallest difference it could show", units.drop(name, quality.smallest_detectable)))
     return pairs + _changes(quality)
 
 

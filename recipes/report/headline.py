@@ -100,7 +100,7 @@ def budget_value(line: BudgetLine, value: float | None, metric: str) -> str:
     if "speedup" in line.name or "ratio" in line.name:
         return units.ratio(value)
     if "drop" in line.name:
-        return units.difference(metric, value).lstrip("+")
+        return units.drop(metric, value)
     if "latency" in line.name or "seconds" in line.name:
         return units.seconds(value)
     return units.score(metric, value) if line.name in {"metric", metric} else units.count(value)

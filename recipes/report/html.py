@@ -117,7 +117,7 @@ def _machine(report: Report) -> str:
     instructions = facts.get("instructions")
     known = [str(facts["cpu"])] if facts.get("cpu") else []
     known += [", ".join(map(str, instructions))] if isinstance(instructions, list) and instructions else []
-    known += [f"{facts['threads']} threads"] if facts.get("threads") else []
+    known += [units.counted(facts["threads"], "thread")] if facts.get("threads") else []
     return " · ".join(known)
 
 

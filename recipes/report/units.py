@@ -8,8 +8,8 @@ from collections.abc import Callable
 from recipes.record import Interval
 
 __all__ = [
-    "DASH", "TIMES", "bytes_", "count", "decimal", "difference", "flops", "interval", "is_percent", "is_shown", "nats",
-    "plain_number", "point", "probability", "ratio", "score", "seconds", "signed",
+    "DASH", "TIMES", "bytes_", "count", "counted", "decimal", "difference", "drop", "flops", "interval", "is_percent",
+    "is_shown", "nats", "plain_number", "point", "probability", "ratio", "score", "seconds", "signed",
 ]  # fmt: skip
 
 DASH = "–"
@@ -69,6 +69,16 @@ def count(value: float) -> str:
         if value >= size:
             return f"{plain_number(value / size)} {unit}"
     return f"{value:,.0f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 thread`, `2 threads`.
+
+    Args:
+        number: how many.
+        noun: in the singular, with a plural in s.
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def flops(value: float) -> str:
@@ -141,6 +151,17 @@ def difference(metric: str, value: float) -> str:
         value: difference, on the metric's own scale.
     """
     return f"{point(metric, value)} pp" if is_percent(metric) else point(metric, value)
+
+
+def drop(metric: str, value: float) -> str:
+    """How far the metric fell, without a sign; where it rose, how far it rose: `0.4 pp`, `a gain of 0.4 pp`.
+
+    Args:
+        metric: its name.
+        value: the fall, on the metric's own scale.
+    """
+    text = difference(metric, abs(value)).lstrip("+")
+    return text if value >= 0 or text == difference(metric, 0.0) else f"a gain of {text}"
 
 
 def interval(limits: Interval, show: Callable[[float], str]) -> str:

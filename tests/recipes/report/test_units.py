@@ -49,3 +49,15 @@ def test_probabilities() -> None:
 )
 def test_a_difference_is_shown_only_outside_its_interval(limits: tuple | None, p_value: float, shown: bool) -> None:
     assert units.is_shown(limits, 0.0, p_value) is shown
+
+
+def test_a_rise_is_no_negative_drop() -> None:
+    assert units.drop("accuracy", 0.004) == "0.4 pp" and units.drop("accuracy", -0.004) == "a gain of 0.4 pp"
+    assert units.drop("accuracy", -0.0001) == units.drop("accuracy", 0.0) == "0.0 pp"
+    assert units.drop("matthews", 0.02) == "0.020" and units.drop("matthews", -0.02) == "a gain of 0.020"
+
+
+def test_things_are_counted_in_singular_and_plural() -> None:
+    assert [units.counted(number, "thread") for number in (0, 1, 2, 1000)] == [
+        "0 threads", "1 thread", "2 threads", "1,000 threads",
+    ]  # fmt: skip
