@@ -36,13 +36,14 @@ class Record(BaseModel):
 class Size(Record):
     """Bytes of the model's files (config and weights; MB is 10^6), the tokenizer's apart; parameters, each once.
 
-    Where a delta was saved on a base, `bytes` is both and `delta_bytes` the delta alone.
+    Where a delta was saved on a base, `bytes` is both and `delta_bytes` the delta alone. The parameters of an export
+    are those of its PyTorch model; None where the export does not say them.
     """
 
     bytes: int
     delta_bytes: int | None = None
     tokenizer_bytes: int = 0
-    parameters: int
+    parameters: int | None = None
     nonzero_parameters: int | None = None
     embedding_parameters: int | None = None
 

@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
+from compress.core.checkpoint.usage import Usage
 from compress.core.choice import Choice
 from compress.core.model.evaluation import Batch
 from compress.core.model.sketch import Sketch
 from compress.core.stage.artifact import Session
 from compress.export.traceable import Traceable
 
-__all__ = ["Calibration", "Format", "Manifest", "RuntimeSession"]
+__all__ = ["Calibration", "Format", "Manifest", "RuntimeSession", "named_inputs"]
 
 Manifest = dict[str, Any]
 """Contents of `export.json`: `format`, `precision`, `files`, `inputs`, `versions`, and what the format adds."""
@@ -74,6 +75,29 @@ class Format(Choice):
             exact: force 32-bit floats where the runtime would compute in fewer bits.
         """
 
+    @classmethod
+    def usage(cls, manifest: Manifest) -> Usage:
+        """Lines that open the written model in its runtime and compute logits; by `open_artifact` unless overridden.
+
+        Args:
+            manifest: its `export.json`.
+        """
+        return Usage(
+            imports=("from compress.export import open_artifact",),
+            opening="model = open_artifact(directory)",
+            logits='model.outputs(dict(inputs))["logits"]',
+            arrays="np",
+        )
+
+    @classmethod
+    def ranges_per_call(cls, manifest: Manifest) -> bool:
+        """Whether activations are quantized by the range of the whole batch, so that an answer depends on its batch.
+
+        Args:
+            manifest: the `export.json` of what was written.
+        """
+        return False
+
     def predicted_bytes(self, sketch: Sketch) -> int:
         """Estimated size of the model's files, in bytes."""
         if self.precision == "fp32":
@@ -82,3 +106,12 @@ class Format(Choice):
         vectors = sketch.layers * (9 * sketch.hidden) + sum(sketch.neurons)
         scales = sketch.layers * (5 * sketch.hidden) + sum(sketch.neurons)
         return sketch.parameters + 3 * vectors + 4 * scales
+
+
+def named_inputs(manifest: Manifest) -> str:
+    """Expression for the arrays of `inputs` that the model takes; runtimes refuse others.
+
+    Args:
+        manifest: the `export.json` of what was written.
+    """
+    return "{name: inputs[name] for name in [" + ", ".join(f'"{name}"' for name in manifest["inputs"]) + "]}"

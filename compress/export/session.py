@@ -11,7 +11,7 @@ from compress.core.errors import InputError, UnknownName
 from compress.core.hardware import available_threads
 from compress.export.format import Format, Manifest, RuntimeSession
 
-__all__ = ["MANIFEST", "chosen", "open_artifact", "read_manifest"]
+__all__ = ["MANIFEST", "chosen", "format_of", "open_artifact", "read_manifest"]
 
 MANIFEST = "export.json"
 
@@ -32,12 +32,25 @@ def open_artifact(directory: Path | str, *, threads: int | None = None, exact: b
         MissingPackage: the runtime is not installed.
     """
     manifest = read_manifest(Path(directory))
-    known = Format.members()
-    if manifest["format"] not in known:
-        raise UnknownName("format", manifest["format"], known, where=str(Path(directory) / MANIFEST))
-    return known[manifest["format"]].open(
+    return format_of(manifest, Path(directory)).open(
         Path(directory), manifest, threads=threads or available_threads(), exact=exact
     )
+
+
+def format_of(manifest: Manifest, directory: Path) -> type[Format]:
+    """The format of an export.
+
+    Args:
+        manifest: its `export.json`.
+        directory: for the message.
+
+    Raises:
+        UnknownName: there is no such format.
+    """
+    known = Format.members()
+    if manifest["format"] not in known:
+        raise UnknownName("format", str(manifest["format"]), known, where=str(directory / MANIFEST))
+    return known[manifest["format"]]
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -15,6 +15,7 @@ from compress.core.errors import InputError, ParityError
 from compress.core.model.bundle import Bundle
 from compress.core.model.config import stock_config
 from compress.core.model.evaluation import Batch
+from compress.core.model.low_bit import nonzero_count
 from compress.core.model.sketch import Sketch
 from compress.core.stage.artifact import Artifact
 from compress.core.stage.context import Context
@@ -23,6 +24,7 @@ from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
 from compress.core.stage.task import TaskView
 from compress.core.values import Positive
+from compress.export.card import CARD, card
 from compress.export.format import Format, Manifest
 from compress.export.parity import Parity, compare
 from compress.export.session import MANIFEST, open_artifact
@@ -69,7 +71,8 @@ class Export(Stage):
         directory = _empty_directory(ctx)
         manifest = self._write(bundle, ctx, directory)
         parity = self._check(bundle, ctx, directory)
-        facts = {**manifest, **parity}
+        facts = {name: fact for name, fact in (manifest | parity).items() if name != "counts"}
+        (directory / CARD).write_text(card(directory, facts), "utf-8")
         ctx.note(**facts)
         return Artifact(directory, runtime=self.format.name, precision=self.format.precision, notes=facts)
 
@@ -92,6 +95,7 @@ class Export(Stage):
             "model_type": model.model_type,
             "attention_heads": list(model.heads),
             **written,
+            "counts": _counts(bundle),
             "versions": {**_versions(), **written.get("versions", {})},
         }
         (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
@@ -128,6 +132,16 @@ class Export(Stage):
                 f"{self.agreement:.2%}",
                 advice="take precision fp32, another format, or a lower `agreement`",
             )
+
+
+def _counts(bundle: Bundle) -> dict[str, int]:
+    """Parameters of the model in PyTorch: the graph is not counted."""
+    sketch = bundle.sketch()
+    return {
+        "parameters": sketch.parameters,
+        "nonzero": nonzero_count(bundle.model),
+        "embedding": sketch.embedding_parameters,
+    }
 
 
 def _task(ctx: Context) -> TaskView:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
     from recipes.measure.runners import Model
 
-__all__ = ["compare", "model_answers", "reference_answers"]
+__all__ = ["compare", "model_answers", "reference_answers", "served_answers"]
 
 BATCH_SIZE = 64
 REFERENCE_ROWS = 64
@@ -61,13 +61,14 @@ def _on_the_cpu(bundle: Bundle, threads: int) -> Iterator[None]:
         bundle.to(device)
 
 
-def model_answers(model: Model, task: Any, rows: Any) -> Known:
+def model_answers(model: Model, task: Any, rows: Any, *, batch_size: int = BATCH_SIZE) -> Known:
     """Outputs for all rows in their order, computed in batches of similar length by the model's own runtime.
 
     Args:
         model: an opened model or export.
         task: encodes the rows and reads the outputs.
         rows: a `datasets.Dataset`.
+        batch_size: rows of one call.
 
     Raises:
         StageFailed: a logit is not a number.
@@ -77,9 +78,9 @@ def model_answers(model: Model, task: Any, rows: Any) -> Known:
 
         from finetune.data.predict import predict
 
-        found = predict(model.bundle, task, rows, batch_size=BATCH_SIZE, device=torch.device(model.device))
+        found = predict(model.bundle, task, rows, batch_size=batch_size, device=torch.device(model.device))
     else:
-        found = _by_length(model, task, task.encoded(rows, model.processor))
+        found = _by_length(model, task, task.encoded(rows, model.processor), batch_size)
     finite = np.asarray(np.isfinite(found.values).reshape(len(found.values), -1).all(-1))
     bad = [row for row, good in enumerate(found.of_each_row(finite)) if not good.all()]
     if bad:
@@ -91,9 +92,35 @@ def model_answers(model: Model, task: Any, rows: Any) -> Known:
     return found
 
 
-def _by_length(model: Model, task: Any, encoded: Any) -> Known:
+def served_answers(model: Model, task: Any, rows: Any, *, batch_size: int) -> tuple[Known, str]:
+    """Outputs of a model whose answers depend on the batch, as it is served, and a remark on how many do.
+
+    Args:
+        model: an export that takes its ranges from each call.
+        task: as in `model_answers`.
+        rows: as in `model_answers`.
+        batch_size: rows of one call as it is served: the first batch size that a probe times.
+    """
+    beside = BATCH_SIZE if batch_size == 1 else 1
+    served, other = (model_answers(model, task, rows, batch_size=size) for size in (batch_size, beside))
+    changed = task.changed(served, other)
+    if changed is None:
+        differ = f"they differ by up to {np.abs(served.values - other.values).max(initial=0.0):.2g}"
+    else:
+        differ = f"{int(changed.sum()):,} of {len(served):,} are others"
+    return served, (
+        f"int8 takes its ranges from the whole batch of each call, so an answer can depend on the rows beside it: the "
+        f"answers are measured {_in_batches(batch_size)}, as it is served; {_in_batches(beside)}, {differ}"
+    )
+
+
+def _in_batches(size: int) -> str:
+    return "one row at a time" if size == 1 else f"in batches of {size}"
+
+
+def _by_length(model: Model, task: Any, encoded: Any, batch_size: int) -> Known:
     order = np.argsort(-np.asarray(encoded.lengths), kind="stable")
-    chunks = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
+    chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     found = [_answered(model, task, encoded.batch(chunk)) for chunk in chunks]
     return Answers.joined(found).take(np.argsort(order))
 

@@ -6,19 +6,25 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from compress.core.answers import read_answers
 from compress.core.errors import InputError
 from compress.core.hardware import available_threads
+from recipes.measure.inputs import longest_input
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.quality import quality
+from recipes.measure.size import base_directory
 from recipes.record import Quality, Row
 
 if TYPE_CHECKING:
     from recipes.file.recipe import Recipe
 
 __all__ = ["measure_directory"]
+
+USUAL_LENGTH = 128
+"""Tokens."""
 
 
 def measure_directory(
@@ -36,7 +42,8 @@ def measure_directory(
 
     Args:
         recipe: for its task; its first seed is used.
-        lengths: tokens, or `data` for the task's own lengths; by default 128, and `data` where there is a recipe.
+        lengths: tokens, or `data` for the task's own lengths; by default 128, or as many as the model reads where it
+            reads fewer, and `data` where there is a recipe.
         device: where the answers and, of a PyTorch model, the timings are computed.
 
     Raises:
@@ -45,7 +52,8 @@ def measure_directory(
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError("there is no such directory", given=str(directory))
-    chosen = tuple(lengths) if lengths else (128,) if recipe is None else (128, "data")
+    usual = _usual_length(directory)
+    chosen = tuple(lengths) if lengths else (usual,) if recipe is None else (usual, "data")
     if recipe is None and "data" in chosen:
         raise InputError("the lengths of the data need a task", given=list(chosen), advice="name a recipe as well")
     latency = {"batch_sizes": list(batch_sizes), "sequence_lengths": list(chosen), "device": device}
@@ -63,9 +71,21 @@ def measure_directory(
         return _row(directory, job, outcome, None if recipe is None else _quality(recipe, outcome))
 
 
+def _usual_length(directory: Path) -> int:
+    """128 tokens, or as many as the model reads."""
+    place = directory
+    while (base := base_directory(place)) is not None:
+        place = base
+    config, processor = (SimpleNamespace(**_json(place / name)) for name in ("config.json", "tokenizer_config.json"))
+    return min(USUAL_LENGTH, longest_input(config, processor) or USUAL_LENGTH)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
 def _export(directory: Path) -> dict[str, Any]:
-    file = directory / "export.json"
-    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return _json(directory / "export.json")
 
 
 def _quality(recipe: Recipe, outcome: Outcome) -> Quality:

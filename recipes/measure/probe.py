@@ -65,6 +65,11 @@ class Probe(Choice):
         """Why it cannot measure such a model here, or None; found before any work."""
         return None
 
+    @property
+    def served(self) -> int | None:
+        """Rows of one call as the model is served, where the probe says so."""
+        return None
+
     def speeds(self, bench: Bench) -> list[Speed]:
         """Measurements, one for each point."""
         raise NotImplementedError

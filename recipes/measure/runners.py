@@ -28,6 +28,7 @@ class Model:
         config: its transformers configuration.
         device: where it runs; an export's is the CPU.
         bundle: the model itself, where it runs in PyTorch.
+        ranges_per_call: whether an answer depends on the batch: activations are quantized by the range of each call.
     """
 
     call: Callable[[Arrays], Arrays]
@@ -35,6 +36,7 @@ class Model:
     config: Any
     device: str = "cpu"
     bundle: Bundle | None = None
+    ranges_per_call: bool = False
 
     def __call__(self, inputs: Arrays) -> Arrays:
         return self.call(inputs)
@@ -94,11 +96,17 @@ def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], Arrays]:
 def _open_export(directory: Path, threads: int) -> Model:
     from compress.core.checkpoint.open import open_processor
     from compress.core.checkpoint.resolve import read_config
-    from compress.export import open_artifact
+    from compress.export.session import format_of, open_artifact, read_manifest
 
     session = open_artifact(directory, threads=threads, exact=False)
+    manifest = read_manifest(directory)
     # The configuration may be of a type that only `compress` knows, and its class does not matter here.
-    return Model(session.outputs, open_processor(directory, None), SimpleNamespace(**read_config(directory)))
+    return Model(
+        session.outputs,
+        open_processor(directory, None),
+        SimpleNamespace(**read_config(directory)),
+        ranges_per_call=format_of(manifest, directory).ranges_per_call(manifest),
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from recipes.record import Record, Size
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
 
-__all__ = ["Counts", "counts", "model_files", "sha256", "size", "tokenizer_files"]
+__all__ = ["Counts", "counts", "exported_counts", "model_files", "sha256", "size", "tokenizer_files"]
 
 MODEL_NAMES = {
     "config.json", "trimformer.json", "export.json", "adapter_config.json", "delta_config.json",
@@ -22,6 +22,7 @@ MODEL_NAMES = {
 MASKS = "masks.safetensors"
 """Data for a later fit: the zeros themselves stand in the weights."""
 MODEL_SUFFIXES = {".safetensors", ".py"}
+MANIFEST = "export.json"
 BASE_PATHS = {"delta_config.json": ("base", "path"), "adapter_config.json": ("base_model_name_or_path",)}
 """Files of a delta -> the keys that lead to where its base lies."""
 OLD_EXPORT_SUFFIXES = {".onnx", ".data", ".onnx_data", ".xml", ".bin"}
@@ -64,7 +65,7 @@ def model_files(directory: Path) -> list[Path]:
 
 def _weights(directory: Path, files: list[Path]) -> list[Path]:
     """Of these files those that hold the weights, or the graph; of an export those that its format wrote."""
-    manifest = directory / "export.json"
+    manifest = directory / MANIFEST
     if not manifest.is_file():
         return [path for path in files if path.suffix in MODEL_SUFFIXES and path.name != MASKS]
     written = json.loads(manifest.read_text("utf-8")).get("files")
@@ -88,26 +89,29 @@ def tokenizer_files(directory: Path) -> list[Path]:
     return [path for path in sorted(directory.iterdir()) if path.is_file() and _is_tokenizer(path)]
 
 
-def size(directory: Path, of: Counts) -> Size:
+def exported_counts(directory: Path) -> Counts | None:
+    """What an export says of the parameters of its PyTorch model; None where it says nothing."""
+    said = json.loads((directory / MANIFEST).read_text("utf-8")).get("counts")
+    return None if said is None else Counts.model_validate(said)
+
+
+def size(directory: Path, of: Counts | None) -> Size:
     """Bytes of the directory's files, with parameters counted in the model (an export's: in its parent).
 
     A delta counts as itself and its base, whose tokenizer it uses.
 
     Args:
         directory: of a saved model, a delta or an export.
-        of: the parameter counts.
+        of: the parameter counts; None where they are not known.
     """
     base = base_directory(directory)
     if base is not None:
         below, own = size(base, of), _bytes(model_files(directory))
         return below.model_copy(update={"bytes": below.bytes + own, "delta_bytes": own})
-    return Size(
-        bytes=_bytes(model_files(directory)),
-        tokenizer_bytes=_bytes(tokenizer_files(directory)),
-        parameters=of.parameters,
-        nonzero_parameters=of.nonzero,
-        embedding_parameters=of.embedding,
-    )
+    known = {} if of is None else {
+        "parameters": of.parameters, "nonzero_parameters": of.nonzero, "embedding_parameters": of.embedding
+    }  # fmt: skip
+    return Size(bytes=_bytes(model_files(directory)), tokenizer_bytes=_bytes(tokenizer_files(directory)), **known)
 
 
 def base_directory(directory: Path) -> Path | None:

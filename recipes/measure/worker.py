@@ -8,13 +8,13 @@ from typing import Any
 
 from compress.core.answers import write_answers
 from compress.core.errors import TrimformerError
-from recipes.measure.answers import compare, model_answers
+from recipes.measure.answers import compare, model_answers, served_answers
 from recipes.measure.inputs import random_batch
 from recipes.measure.job import FAILED, Failure, Job, Outcome
 from recipes.measure.memory import resident_bytes
 from recipes.measure.probe import Bench, Probe
 from recipes.measure.runners import Model, open_model
-from recipes.measure.size import counts, sha256, size
+from recipes.measure.size import counts, exported_counts, sha256, size
 
 __all__ = ["main", "work"]
 
@@ -51,7 +51,8 @@ def work(job: Job, out: Path) -> Outcome:
         parts = [part for part in (rows, select) if part is not None]
         fields["max_difference"] = compare(model, task, parts, job.reference, job.tolerance)
     if job.answers:
-        fields |= _answers(job, model, task, {"logits": rows, "select_logits": select}, out)
+        served = next((probe.served for probe in probes if probe.served), 1)
+        fields |= _answers(job, model, task, {"logits": rows, "select_logits": select}, out, served=served)
     bench = Bench(
         row=job.directory, runtime=job.runtime, baseline=job.baseline, runtime_reference=job.runtime_reference,
         task=task, rows=rows, threads=job.threads, seed=job.seed,
@@ -85,7 +86,7 @@ def _try(model: Model) -> None:
 def _size(job: Job, model: Model) -> Any:
     if job.counts is not None:
         return size(job.directory, job.counts)
-    return None if model.bundle is None else size(job.directory, counts(model.bundle))
+    return size(job.directory, exported_counts(job.directory) if model.bundle is None else counts(model.bundle))
 
 
 def _data(job: Job) -> tuple[Any, Any, Any]:
@@ -105,15 +106,29 @@ def _read(directory: Path) -> Any:
     return load_from_disk(directory)
 
 
-def _answers(job: Job, model: Model, task: Any, parts: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write the answers to each part that is there; the file's path by field of the outcome."""
+def _answers(job: Job, model: Model, task: Any, parts: dict[str, Any], out: Path, *, served: int) -> dict[str, Any]:
+    """Write the answers to each part that is there; the file's path by field of the outcome, and remarks.
+
+    Args:
+        job: says where they are computed.
+        model: on the CPU.
+        task: of the rows.
+        parts: field -> rows, or None.
+        out: directory of the files.
+        served: rows of one call where an answer depends on them.
+    """
     wanted = {name: rows for name, rows in parts.items() if rows is not None}
     if not wanted:
         return {}
-    on_device = _moved(job, model)
+    on_device, notes = _moved(job, model), []
     for name, rows in wanted.items():
-        write_answers(out / f"{name}.npz", model_answers(on_device, task, rows))
-    return {"device": on_device.device, **{name: out / f"{name}.npz" for name in wanted}}
+        if on_device.ranges_per_call:
+            found, remark = served_answers(on_device, task, rows, batch_size=served)
+            notes += [remark] if name == "logits" else []
+        else:
+            found = model_answers(on_device, task, rows)
+        write_answers(out / f"{name}.npz", found)
+    return {"device": on_device.device, "notes": notes, **{name: out / f"{name}.npz" for name in wanted}}
 
 
 def _moved(job: Job, model: Model) -> Model:

@@ -53,7 +53,7 @@ def row_cells(row: Row, baseline: Row | None, chosen: list[Point]) -> dict[str, 
 def _cells(row: Row, baseline: Row | None) -> dict[str, Cell]:
     cells = {"id": Cell(row.id, _runtime(row)), "seed": Cell(units.DASH if row.seed is None else str(row.seed))}
     if row.size:
-        cells["parameters"] = Cell(units.count(row.size.parameters))
+        cells["parameters"] = Cell() if row.size.parameters is None else Cell(units.count(row.size.parameters))
         cells["size"] = Cell(units.bytes_(row.size.bytes), _smaller(row, baseline))
         cells["delta"] = Cell(units.bytes_(row.size.delta_bytes)) if row.size.delta_bytes else Cell()
     if row.size and row.cost and row.cost.trained_parameters:
@@ -72,8 +72,8 @@ def _cells(row: Row, baseline: Row | None) -> dict[str, Cell]:
     return cells
 
 
-def _trained(parameters: int, of: int) -> Cell:
-    share = f"{units.plain_number(100 * parameters / of, 2)} %" if parameters < of else ""
+def _trained(parameters: int, of: int | None) -> Cell:
+    share = f"{units.plain_number(100 * parameters / of, 2)} %" if of and parameters < of else ""
     return Cell(units.count(parameters), share)
 
 
@@ -162,7 +162,9 @@ def mean_cells(rows: list[Row], chosen: list[Point]) -> dict[str, Cell]:
     name = next((row.quality.metric for row in rows if row.quality), "")
     cells = {"id": Cell(rows[0].id, f"mean of {len(rows)}"), "seed": Cell("mean", "± sd")}
     cells["size"] = _spread([row.size.bytes for row in rows if row.size], units.bytes_)
-    cells["parameters"] = _spread([row.size.parameters for row in rows if row.size], units.count)
+    cells["parameters"] = _spread(
+        [row.size.parameters for row in rows if row.size and row.size.parameters], units.count
+    )
     cells["delta"] = _spread([row.size.delta_bytes for row in rows if row.size and row.size.delta_bytes], units.bytes_)
     first = rows[0]
     if first.cost and first.cost.trained_parameters and first.size:

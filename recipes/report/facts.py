@@ -30,7 +30,8 @@ def _size(size: Size) -> list[Pair]:
     pairs = [("model files", units.bytes_(size.bytes))]
     if size.tokenizer_bytes:
         pairs.append(("tokenizer, apart", units.bytes_(size.tokenizer_bytes)))
-    pairs.append(("parameters", units.count(size.parameters)))
+    if size.parameters is not None:
+        pairs.append(("parameters", units.count(size.parameters)))
     if size.embedding_parameters is not None:
         pairs.append(("of them in embeddings", units.count(size.embedding_parameters)))
     if size.nonzero_parameters is not None and size.nonzero_parameters != size.parameters:
@@ -53,7 +54,7 @@ def cost_pairs(cost: Cost | None, row: Row) -> list[Pair]:
     if cost.import_bytes is not None:
         pairs.append(("in use before the stage began", units.bytes_(cost.import_bytes)))
     if cost.trained_parameters:
-        of = f" of {units.count(row.size.parameters)}" if row.size else ""
+        of = f" of {units.count(row.size.parameters)}" if row.size and row.size.parameters else ""
         pairs.append(("trained parameters", f"{units.count(cost.trained_parameters)}{of}"))
     if cost.training_flops:
         pairs.append(("training", units.flops(cost.training_flops)))

@@ -155,7 +155,23 @@ def _predicted(report: Report) -> str:
 
 
 def _only_one(report: Report, baseline: Row | None) -> str:
+    if baseline is None and len(report.rows) == 1:
+        return _alone(report)
     if baseline is None or baseline.quality is None:
         return "No row was measured against a baseline." if report.rows else "No stage has finished."
     value = units.score(baseline.quality.metric, baseline.quality.value)
     return f"{baseline.id} is the baseline ({baseline.quality.metric} {value}); no other row was measured."
+
+
+def _alone(report: Report) -> str:
+    """Size, quality and every time of one row that was measured by itself."""
+    row = report.rows[0]
+    facts = [f"{units.bytes_(row.size.bytes)} of model files"] if row.size else []
+    if row.quality:
+        facts.append(f"{row.quality.metric} {units.score(row.quality.metric, row.quality.value)}")
+    facts += [
+        f"{units.seconds(speed.median_seconds)} at {describe(point)}"
+        for point in points(report)
+        if (speed := speed_at(row, point))
+    ]
+    return f"{row.id}: {'; '.join(facts) or 'nothing was measured'}."

@@ -122,7 +122,8 @@ def _caption(report: Report) -> str:
         return "Predicted: nothing was run, so there is no quality and no speed here."
     examples = max((row.quality.examples for row in report.rows if row.quality), default=0)
     judged = f"{metric(report).capitalize()} on {examples:,} examples; " if examples else ""
-    return f"{judged}brackets hold 95 % intervals; pp is percentage points; MB is 10⁶ bytes."
+    words = f"{judged}brackets hold 95 % intervals; pp is percentage points; MB is 10⁶ bytes."
+    return words[:1].upper() + words[1:]
 
 
 def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
@@ -141,13 +142,16 @@ def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
             columns.append(Column("memory", "training memory", "peak", keep=4))
         return tuple(columns)
     columns.append(Column("quality", metric(report), "95 % interval"))
-    columns.append(Column("difference", "difference", "to the baseline", keep=8))
+    compared = any(row.baseline for row in rows)
+    if compared:
+        columns.append(Column("difference", "difference", "to the baseline", keep=8))
     if any(row.quality and row.quality.p_value is not None for row in rows):
         columns.append(Column("p", "test", keep=3))
     if any(row.size and row.size.delta_bytes for row in rows):
         columns.append(Column("took", "training", "peak memory", keep=4))
+    title = "speed-up" if compared else "median time"
     for index, point in enumerate(chosen):
-        columns.append(Column(f"speed {index}", "speed-up", short(point), keep=7 if index == 0 else 2))
+        columns.append(Column(f"speed {index}", title, short(point), keep=7 if index == 0 else 2))
     return tuple(columns)
 
 

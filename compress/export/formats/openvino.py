@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from compress.core.checkpoint.usage import Usage
 from compress.core.extras import optional
 from compress.core.values import Count
-from compress.export.format import Calibration, Format, Manifest, RuntimeSession
+from compress.export.format import Calibration, Format, Manifest, RuntimeSession, named_inputs
 from compress.export.formats.openvino_graph import integer_nodes, quantize, trace
 from compress.export.quiet import quiet
 from compress.export.session import chosen
@@ -52,6 +53,15 @@ class Openvino(Format):
             "integer_nodes": integer_nodes(graph),
             **manifest,
         }
+
+    @classmethod
+    def usage(cls, manifest: Manifest) -> Usage:
+        return Usage(
+            imports=("import openvino",),
+            opening=f'model = openvino.Core().compile_model(f"{{directory}}/{FILE}", "CPU")',
+            logits=f'model({named_inputs(manifest)})["logits"]',
+            arrays="np",
+        )
 
     @classmethod
     def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from compress.core.checkpoint.usage import Usage
 from compress.core.errors import InputError, StageFailed
 from compress.core.model.sketch import Sketch
 from compress.export.format import Calibration, Format, Manifest, RuntimeSession
@@ -63,6 +64,16 @@ class Pt2(Format):
             "nodes": len(program.graph.nodes),
             "versions": {"torch": torch.__version__},
         }
+
+    @classmethod
+    def usage(cls, manifest: Manifest) -> Usage:
+        several = "[0]" if len(manifest["outputs"]) > 1 else ""
+        given = ", ".join(f'inputs["{name}"]' for name in manifest["inputs"])
+        return Usage(
+            imports=("import torch",),
+            opening=f'model = torch.export.load(f"{{directory}}/{FILE}").module()',
+            logits=f"model({given}){several}",
+        )
 
     @classmethod
     def open(cls, directory: Path, manifest: Manifest, *, threads: int, exact: bool) -> RuntimeSession:

@@ -24,7 +24,9 @@ class Latency(Probe):
     call the machine rests: threads of another runtime that still spin would slow the call down and flatter the ratio.
     """
 
-    batch_sizes: tuple[Count, ...] = Field((1, 8), min_length=1, description="rows of one call")
+    batch_sizes: tuple[Count, ...] = Field(
+        (1, 8), min_length=1, description="rows of one call; the first is how it is served"
+    )
     sequence_lengths: tuple[Count | Literal["data"], ...] = Field(
         (128, "data"), min_length=1, description="tokens; `data`: batches of evaluation texts at their own lengths"
     )
@@ -46,6 +48,10 @@ class Latency(Probe):
         if most is not None and longest > most:
             return f"latency is asked at a length of {longest} tokens, and the model reads at most {most}"
         return None
+
+    @property
+    def served(self) -> int:
+        return self.batch_sizes[0]
 
     def speeds(self, bench: Bench) -> list[Speed]:
         from recipes.measure.probes.interleaved import speed
