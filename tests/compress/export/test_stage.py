@@ -147,6 +147,7 @@ def test_the_manifest_says_how_it_was_made(tmp_path: Path) -> None:
     assert manifest["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
     assert manifest["attention_heads"] == [4, 4]
     assert {"torch", "transformers", "onnx", "onnxruntime", "python"} <= manifest["versions"].keys()
+    assert manifest.pop("counts")["parameters"] == bert().sketch().parameters
     assert {**manifest, **ctx.facts} == ctx.facts
     assert artifact.notes == ctx.facts
 

@@ -115,6 +115,7 @@ def test_the_kind_of_problem_belongs_to_the_delta(tmp_path: Path) -> None:
     assert finetune.load(base, tmp_path / "delta").config.problem_type == "multi_label_classification"
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks for it
 def test_what_peft_and_transformers_open_from_anywhere(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

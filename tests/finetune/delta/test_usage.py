@@ -43,6 +43,7 @@ def test_a_saved_model(cut: bool, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.strip() in bundle.config.id2label.values()
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks for it
 @pytest.mark.parametrize(("method", "tool"), [(Lora(rank=2), "AutoPeftModel"), (Bitfit(), "finetune.load")])
 def test_a_delta(method: Any, tool: str, tmp_path: Path) -> None:
     save(tiny_bundle("bert"), tmp_path / "base")

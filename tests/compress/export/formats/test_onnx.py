@@ -69,7 +69,7 @@ def test_files_are_those_that_other_clients_expect(tmp_path: Path) -> None:
     assert artifact.directory == tmp_path / "export"
     assert (artifact.runtime, artifact.precision) == ("onnx", "int8")
     assert {path.name for path in artifact.directory.iterdir()} == {
-        "model.onnx", "config.json", "export.json", "tokenizer.json", "tokenizer_config.json",
+        "model.onnx", "config.json", "export.json", "tokenizer.json", "tokenizer_config.json", "README.md",
     }  # fmt: skip
     assert AutoConfig.from_pretrained(artifact.directory).model_type == "bert"
     assert AutoTokenizer.from_pretrained(artifact.directory)("good film")["input_ids"]
