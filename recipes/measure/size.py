@@ -13,7 +13,7 @@ from recipes.record import Record, Size
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
 
-__all__ = ["Counts", "counts", "exported_counts", "model_files", "sha256", "size", "tokenizer_files"]
+__all__ = ["Counts", "base_directory", "counts", "exported_counts", "model_files", "sha256", "size", "tokenizer_files"]
 
 MODEL_NAMES = {
     "config.json", "trimformer.json", "export.json", "adapter_config.json", "delta_config.json",

@@ -18,7 +18,7 @@ from compress.core.model.evaluation import Batch
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
 
-__all__ = ["NO_LABEL", "Fit", "FitResult", "Objective", "Texts", "last_stretch", "trained_parameters"]
+__all__ = ["CURVE_POINTS", "NO_LABEL", "Fit", "FitResult", "Objective", "Texts", "last_stretch", "trained_parameters"]
 
 CURVE_POINTS = 20
 """Points of a loss curve, each the mean over an equal stretch of the steps."""
