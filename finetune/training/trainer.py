@@ -86,6 +86,13 @@ class HookedTrainer(Trainer):
                 hook.after_backward(self.trained, self.progress)
         return loss
 
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Matrices alone: decay would shrink DoRA's magnitudes and AdaLoRA's singular values, as it would gains."""
+        vectors = {
+            name for name, parameter in model.named_parameters() if parameter.numel() == max(parameter.shape, default=1)
+        }
+        return [name for name in super().get_decay_parameter_names(model) if name not in vectors]
+
     def create_optimizer(self, model: nn.Module | None = None) -> Any:
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
