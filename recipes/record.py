@@ -163,6 +163,8 @@ class Row(Record):
     sha256: str | None = None
     identity: str | None = None
     reused: bool = Field(False, exclude=True)
+    usage: str = ""
+    """Lines of Python that open the row's directory and compute an answer."""
     notes: list[str] = Field(default_factory=list)
     facts: dict[str, Any] = Field(default_factory=dict)
     cut: dict[str, Any] = Field(default_factory=dict)

@@ -19,6 +19,7 @@ from recipes.engine.store import Store, identity
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.pairs import neighbours
 from recipes.measure.quality import changed_inputs, quality
+from recipes.measure.usage import usage_code
 from recipes.record import Pair, Row
 from recipes.stage_record import ReferenceLogits
 
@@ -95,6 +96,7 @@ class Evidence:
         )
         if record.head_trained:
             self._judge(row, done)
+            row.usage = usage_code(done.directory, shown=str(row.path), remark="beside this report")
         return row
 
     def pairs(self, rows: Sequence[Row]) -> list[Pair]:

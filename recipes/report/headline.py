@@ -10,7 +10,7 @@ from recipes.report.cells import Cell, mean_cells, no_better
 from recipes.report.speed_points import Point, describe, points, speed_at
 from recipes.report.table import groups, is_prediction
 
-__all__ = ["achieved", "budget_value", "headline"]
+__all__ = ["achieved", "budget_value", "headline", "is_lost"]
 
 
 def headline(report: Report) -> str:
@@ -57,7 +57,7 @@ def achieved(report: Report) -> Row | None:
     named = [row for row in rows if judged and row.id == judged[0][0]]
     if named:
         return named[0]
-    equal = [row for row in rows if row.quality and not _lost(row.quality)]
+    equal = [row for row in rows if row.quality and not is_lost(row.quality)]
     if not equal:
         return max(rows, key=lambda row: row.quality.value if row.quality else 0.0, default=None)
     return _smallest(equal) if all(row.size and row.size.delta_bytes for row in rows) else _fastest(report, equal)
@@ -79,7 +79,8 @@ def _smallest(rows: list[Row]) -> Row:
     return min(rows, key=lambda row: (row.size.delta_bytes or row.size.bytes) if row.size else float("inf"))
 
 
-def _lost(quality: Quality) -> bool:
+def is_lost(quality: Quality) -> bool:
+    """Whether the metric fell below the baseline's by more than noise, or tells no better than one answer for all."""
     shown = units.is_shown(quality.difference_interval, 0.0, quality.p_value)
     lost = quality.difference is not None and quality.difference < 0 and shown
     return lost or not quality.beats_a_constant

@@ -13,6 +13,7 @@ from recipes.report.facts import Pair, flat
 from recipes.report.headline import achieved, budget_value, headline
 from recipes.report.neighbours import CAPTION, neighbours
 from recipes.report.plots import plots
+from recipes.report.shipping import shipping
 from recipes.report.speed_points import describe, points
 from recipes.report.stages import as_yaml, stages
 from recipes.report.table import Column, has_seeds, is_prediction, metric, table
@@ -54,6 +55,7 @@ def _shared(report: Report) -> dict[str, Any]:
         "report": report,
         "headline": headline(report),
         "figures": _figures(report),
+        "shipping": shipping(report),
         "table": whole,
         "columns": sorted((column for column in whole.columns if column.key != "p"), key=_is_late),
         "empty": Cell(),
