@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from compress.core.errors import InputError
+from recipes.file.mistakes import located
 from recipes.plan.predict import check_data, check_fit
 
 if TYPE_CHECKING:
@@ -51,5 +52,5 @@ def load(recipe: Recipe, seed: int) -> Bundle:
             )
         return replace(source, notes=(*source.notes, *recipe.task.remarks()))
     except InputError as error:
-        error.where = error.where or recipe.where("model")
+        located(error, recipe.where("model"))
         raise

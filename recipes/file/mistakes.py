@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from compress.core.errors import InputError, UnknownName, near
 from recipes.file.locate import Place, find_place, keys
 
-__all__ = ["Mistakes", "in_one", "mistakes"]
+__all__ = ["Mistakes", "in_one", "located", "mistakes"]
 
 Words = tuple[Any, ...]
 _TYPES = {
@@ -39,6 +39,16 @@ class Mistakes(InputError):
 def in_one(errors: list[InputError]) -> InputError:
     """One error that says all of `errors`."""
     return errors[0] if len(errors) == 1 else Mistakes(errors)
+
+
+def located(error: InputError, place: str) -> None:
+    """Put the place in the recipe before the one that the error has, in place.
+
+    Args:
+        error: what was found.
+        place: `file:line: path`.
+    """
+    error.where = f"{place}: {error.where}" if error.where else place
 
 
 def mistakes(

@@ -94,7 +94,7 @@ def _pytorch_call(model: Any, device: str) -> Callable[[Arrays], Arrays]:
 
 
 def _open_export(directory: Path, threads: int) -> Model:
-    from compress.core.checkpoint.open import open_processor
+    from compress.core.checkpoint.processor import open_processor
     from compress.core.checkpoint.resolve import read_config
     from compress.export.session import format_of, open_artifact, read_manifest
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from compress.core.model.sketch import Sketch
 from compress.core.stage.declaration import Declaration
 from compress.core.stage.requires import Requires
 from compress.core.stage.stage import Stage
-from recipes.file.mistakes import in_one
+from recipes.file.mistakes import in_one, located
 from recipes.file.recipe import Recipe
 from recipes.file.stage_ids import SOURCE, stage_ids
 
@@ -134,21 +133,11 @@ def source_on_meta(recipe: Recipe) -> Bundle:
     from compress.core.checkpoint.for_task import load_source
 
     try:
-        _refuse_pickles(recipe)
         source = load_source(recipe.reference, head=recipe.task.needs_head, seed=recipe.seeds[0], meta=True)
         return replace(source, notes=(*source.notes, *recipe.task.remarks()))
     except InputError as error:
-        error.where = error.where or recipe.where("model")
+        located(error, recipe.where("model"))
         raise
-
-
-def _refuse_pickles(recipe: Recipe) -> None:
-    """Weights may be missing here, but where there are only pickled ones a run would refuse them."""
-    from compress.core.checkpoint.resolve import find_weights, resolve
-
-    found = resolve(recipe.reference)
-    if isinstance(found, Path) and any(found.glob("pytorch_model*.bin")):
-        find_weights(found)
 
 
 def _nodes(recipe: Recipe, errors: list[InputError]) -> Iterator[Node]:
@@ -256,7 +245,8 @@ def _step(node: Node, bundle: Bundle, named: Mapping[str, Declaration]) -> Step:
     declaration = node.stage.declare(before, named)
     refusal = declaration.why_not(before, stage=node.id, start=node.start)
     if refusal:
-        raise Refusal(refusal)
+        untrained = "head_trained" in declaration.needs - before.states
+        raise Refusal(f"{refusal} ({bundle.head_note})" if untrained and bundle.head_note else refusal)
     larger = declaration.training is not None and declaration.training.change is not None
     trained = declaration.trained(bundle.copy()) if larger else None
     after = declaration.applied(bundle)

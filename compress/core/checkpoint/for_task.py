@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from compress.core.checkpoint.masks import read_masks
-from compress.core.checkpoint.open import library, open_processor, open_weights, quiet
-from compress.core.checkpoint.quantized import put_on_meta
+from compress.core.checkpoint.config import library, open_config, remarks
+from compress.core.checkpoint.loaded import Loaded
+from compress.core.checkpoint.masks import check_masks, read_masks
+from compress.core.checkpoint.open import open_shapes, open_weights
+from compress.core.checkpoint.own_head import named_head, own_head, redraw
+from compress.core.checkpoint.processor import open_processor
 from compress.core.checkpoint.reconcile import reconciled
 from compress.core.checkpoint.record import history
-from compress.core.checkpoint.resolve import Checkpoint, Reference, not_found
+from compress.core.checkpoint.resolve import Checkpoint, Reference
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of
 from compress.core.model.bundle import Bundle
 from compress.core.model.head import TaskHead
 from compress.core.model.low_bit import storage_of
-from compress.core.model.sharing import forget_block_ties
 from compress.core.model.state import known_states
 
 __all__ = ["load_source"]
@@ -56,50 +57,33 @@ def load_source(
     """
     checkpoint = Checkpoint.at(reference)
     wanted = TaskHead.of_labels(head, labels, regression=regression) if isinstance(head, str) else head
-    config = _open_config(checkpoint)
+    config = open_config(checkpoint)
     family = family_of(config.model_type)
     model_class = _class_for(config, family, wanted.kind)
-    own_labels = _own_labels(config, model_class)
+    own_labels = tuple(str(config.id2label[number]) for number in sorted(config.id2label))
     for field, value in wanted.settings().items():
         setattr(config, field, value)
-    if meta:
-        with torch.device("meta"), quiet():
-            model = model_class(config)
-        forget_block_ties(model, family)
-        put_on_meta(model, checkpoint.half)
-        missing: set[str] = set()
-    else:
-        model, missing = _open_weights(checkpoint, model_class, config, family, seed)
-    found, record = checkpoint.found, checkpoint.record
-    trained, notes = _judge(model, own_labels, wanted, missing, record)
-    states: Any = known_states(record.get("states", ())) - {"head_trained"} | ({"head_trained"} if trained else set())
+    model, loaded = _opened(checkpoint, model_class, config=config, seed=seed, meta=meta, family=family)
+    record = checkpoint.record
+    loaded, reason = _judge(model, loaded, own_labels, wanted=wanted, checkpoint=checkpoint, seed=seed)
+    notes = (reason,) if reason else () if wanted.names is None else _align(model, own_labels, wanted.names)
+    states: Any = known_states(record.get("states", ())) - {"head_trained"} | (set() if reason else {"head_trained"})
     if storage_of(model) != "fp32":
         states |= {"quantized"}
-    fresh = frozenset(missing | set(record.get("fresh", ())))
-    masks = read_masks(found, record) if isinstance(found, Path) else {}
-    processor = open_processor(found, config)
-    notes = (*notes, *reconciled(processor, model.config, family))
-    return Bundle(model.eval(), processor, history(record), frozenset(states), masks, notes, fresh)
-
-
-def _open_config(checkpoint: Checkpoint) -> Any:
-    from transformers import CONFIG_MAPPING, AutoConfig
-
-    found = checkpoint.found
-    if isinstance(found, Path):
-        model_type = checkpoint.config.get("model_type")
-        if model_type is None:
-            raise InputError("config.json does not say its model_type", given=str(found))
-        stock = CONFIG_MAPPING[family_of(model_type).model_type]
-        return getattr(library(model_type), stock.__name__).from_pretrained(found)
-    try:
-        with quiet():
-            return AutoConfig.from_pretrained(found, trust_remote_code=False)
-    except OSError as error:
-        raise not_found(found, error) from error
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"transformers cannot read this model's configuration: {reason}", given=found) from error
+    masks = read_masks(checkpoint.found, record)
+    check_masks(masks, model, given=checkpoint.name)
+    processor = open_processor(checkpoint.found, config)
+    agreed = reconciled(processor, model.config, family)
+    return Bundle(
+        model.eval(),
+        processor,
+        history(record),
+        frozenset(states),
+        masks,
+        (*notes, *agreed, *loaded.notes, *remarks(checkpoint)),
+        loaded.fresh | frozenset(record.get("fresh", ())),
+        head_note=reason,
+    )
 
 
 def _class_for(config: Any, family: Family, head: str) -> Any:
@@ -116,48 +100,41 @@ def _class_for(config: Any, family: Family, head: str) -> Any:
     return getattr(library(config.model_type), next((n for n in names if n in (config.architectures or ())), names[0]))
 
 
-def _open_weights(
-    checkpoint: Checkpoint, model_class: Any, config: Any, family: Family, seed: int
-) -> tuple[Any, set[str]]:
-    """The model, and the names of its parameters that the checkpoint does not have in this shape."""
-    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
+def _opened(
+    checkpoint: Checkpoint, model_class: Any, *, config: Any, seed: int, meta: bool, family: Family
+) -> tuple[Any, Loaded | None]:
+    """The model, and what was taken from its file; nothing is known of that where there are shapes alone."""
+    if meta:
+        return open_shapes(checkpoint, model_class, config=config, heads=family.head_modules)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, report = open_weights(checkpoint, model_class, config=config, **options)
-    missing = set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
-    lost = sorted(key for key in missing if not set(key.split(".")) & set(family.head_modules))
-    if lost:
-        raise InputError(
-            f"the weights lack {len(lost)} tensors of the model itself (or have them in other shapes): {lost[0]}, ...",
-            given=str(checkpoint.found),
-            advice="config.json and model.safetensors do not belong together",
-        )
-    return model, missing
-
-
-def _own_labels(config: Any, model_class: Any) -> tuple[str, ...] | None:
-    """The labels of the checkpoint's own head, or None where it has no such head."""
-    if model_class.__name__ not in (config.architectures or ()):
-        return None
-    return tuple(str(config.id2label[number]) for number in sorted(config.id2label))
+        return open_weights(checkpoint, model_class, config=config, dtype=torch.float32, heads=family.head_modules)
 
 
 def _judge(
-    model: nn.Module, own: tuple[str, ...] | None, wanted: TaskHead, missing: set[str], record: Mapping[str, Any]
-) -> tuple[bool, tuple[str, ...]]:
-    """Whether the head is trained, and remarks on it for the user."""
-    config: Any = model.config
-    if own is None:
-        return False, ("the checkpoint has no head for this task: a fresh one is drawn by the seed",)
+    model: Any, loaded: Loaded | None, own: tuple[str, ...], *, wanted: TaskHead, checkpoint: Checkpoint, seed: int
+) -> tuple[Loaded, str | None]:
+    """What was taken from the file, and why the head does not count as trained, or None where it does."""
+    other = named_head(model.config, model)
+    if loaded is None:
+        return Loaded(), _by_configuration(model, own, checkpoint)
+    reason = own_head(model, loaded, wanted=wanted, record=checkpoint.record)
+    if reason or other is None:
+        return loaded, reason
+    fresh = redraw(model, seed=seed) | loaded.fresh
+    return replace(loaded, fresh=fresh), f"the checkpoint's head is that of a {other}: a fresh one is drawn by the seed"
+
+
+def _by_configuration(model: Any, own: tuple[str, ...], checkpoint: Checkpoint) -> str | None:
+    """`own_head` without weights: what config.json says."""
+    config, record = model.config, checkpoint.record
+    if type(model).__name__ not in (config.architectures or ()):
+        return "the checkpoint has no head for this task: a fresh one is drawn by the seed"
     if len(own) != config.num_labels:
-        return False, (
-            f"the checkpoint's head has {len(own)} labels, the task has {config.num_labels}: a fresh one is drawn",
-        )
-    if missing:
-        return False, (f"the checkpoint lacks parts of its head, drawn by the seed: {', '.join(sorted(missing))}",)
+        return f"the checkpoint's head has {len(own)} labels, the task has {config.num_labels}: a fresh one is drawn"
     if record and "head_trained" not in record.get("states", ()):
-        return False, ("the head of this checkpoint was never trained",)
-    return True, () if wanted.names is None else _align(model, own, wanted.names)
+        return "the head of this checkpoint was never trained"
+    return None
 
 
 def _align(model: nn.Module, own: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compress.core.checkpoint.compact import BITS, WEIGHTS
-from compress.core.errors import InputError
-from compress.core.model.masks import Masks, pack, unpack
+from compress.core.checkpoint.guard import guarded
+from compress.core.errors import InputError, StageFailed
+from compress.core.model.masks import Masks, masked_parameters, pack, unpack
 
-__all__ = ["FILE", "read_masks", "write_masks"]
+__all__ = ["FILE", "check_masks", "read_masks", "write_masks"]
 
 FILE = "masks.safetensors"
 
@@ -51,7 +53,27 @@ def read_masks(directory: Path, record: Mapping[str, Any], device: torch.device 
         raise InputError(
             f"the directory lacks the mask of {lost[0]}", given=str(directory), advice="it was not copied as a whole"
         )
+    for name, shape in shapes.items():
+        if packed[name].dtype != torch.uint8 or packed[name].numel() != -(-math.prod(shape) // 8):
+            raise InputError(
+                f"the mask of {name} is not of the shape {shape} that the record has", given=str(directory)
+            )
     return {name: unpack(packed[name], shape).to(device) for name, shape in shapes.items()}
+
+
+def check_masks(masks: Mapping[str, Tensor], model: nn.Module, *, given: str) -> None:
+    """Raise `InputError` where a mask is of no weight of the model, or of one of another shape.
+
+    Args:
+        masks: name -> boolean tensor.
+        model: that they belong to.
+        given: the checkpoint, for messages.
+    """
+    try:
+        for _ in masked_parameters(model, masks):
+            pass
+    except StageFailed as error:
+        raise InputError(f"the record does not fit the model: {error.what}", given=given) from error
 
 
 def _bits(path: Path, names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -60,6 +82,7 @@ def _bits(path: Path, names: Mapping[str, str]) -> dict[str, Tensor]:
         return {}
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    what = f"{path.name} cannot be read, the file is damaged"
+    with guarded(what, given=str(path)), safe_open(path, framework="pt") as file:
         found = [key for key in file.keys() if key in names or not names]  # noqa: SIM118
         return {names.get(key, key): file.get_tensor(key).clone() for key in found}

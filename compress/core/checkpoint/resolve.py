@@ -4,61 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compress.core.checkpoint.guard import guarded, read_object, reason
 from compress.core.checkpoint.record import HALF, read_record
 from compress.core.errors import InputError
 
-__all__ = [
-    "Checkpoint",
-    "Reference",
-    "files_in",
-    "find_weights",
-    "fingerprint",
-    "not_found",
-    "pickled_weights",
-    "read_config",
-    "resolve",
-]
+__all__ = ["Checkpoint", "Reference", "files_in", "fingerprint", "read_config", "resolve"]
 
 Reference = str | Path | Mapping[str, str]
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$")
 
 
+DESCRIPTION = ("*.json", "*.txt", "*.model", "*.codes", "*.jinja")
+WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+"""Files of the hub that are fetched: those that describe a model, and those of its weights."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """Checkpoint: the location of a model's files, with its configuration and record, read once.
+    """Checkpoint: the directory of a model's files, with its configuration and record, read once.
 
     Attributes:
-        found: a directory, or a hub id.
-        config: `config.json` as data; empty for a hub id, whose files transformers reads.
+        found: the directory; of a model of the hub the one in the cache, with the files that describe it.
+        config: `config.json` as data.
         record: the `trimformer.json` that `save` wrote; empty where another tool wrote the directory.
+        hub: the id on the hub; empty for a directory.
     """
 
-    found: Path | str
+    found: Path
     config: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    hub: str = ""
 
     @classmethod
     def at(cls, reference: Reference) -> Checkpoint:
         """The checkpoint that `reference` names.
 
         Raises:
-            InputError: as `resolve`, and as `read_config` for a directory.
+            InputError: as `resolve`, and as `read_config`; or the hub does not give the model.
         """
-        found = resolve(reference)
-        return cls(found, read_config(found), read_record(found)) if isinstance(found, Path) else cls(found)
+        named = resolve(reference)
+        hub = "" if isinstance(named, Path) else named
+        found = named if isinstance(named, Path) else _fetched(named, DESCRIPTION)
+        return cls(found, read_config(found), read_record(found), hub)
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: the path, or the id on the hub."""
+        return self.hub or str(self.found)
 
     @property
     def half(self) -> tuple[str, ...]:
         """Paths of the linears that are stored in bf16."""
         return tuple(self.record.get(HALF, ()))
+
+    def fetch_weights(self) -> None:
+        """Fetch the weights of a model of the hub, where they are not in the cache."""
+        if self.hub:
+            _fetched(self.hub, WEIGHTS)
 
 
 def resolve(reference: Reference) -> Path | str:
@@ -72,12 +81,25 @@ def resolve(reference: Reference) -> Path | str:
     """
     if isinstance(reference, Mapping):
         return _in_package(reference)
-    path = Path(reference).expanduser()
+    path = _path(reference)
     if path.is_dir():
         return path
+    if path.exists():
+        raise InputError("this is a file, and a model is a directory", given=str(reference))
     if isinstance(reference, Path) or not HUB_ID.match(str(reference)):
         raise InputError("the model directory does not exist", given=str(reference))
     return str(reference)
+
+
+def _path(reference: str | Path) -> Path:
+    try:
+        path = Path(reference).expanduser()
+        path.is_dir()
+        str(path).encode()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name that is too long, a home of nobody, a NUL or a lone surrogate.
+        raise InputError(f"no directory can be called that: {reason(error)}", given=str(reference)) from error
+    return path
 
 
 def _in_package(reference: Mapping[str, str]) -> Path:
@@ -104,50 +126,36 @@ def read_config(directory: Path) -> dict[str, Any]:
     """`config.json` as data.
 
     Raises:
-        InputError: the directory or the file is not there, or it is not JSON.
+        InputError: the directory or the file is not there, or as `read_object`.
     """
-    path = directory / "config.json"
     if not directory.is_dir():
         raise InputError("the model directory does not exist", given=str(directory))
-    if not path.is_file() and (directory / "delta_config.json").is_file():
-        raise InputError(
+    path = directory / "config.json"
+    if not path.is_file():
+        raise _no_model(directory)
+    return read_object(path)
+
+
+def _no_model(directory: Path) -> InputError:
+    """The error for a directory without `config.json`, by what it holds."""
+    given = str(directory)
+    if (directory / "delta_config.json").is_file():
+        return InputError(
             "the directory holds a delta, which is no model without its base",
-            given=str(directory),
+            given=given,
             advice="open it with finetune.load(base, directory), or put `merge` behind the stage that made it",
         )
-    if not path.is_file():
-        raise InputError(
-            "the directory holds no model: it has no config.json",
-            given=str(directory),
-            advice="name a directory that save_pretrained wrote, or a model id of the hub",
+    if (directory / "adapter_config.json").is_file():
+        return InputError(
+            "the directory holds an adapter of PEFT, which is no model without its base",
+            given=given,
+            advice="merge it once (PeftModel.from_pretrained(base, directory).merge_and_unload().save_pretrained(NEW)) "
+            "and name NEW",
         )
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"config.json is not valid JSON: {error}", where=str(path)) from error
-
-
-def find_weights(directory: Path) -> None:
-    """Raise `InputError` unless `directory` holds safetensors.
-
-    Pickled weights are refused: opening them runs whatever code they hold.
-    """
-    if any((directory / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
-        return
-    pickled = sorted(path.name for path in directory.glob("*.bin") if path.name.startswith("pytorch_model"))
-    if pickled:
-        raise pickled_weights(str(directory / pickled[0]))
-    raise InputError(
-        "the model directory has no weights", given=str(directory), advice="put model.safetensors beside config.json"
-    )
-
-
-def pickled_weights(given: str) -> InputError:
     return InputError(
-        "the weights are pickled and there are no safetensors; opening a pickle can run any code",
+        "the directory holds no model: it has no config.json",
         given=given,
-        advice="where you trust the file, convert it once: AutoModelFor....from_pretrained(OLD, use_safetensors=False)"
-        ".save_pretrained(NEW), with the class that fits its head, and name NEW",
+        advice="name a directory that save_pretrained wrote, or a model id of the hub",
     )
 
 
@@ -165,28 +173,42 @@ def fingerprint(reference: Reference) -> str:
 
 def hub_revision(model_id: str) -> str:
     """The commit of the model's files in the cache, or on the hub now."""
-    from transformers.utils.hub import cached_file, extract_commit_hash
+    from transformers.utils.hub import extract_commit_hash
+
+    return extract_commit_hash(str(_config_of(model_id)), None) or "unknown"
+
+
+def _config_of(model_id: str) -> Path:
+    """`config.json` of a model of the hub, in the cache."""
+    from transformers.utils.hub import cached_file
 
     try:
         path = cached_file(model_id, "config.json")
-    except OSError as error:
-        raise not_found(model_id, error) from error
-    return extract_commit_hash(path, None) or "unknown"
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no directory here is called {model_id!r}, and the hub does not give a model of that name: "
+            f"{reason(error)}",
+            given=model_id,
+            advice="check the spelling and, for the hub, the connection",
+        ) from error
+    if path is None:
+        raise InputError("the model of the hub has no config.json", given=model_id)
+    return Path(path)
 
 
-def not_found(model_id: str, error: Exception) -> InputError:
-    """The error for a model that is neither a directory nor on the hub.
+def _fetched(model_id: str, patterns: tuple[str, ...]) -> Path:
+    """The directory in the cache with the files of a model of the hub that fit `patterns`, none of its folders."""
+    from huggingface_hub import snapshot_download
 
-    Args:
-        model_id: as it was given.
-        error: of transformers, whose first line is the reason.
-    """
-    reason = str(error).strip().splitlines()[0]
-    return InputError(
-        f"no directory here is called {model_id!r}, and the hub does not give a model of that name: {reason}",
-        given=model_id,
-        advice="check the spelling and, for the hub, the connection",
-    )
+    revision = hub_revision(model_id)
+    with guarded("the hub does not give the files of this model", given=model_id, advice="check the connection"):
+        found = snapshot_download(
+            model_id,
+            revision=None if revision == "unknown" else revision,
+            allow_patterns=list(patterns),
+            ignore_patterns=["*/*"],
+        )
+    return Path(found)
 
 
 def files_in(directory: Path) -> tuple[Path, ...]:

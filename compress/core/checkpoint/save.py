@@ -16,9 +16,11 @@ import torch
 
 from compress.core.checkpoint.architecture import Difference, difference_to_stock, write_config
 from compress.core.checkpoint.compact import write_compact
+from compress.core.checkpoint.config import remarks
 from compress.core.checkpoint.for_task import load_source
-from compress.core.checkpoint.masks import read_masks, write_masks
-from compress.core.checkpoint.open import open_model, open_processor, quiet
+from compress.core.checkpoint.masks import check_masks, read_masks, write_masks
+from compress.core.checkpoint.open import open_model, quiet
+from compress.core.checkpoint.processor import open_processor
 from compress.core.checkpoint.quantized import file_state, half_paths
 from compress.core.checkpoint.reconcile import reconciled
 from compress.core.checkpoint.record import HALF, RECORD, history
@@ -103,18 +105,22 @@ def load(directory: Path | str, *, device: torch.device | str = "cpu") -> Bundle
         device: of model and masks.
 
     Raises:
-        InputError: there is no such directory, or no model in it.
+        InputError: there is no such directory, no model in it, it is damaged, or its file lacks tensors of the model,
+            or holds others that the model has no use for.
     """
-    directory = Path(directory)
-    checkpoint = Checkpoint.at(directory)
-    model, record = open_model(checkpoint), checkpoint.record
-    processor = open_processor(directory, model.config)
+    checkpoint = Checkpoint.at(Path(directory))
+    model, loaded = open_model(checkpoint)
+    record = checkpoint.record
+    masks = read_masks(checkpoint.found, record, device)
+    check_masks(masks, model, given=checkpoint.name)
+    processor = open_processor(checkpoint.found, model.config)
     reconciled(processor, model.config, family_of(model.config.model_type))
     return Bundle(
         model.to(device).eval(),
         processor,
         history(record),
         known_states(record.get("states", ())),
-        read_masks(directory, record, device),
-        fresh=frozenset(record.get("fresh", ())),
+        masks,
+        (*loaded.notes, *remarks(checkpoint)),
+        frozenset(record.get("fresh", ())),
     )

@@ -47,6 +47,7 @@ class Bundle:
             never changed in place: another mask is another tensor.
         fresh: names of parameters that the checkpoint lacked and that no training has updated yet.
         notes: remarks on how it was loaded (a fresh head, and why), for the user.
+        head_note: why the checkpoint's own head does not count as trained; None where it does.
         tuned: the last fine-tuning, where that is saved as a delta on its base; None where the model is saved whole.
     """
 
@@ -58,6 +59,7 @@ class Bundle:
     notes: tuple[str, ...] = ()
     fresh: frozenset[str] = frozenset()
     tuned: Tuned | None = None
+    head_note: str | None = None
 
     @property
     def config(self) -> Any:

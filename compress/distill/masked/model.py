@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.core.checkpoint.config import open_config
 from compress.core.checkpoint.open import open_weights
-from compress.core.checkpoint.resolve import Checkpoint, find_weights
+from compress.core.checkpoint.resolve import Checkpoint
+from compress.core.checkpoint.weights import find_weights
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import Family, base_model, family_of, stock_type
 from compress.core.layers.low_rank import FactorizedEmbedding
@@ -125,15 +126,14 @@ def check_head(reference: str, family: Family) -> Checkpoint:
         InputError: there is no such directory, it holds no weights, or a model of another family.
     """
     checkpoint = Checkpoint.at(reference)
-    if isinstance(checkpoint.found, Path):
-        find_weights(checkpoint.found)
-        theirs = stock_type(str(checkpoint.config.get("model_type")))
-        if theirs != family.model_type:
-            raise InputError(
-                f"the checkpoint of the head is of another family: {theirs!r}, not {family.model_type!r}",
-                given=reference,
-                advice="name a checkpoint of the model's own family, or leave out `head`",
-            )
+    theirs = stock_type(str(checkpoint.config.get("model_type")))
+    if theirs != family.model_type:
+        raise InputError(
+            f"the checkpoint of the head is of another family: {theirs!r}, not {family.model_type!r}",
+            given=reference,
+            advice="name a checkpoint of the model's own family, or leave out `head`",
+        )
+    find_weights(checkpoint.found, needed=not checkpoint.hub)
     return checkpoint
 
 
@@ -141,10 +141,12 @@ def _start_from(model: Any, reference: str) -> None:
     """Copy the checkpoint's parameters outside of its body; those over the vocabulary only where its size is equal."""
     checkpoint = check_head(reference, family_of(model.config.model_type))
     kind = type(model)
-    config = kind.config_class.from_pretrained(checkpoint.found)
-    theirs, report = open_weights(checkpoint, kind, config=config, dtype=torch.float32, output_loading_info=True)
     prefix = f"{model.base_model_prefix}."
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith(prefix))
+    heads = [name for name, _ in model.named_children() if name not in (model.base_model_prefix, ORDER)]
+    theirs, loaded = open_weights(
+        checkpoint, kind, config=open_config(checkpoint), dtype=torch.float32, heads=[*heads, "pooler"]
+    )
+    missing = sorted(name for name in loaded.fresh if not name.startswith(prefix))
     state = {n: t for n, t in theirs.named_parameters() if not n.startswith(prefix)}
     ours = {n: t for n, t in model.named_parameters() if not n.startswith((prefix, ORDER)) and n in state}
     odd = [

@@ -183,3 +183,13 @@ def test_a_model_that_is_not_there_names_its_line(tmp_path):
     with pytest.raises(InputError) as caught:
         plan(Recipe.load(file))
     assert f"{file}:2: model" in str(caught.value)
+
+
+def test_a_refusal_for_want_of_a_trained_head_says_why_the_checkpoints_own_does_not_count():
+    bundle = source(trained=False)
+    bundle.head_note = "the checkpoint's head has 3 labels, the task has 2"
+    recipe = Recipe.parse(
+        {"name": "a", "model": "m", "task": {"text_classification": {"data": "reviews"}}, "stages": [export()]}
+    )
+    with pytest.raises(Refusal, match=r"not trained for the task.*head has 3 labels, the task has 2"):
+        plan(recipe, bundle)

@@ -30,8 +30,15 @@ def test_config_and_record_are_read_once(tmp_path, monkeypatch, opened):
     assert sorted(read) == ["read_config", "read_record"]
 
 
-def test_a_hub_id_has_nothing_read_of_it(tmp_path):
-    assert Checkpoint.at("some/model") == Checkpoint("some/model")
-    assert Checkpoint.at("some/model").half == ()
+def test_a_directory_without_a_configuration_is_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match=r"no config\.json"):
         Checkpoint.at(tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="an adapter of PEFT"):
+        Checkpoint.at(tmp_path)
+
+
+@pytest.mark.parametrize("reference", ["x" * 300, "a\0b", "~nobody-here/model", "\udcff", __file__])
+def test_paths_that_no_directory_can_have(reference):
+    with pytest.raises(InputError):
+        Checkpoint.at(reference)
