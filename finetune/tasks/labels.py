@@ -175,8 +175,12 @@ def _named(present: list[Any], class_names: Sequence[str], table: Table) -> Labe
 def _listed(present: list[Any], given: Sequence[str], table: Table) -> LabelSet:
     """The classes that the recipe lists: by their names, else whole numbers count from 0 in that order."""
     _refuse_one(present, table)
+    values: tuple[Any, ...]
+    if table.class_names and set(given) == set(table.class_names):
+        values = tuple(given) if isinstance(present[0], str) else tuple(map(table.class_names.index, given))
+        return _checked(LabelSet(tuple(given), values), present, "the recipe", table)
     by_name = isinstance(present[0], str) or _spellings(present) <= _spellings(given)
-    values: tuple[Any, ...] = tuple(given) if by_name else tuple(range(len(given)))
+    values = tuple(given) if by_name else tuple(range(len(given)))
     return _checked(LabelSet(tuple(given), values), present, "the recipe", table)
 
 

@@ -180,6 +180,10 @@ class Task(Choice):
         """What a reader of the report should know of the data; one sentence each, without a full stop."""
         return ()
 
+    def ordered_as(self, names: tuple[str, ...]) -> Task:
+        """This task with its classes in the order of `names`, a checkpoint's, where it may choose; else itself."""
+        return self
+
     def place(self, row_id: int) -> str:
         """Where a row stands in the data, for messages."""
         return f"the row of id {row_id}"

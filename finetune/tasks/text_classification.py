@@ -25,6 +25,7 @@ from finetune.tasks.labels import LabelSet, find_labels
 from finetune.tasks.metrics.metric import Metric, metric_named
 from finetune.tasks.parts import Sources, assemble
 from finetune.tasks.source import Source, open_source
+from finetune.tasks.splits import fingerprint
 from finetune.tasks.task import Encoded, Splits, Task
 
 if TYPE_CHECKING:
@@ -121,6 +122,19 @@ class TextClassification(Task):
     def regression(self) -> bool:
         """Whether a row has a number instead of a class."""
         return self.label_set.regression
+
+    def ordered_as(self, names: tuple[str, ...]) -> Task:
+        own = self.label_set
+        if self.labels or own.regression or own.only_numbers:
+            return self
+        spelled = {_folded(name): name for name in own.names}
+        order = tuple(spelled.get(_folded(name), name) for name in names)
+        if not _holds(order, own) or order == own.names:
+            return self
+        found = self.model_copy(update={"labels": order})
+        for derived in ("label_set", "sources", "loaded"):
+            found.__dict__.pop(derived, None)
+        return found
 
     def place(self, row_id: int) -> str:
         return f"{self.sources.place(row_id)}, {' and '.join(map(repr, self.columns))}"
@@ -229,6 +243,14 @@ class TextClassification(Task):
     def text_columns(self, rows: Dataset) -> tuple[Sequence[str], ...]:
         return tuple(list(rows[column]) for column in self.columns)
 
+    def describe(self, splits: Splits) -> dict[str, Any]:
+        found, rows = super().describe(splits), splits.evaluation
+        # Names instead of numbers: runs that list their labels in another order still judge the same examples.
+        labels = rows["label"] if self.regression else [self.class_names[number] for number in rows["label"]]
+        examples = fingerprint([*(rows[column] for column in self.columns), labels, rows["row_id"]])
+        found["parts"]["evaluation"]["examples"] = examples
+        return found
+
     def dump(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
 
@@ -255,6 +277,17 @@ class TextClassification(Task):
                 where=self.source.describe() if self.source else "task",
                 advice="name three different splits; leave out `select:` to draw it from train",
             )
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _holds(names: tuple[str, ...], own: LabelSet) -> bool:
+    """Whether `names` are the classes of the data, each once, or hold them all where the data does not name its own."""
+    if len(set(map(_folded, names))) < len(names) or not set(own.names) <= set(names):
+        return False
+    return len(names) == len(own.names) or not own.named
 
 
 _ENCODED: WeakKeyDictionary[Any, dict[Any, Encoded]] = WeakKeyDictionary()

@@ -21,6 +21,7 @@ from recipes.engine.source import given, load
 from recipes.engine.store import Store, disk_errors
 from recipes.file.stage_ids import SOURCE
 from recipes.file.yaml import yaml_text
+from recipes.plan.labels import settled
 from recipes.plan.predict import check_measure, check_training, usable_device
 from recipes.plan.tree import Node, Plan, plan
 from recipes.record import Report, Row
@@ -52,6 +53,7 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
     """
     place = usable_device(device)
     with joined(place.type) as processes:
+        recipe = settled(recipe)
         splits, source = given(recipe)
         check_measure(recipe, source)
         planned = plan(recipe, source)

@@ -16,6 +16,7 @@ from recipes.measure.inputs import longest_input
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.quality import quality
 from recipes.measure.size import base_directory
+from recipes.plan.labels import settled
 from recipes.record import Quality, Row
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def measure_directory(
         raise InputError("there is no such directory", given=str(directory))
     usual = _usual_length(directory)
     chosen = tuple(lengths) if lengths else (usual,) if recipe is None else (usual, "data")
+    recipe = None if recipe is None else settled(recipe, directory=directory)
     if recipe is None and "data" in chosen:
         raise InputError("the lengths of the data need a task", given=list(chosen), advice="name a recipe as well")
     latency = {"batch_sizes": list(batch_sizes), "sequence_lengths": list(chosen), "device": device}

@@ -93,7 +93,9 @@ def longest_input(config: Any, processor: Any) -> int | None:
     from compress.core.families.family import family_of
     from compress.core.model.embeddings import position_limit
 
-    limits = [position_limit(config, family_of(config.model_type)), getattr(processor, "model_max_length", None)]
+    known = getattr(config, "model_type", None)
+    positions = position_limit(config, family_of(known)) if known else None
+    limits = [positions, getattr(processor, "model_max_length", None)]
     return min((limit for limit in limits if limit), default=None)
 
 

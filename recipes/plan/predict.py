@@ -24,6 +24,7 @@ from recipes.file.mistakes import in_one
 from recipes.file.recipe import Recipe
 from recipes.file.stage_ids import SOURCE
 from recipes.plan.flops import forward_flops
+from recipes.plan.labels import settled
 from recipes.plan.memory import memory_facts, training_memory
 from recipes.plan.tree import Plan, Step, plan
 from recipes.record import Cost, Report, Row, Size
@@ -54,6 +55,7 @@ def check(recipe: Recipe, *, memory: int | None = None) -> Report:
     Raises:
         InputError: whatever a run would refuse before any work.
     """
+    recipe = settled(recipe)
     check_data(recipe)
     planned = plan(recipe)
     check_measure(recipe, planned.source)

@@ -128,6 +128,9 @@ def _paired(
     if reason or missing:
         return Compared(name, second[1], against=against, reason=reason or f"not paired: no {missing[0]}")
     before, after = judged(files[0]), judged(files[1])
+    numbers = _numbers(reports[first[0]], reports[second[0]])
+    if numbers and after is not None:
+        after = after.renumbered(numbers)
     if before is None or after is None:
         return Compared(name, second[1], against=against, reason="not paired: logits were kept without their labels")
     if not before.same_examples(after):
@@ -139,10 +142,19 @@ def _paired(
 def _differs(one: Report, two: Report) -> str:
     if metric(one) != metric(two):
         return f"not paired: {metric(one)} and {metric(two)} are different metrics"
-    prints = [report.task.get("parts", {}).get("evaluation", {}).get("fingerprint") for report in (one, two)]
-    if all(prints) and prints[0] != prints[1]:
-        return "not paired: the evaluation data differ"
-    return ""
+    parts = [report.task.get("parts", {}).get("evaluation", {}) for report in (one, two)]
+    # The fingerprint has the classes by number; `examples`, which older reports lack, by name.
+    marks = [[part.get(mark) for part in parts] for mark in ("examples", "fingerprint")]
+    known = next(([first, second] for first, second in marks if first and second), None)
+    return "not paired: the evaluation data differ" if known and known[0] != known[1] else ""
+
+
+def _numbers(one: Report, two: Report) -> list[int] | None:
+    """The class numbers in `one` of the classes of `two`; None where they are the same."""
+    ours, theirs = (list(report.task.get("labels", ())) for report in (one, two))
+    if ours == theirs or sorted(ours) != sorted(theirs):
+        return None
+    return [ours.index(name) for name in theirs]
 
 
 def _quality(name: str, after: Judged, before: Judged) -> Quality:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from compress.core.errors import InputError, UnknownName
 from recipes.record import Report
@@ -28,6 +31,12 @@ class Judged:
         """Whether both were evaluated on the same examples with the same targets."""
         one, two = self.targets, other.targets
         return one.same_rows(two) and bool((one.values == two.values).all())
+
+    def renumbered(self, numbers: Sequence[int]) -> Judged:
+        """The same with class `i` called `numbers[i]`."""
+        order = np.argsort(numbers)
+        answers = replace(self.answers, values=self.answers.values[..., order])
+        return Judged(answers, replace(self.targets, values=np.asarray(numbers)[self.targets.values]))
 
 
 def read_run(run: Path) -> Report:

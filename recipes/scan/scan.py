@@ -19,6 +19,7 @@ from finetune.context import make_context
 from recipes.engine.identity import source_identity
 from recipes.engine.source import given
 from recipes.engine.store import identity
+from recipes.plan.labels import settled
 from recipes.plan.predict import usable_device
 from recipes.report import scan as views
 from recipes.scan.record import LeftOut, Scan, ScanPoint
@@ -58,6 +59,7 @@ def scan(
         InputError: something that was given cannot work; found before any work.
     """
     place = usable_device(device)
+    recipe = settled(recipe)
     splits, bundle = given(recipe)
     _check_head(recipe, bundle)
     scored = _parsed(Criterion, criterion)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from compress.core.checkpoint.config import library, open_config, remarks
+from compress.core.checkpoint.labels import aligned
 from compress.core.checkpoint.loaded import Loaded
 from compress.core.checkpoint.masks import check_masks, read_masks
 from compress.core.checkpoint.open import open_shapes, open_weights
@@ -18,7 +18,7 @@ from compress.core.checkpoint.reconcile import reconciled
 from compress.core.checkpoint.record import history
 from compress.core.checkpoint.resolve import Checkpoint, Reference
 from compress.core.errors import InputError, Refusal
-from compress.core.families.family import Family, base_model, family_of
+from compress.core.families.family import Family, family_of
 from compress.core.model.bundle import Bundle
 from compress.core.model.head import TaskHead
 from compress.core.model.low_bit import storage_of
@@ -66,7 +66,7 @@ def load_source(
     model, loaded = _opened(checkpoint, model_class, config=config, seed=seed, meta=meta, family=family)
     record = checkpoint.record
     loaded, reason = _judge(model, loaded, own_labels, wanted=wanted, checkpoint=checkpoint, seed=seed)
-    notes = (reason,) if reason else () if wanted.names is None else _align(model, own_labels, wanted.names)
+    notes = (reason,) if reason else () if wanted.names is None else aligned(model, own=own_labels, asked=wanted.names)
     states: Any = known_states(record.get("states", ())) - {"head_trained"} | (set() if reason else {"head_trained"})
     if storage_of(model) != "fp32":
         states |= {"quantized"}
@@ -135,17 +135,3 @@ def _by_configuration(model: Any, own: tuple[str, ...], checkpoint: Checkpoint) 
     if record and "head_trained" not in record.get("states", ()):
         return "the head of this checkpoint was never trained"
     return None
-
-
-def _align(model: nn.Module, own: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Sort the rows of the head where the checkpoint has the task's labels in another order."""
-    ours, theirs = [label.casefold() for label in asked], [label.casefold() for label in own]
-    if ours == theirs or set(ours) != set(theirs):
-        return ()
-    order = torch.tensor([theirs.index(label) for label in ours])
-    base = set(base_model(model).modules())
-    last = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in base and m.out_features == len(own)][-1]
-    for tensor in (last.weight, last.bias):
-        if tensor is not None and tensor.device.type != "meta":
-            tensor.data = tensor.data[order]
-    return (f"the checkpoint has the labels in the order {', '.join(own)}: its head was sorted to the task's",)

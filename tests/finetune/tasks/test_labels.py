@@ -91,3 +91,9 @@ def test_blanks_and_case_are_pointed_out() -> None:
         "labels: 1 rows have blanks around 'pos', which were removed (in train)",
         "labels: 'Neg', 'neg' differ by their case alone and are different classes (in train)",
     )
+
+
+def test_a_list_in_another_order_than_the_datas_names_is_matched_by_name() -> None:
+    rows = table([0, 1, 0], class_names=("no", "yes"))
+    assert found(rows, ("yes", "no")).numbers(rows).tolist() == [1, 0, 1]
+    assert found(rows, ("bad", "good")).numbers(rows).tolist() == [0, 1, 0]

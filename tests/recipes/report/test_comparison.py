@@ -89,3 +89,19 @@ def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path, order: np.nda
     runs = [run(tmp_path / "x" / "same", 1, order), run(tmp_path / "y" / "same", 1, order)]
     assert compare(runs).runs == (str(runs[0]), str(runs[1]))
     assert isinstance(compare(runs).reports[0], Report)
+
+
+def test_labels_in_another_order_are_the_same_examples(tmp_path: Path, order: np.ndarray) -> None:
+    def task(labels: list[str], fingerprint: str, examples: str = "same") -> dict[str, object]:
+        part = {"rows": 400, "fingerprint": fingerprint, "examples": examples}
+        return {"metric": "accuracy", "labels": labels, "parts": {"evaluation": part}}
+
+    first = run(tmp_path / "a", 10, order, task=task(["no", "yes"], "one"))
+    second = run(tmp_path / "b", 50, order, task=task(["yes", "no"], "other"))
+    for file in second.glob("**/logits.npz"):
+        saved = dict(np.load(file))
+        np.savez(file, row_ids=saved["row_ids"], logits=saved["logits"][:, ::-1], labels=1 - saved["labels"])
+    paired = compare([first, second]).lines[1].paired
+    assert paired is not None and paired.difference == pytest.approx(-0.1)
+    third = run(tmp_path / "c", 5, order, task=task(["no", "yes"], "one", examples="others"))
+    assert compare([first, third]).lines[1].reason.endswith("data differ")
