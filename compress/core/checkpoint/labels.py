@@ -26,7 +26,7 @@ def checkpoint_labels(reference: Reference) -> tuple[str, ...] | None:
         reference: a hub id, a directory, or {package, path}.
     """
     try:
-        found = Checkpoint.at(reference).config.get("id2label")
+        found: Any = Checkpoint.at(reference).config.get("id2label")
         names = tuple(str(found[key]) for key in sorted(found, key=int))
     except (
         InputError,

@@ -25,7 +25,9 @@ Damage = Callable[[Path], Any]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return tiny_classifier_directory(tmp_path_factory.mktemp("bert"), "bert")
+    directory = tiny_classifier_directory(tmp_path_factory.mktemp("bert"), "bert")
+    config(id2label=dict(enumerate(TWO)))(directory)
+    return directory
 
 
 @pytest.fixture
