@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from compress.core.stage.context import Context
     from compress.core.stage.stage import Stage
     from finetune.tasks.task import Splits
-    from recipes.engine.store import Folder, Store
+    from recipes.engine.folder import Folder
+    from recipes.engine.store import Store
     from recipes.file.recipe import Recipe
 
 __all__ = ["REFERENCE_LOGITS", "Executor", "Ledger", "Work", "find"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from compress.core.model.bundle import Bundle
-    from recipes.engine.store import Folder
+    from recipes.engine.folder import Folder
     from recipes.plan.tree import Plan
 
 __all__ = ["Done", "Finished"]

@@ -9,8 +9,9 @@ from compress.core.errors import Refusal, StageFailed
 from compress.core.stage.declaration import UNMERGED
 from recipes.engine.execute import Executor, Work
 from recipes.engine.finished_stages import Done
+from recipes.engine.folder import Folder
 from recipes.engine.identity import stage_settings
-from recipes.engine.store import Folder, Store, identity
+from recipes.engine.store import Store, identity
 from recipes.stage_record import Named
 
 if TYPE_CHECKING:

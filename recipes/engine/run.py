@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from compress.core.model.bundle import Bundle
     from finetune.tasks.task import Splits
-    from recipes.engine.store import Folder
+    from recipes.engine.folder import Folder
     from recipes.file.recipe import Recipe
 
 __all__ = ["run"]

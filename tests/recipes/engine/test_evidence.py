@@ -14,7 +14,7 @@ from recipes.engine.encoding import ENCODING
 from recipes.engine.evidence import MACHINE, OTHER_MACHINE, Evidence
 from recipes.engine.execute import REFERENCE_LOGITS
 from recipes.engine.finished_stages import Done
-from recipes.engine.store import Folder
+from recipes.engine.folder import Folder
 from recipes.record import Cost
 from recipes.report.facts import flat
 from recipes.stage_record import StageRecord

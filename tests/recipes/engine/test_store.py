@@ -12,7 +12,8 @@ import pytest
 
 from compress.core.errors import InputError, StageFailed
 from recipes.engine.execute import find
-from recipes.engine.store import Store, discard, disk_errors, identity
+from recipes.engine.folder import discard
+from recipes.engine.store import Store, disk_errors, identity
 from recipes.record import Cost
 from recipes.stage_record import Named, StageRecord
 
