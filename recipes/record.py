@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from compress.core.files import write_whole
 from compress.core.stage.exhibit import Exhibit
+from recipes.sealed import sealed_text, unsealed
 
 __all__ = [
     "BudgetLine",
@@ -206,14 +206,14 @@ class Report(Record):
         """The report of a run, old ones too.
 
         Raises:
-            ValidationError: it is no report.
+            ValueError: it is no report, or not as it was written.
         """
         from recipes.old_records import with_exhibits
 
-        data = json.loads((directory / "report.json").read_text("utf-8"))
-        if isinstance(data, dict) and isinstance(data.get("rows"), list):
+        data = unsealed((directory / "report.json").read_text("utf-8"))
+        if isinstance(data.get("rows"), list):
             data["rows"] = [with_exhibits(row) if isinstance(row, dict) else row for row in data["rows"]]
         return cls.model_validate(data)
 
     def write(self, directory: Path) -> None:
-        write_whole(directory / "report.json", json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
+        write_whole(directory / "report.json", sealed_text(self.model_dump(mode="json")))

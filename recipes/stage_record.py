@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from compress.core.file_marks import Mark
 from compress.core.files import write_whole
 from compress.core.stage.exhibit import Exhibit
 from recipes.measure.size import Counts
 from recipes.old_records import with_exhibits
 from recipes.record import Cost, Record
+from recipes.sealed import sealed_text, unsealed
 
 __all__ = ["Named", "ReferenceLogits", "StageRecord"]
+
+WEIGHTS = ".safetensors"
 
 
 class Named(Record):
@@ -27,10 +31,17 @@ class Named(Record):
 
 
 class ReferenceLogits(Record):
-    """The logits from before saving, which a reload must give: of which evaluation rows, and computed where."""
+    """The logits from before saving, which a reload must give.
+
+    Attributes:
+        rows: fingerprint of the evaluation rows.
+        machine: where they were computed.
+        task: fingerprint of the task that encoded the rows; None in records of older versions.
+    """
 
     rows: str
     machine: dict[str, Any]
+    task: str | None = None
 
 
 class StageRecord(Named):
@@ -52,6 +63,8 @@ class StageRecord(Named):
         flops: of one forward pass of one example at the task's longest length.
         reference: None where it is no model.
         artifact: what an export noted of its files.
+        files: marks of the files beside the record, without what was measured later; None in records of older versions.
+        made_from: digests of the weights that it stands on: `start`, and the fields that name stages.
     """
 
     settings: Any
@@ -69,17 +82,27 @@ class StageRecord(Named):
     flops: float | None = None
     reference: ReferenceLogits | None = None
     artifact: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, Mark] | None = None
+    made_from: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path) -> StageRecord | None:
-        """The record in a file, old ones too; None where there is none that can be read, as of a torn write."""
+        """The record in a file, old ones too; None where there is none, or it is not as it was written."""
         try:
-            return cls.model_validate(with_exhibits(json.loads(file.read_text("utf-8"))))
-        except (OSError, ValueError, ValidationError, AttributeError):
+            return cls.model_validate(with_exhibits(unsealed(file.read_text("utf-8"))))
+        except (OSError, ValueError, ValidationError, AttributeError, TypeError):
             return None
 
     def write(self, file: Path) -> None:
-        write_whole(file, json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True))
+        write_whole(file, sealed_text(self.model_dump(mode="json")))
+
+    @property
+    def weights(self) -> str | None:
+        """Digest of the weights, whatever lies beside them; None in records of older versions."""
+        if self.files is None:
+            return None
+        found = sorted(f"{name} {mark.sha256}" for name, mark in self.files.items() if name.endswith(WEIGHTS))
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
     @property
     def head_trained(self) -> bool:

@@ -11,7 +11,7 @@ from compress.core.model.bundle import Bundle, Tuned
 from finetune.delta.record import TENSORS, Base, DeltaRecord, read_record
 from finetune.inserted.insertion import insertions
 
-__all__ = ["move_base", "save_delta"]
+__all__ = ["base_moves", "move_base", "save_delta"]
 
 
 def save_delta(
@@ -44,6 +44,16 @@ def save_delta(
         bundle.processor.save_pretrained(directory)
     _record(bundle, bundle.tuned, _relative(base, at or directory), tensors).write(directory)
     return directory
+
+
+def base_moves(directory: Path, base: Path) -> bool:
+    """Whether the recorded path of a saved delta's base is another than `base`.
+
+    Args:
+        directory: of the delta.
+        base: the base's directory now.
+    """
+    return read_record(directory).base.path != _relative(base, directory)
 
 
 def move_base(directory: Path, base: Path) -> None:

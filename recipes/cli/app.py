@@ -55,6 +55,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Where to write; runs/<name> unless given.")] = None,
     set_: Settings = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier run left there.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every finished file, and make again what is damaged.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto,
 ) -> None:
     """Run a recipe. What is finished and unchanged is reused.
@@ -69,7 +72,7 @@ def run(
             directory = out or Path("runs") / loaded.name
             from recipes.engine.run import run as run_recipe
 
-            report = run_recipe(loaded, out=directory, fresh=fresh, device=device.value)
+            report = run_recipe(loaded, out=directory, fresh=fresh, verify=verify, device=device.value)
         if not processes.main:
             return
         _show(report)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+from pydantic import ValidationError
 
 from compress.core.answers import Known, read_answers, write_answers
+from compress.core.file_marks import Mark, damaged_files, marks_of
 from compress.core.files import written_whole
 from finetune.tasks.source import quiet
 from recipes.engine.execute import REFERENCE_LOGITS
 from recipes.engine.finished_stages import Done
+from recipes.engine.folder import LOGITS
 from recipes.engine.store import Store, identity
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.pairs import neighbours
 from recipes.measure.quality import changed_inputs, quality
 from recipes.measure.usage import usage_code
 from recipes.record import Pair, Row
+from recipes.sealed import sealed_text, unsealed
 from recipes.stage_record import ReferenceLogits
 
 if TYPE_CHECKING:
@@ -29,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence"]
 
-LOGITS = "logits.npz"
+ROW_MARKS = "files.json"
+"""Beside evaluation rows on disk: the marks of their files."""
 OTHER_MACHINE = 1e-4
 """Tolerance of a logit where another CPU, or another number of threads, sums in another order."""
 MACHINE = ("cpu", "instructions", "gpu", "threads", "python", "versions")
@@ -52,11 +59,14 @@ class Evidence:
     baselines: dict[int | None, Done] = field(default_factory=dict)
 
     def rows_file(self) -> Path:
-        """The evaluation rows on disk, for the measuring process."""
+        """The evaluation rows on disk, for the measuring process; written again where they are not as written."""
         path = self.store.work / f"evaluation-{self.splits.fingerprints['evaluation'][:12]}"
-        if not path.exists():
+        if not _whole_rows(path):
+            shutil.rmtree(path, ignore_errors=True)
             with quiet(), written_whole(path) as beside:
                 self.splits.evaluation.save_to_disk(beside)
+                marks = {name: mark.model_dump() for name, mark in marks_of(beside).items()}
+                (beside / ROW_MARKS).write_text(sealed_text(marks), "utf-8")
         return path
 
     def baseline_of(self, seed: int | None) -> Done | None:
@@ -112,28 +122,37 @@ class Evidence:
     def _is_baseline(self, done: Done) -> bool:
         return any(done.directory == baseline.directory for baseline in self.baselines.values())
 
-    def _measured(self, done: Done, parent: Done | None, runtime_reference: Path | None) -> Outcome:
-        expected = self._identity(done, runtime_reference)
-        found = done.folder.measured(expected)
-        if found is None:
-            found = self._measure(done, parent, runtime_reference, expected)
-        return Outcome.model_validate(found["outcome"])
+    def kept(self, done: Done, *, referred: bool) -> Outcome | None:
+        """What was measured of a stage before, where nothing that decides it changed and nothing of it is damaged.
 
-    def _identity(self, done: Done, runtime_reference: Path | None) -> str:
+        Args:
+            done: the stage.
+            referred: whether it is compared with the uncompressed model in its runtime.
+        """
+        found = done.folder.measured(self._identity(done, referred=referred))
+        try:
+            return None if found is None or not _answered(done, found) else Outcome.model_validate(found["outcome"])
+        except (KeyError, ValidationError):
+            return None
+
+    def _measured(self, done: Done, parent: Done | None, runtime_reference: Path | None) -> Outcome:
+        referred = runtime_reference is not None
+        kept = self.kept(done, referred=referred)
+        return kept or self._measure(done, parent, runtime_reference, self._identity(done, referred=referred))
+
+    def _identity(self, done: Done, *, referred: bool) -> str:
         baseline = self.baseline_of(done.record.seed)
         return identity(
             stage=done.identity,
             baseline=None if baseline is None else baseline.identity,
-            reference=runtime_reference is not None,
+            reference=referred,
             probes=[probe.recipe_form() for probe in self.recipe.measure],
             evaluation=self.splits.fingerprints["evaluation"],
             device=self.device,
             machine={name: self.environment[name] for name in MACHINE},
         )
 
-    def _measure(
-        self, done: Done, parent: Done | None, runtime_reference: Path | None, expected: str
-    ) -> dict[str, Any]:
+    def _measure(self, done: Done, parent: Done | None, runtime_reference: Path | None, expected: str) -> Outcome:
         baseline = self.baseline_of(done.record.seed)
         itself = baseline is None or baseline.directory == done.directory
         reference, tolerance = self._reference(done)
@@ -160,11 +179,16 @@ class Evidence:
         facts = {"identity": expected, "outcome": outcome.model_dump(mode="json", exclude={"logits", "select_logits"})}
         done.folder.keep_measurement(facts)
         shutil.rmtree(scratch, ignore_errors=True)
-        return facts
+        return outcome
 
     def reference_marks(self) -> ReferenceLogits:
         """What `stage.json` says of the logits that a reload must give."""
-        return ReferenceLogits(rows=self.splits.fingerprints["evaluation"], machine=self._arithmetic())
+        rows = self.splits.fingerprints["evaluation"]
+        return ReferenceLogits(rows=rows, machine=self._arithmetic(), task=self._encoding())
+
+    def _encoding(self) -> str:
+        """What decides how the evaluation rows are read: columns, lengths, labels."""
+        return identity(task=self.recipe.task.recipe_form())
 
     def _arithmetic(self) -> dict[str, Any]:
         """What decides the last bits of logits in fp32 on the CPU."""
@@ -173,11 +197,14 @@ class Evidence:
     def _reference(self, done: Done) -> tuple[Path | None, float]:
         """The logits that a reload must give, and the largest difference: none where they were computed alike.
 
-        A stage that was made with other evaluation rows was compared on those, and has none for these.
+        A stage that was made with other evaluation rows, or for a task that reads them otherwise (a source without a
+        trained head serves several), was compared on those, and has none for these.
         """
         made = done.record.reference
         path = done.directory / REFERENCE_LOGITS
         if made is None or made.rows != self.splits.fingerprints["evaluation"] or not path.exists():
+            return None, 0.0
+        if made.task != self._encoding() and not (made.task is None and done.record.head_trained):
             return None, 0.0
         return path.resolve(), 0.0 if made.machine == self._arithmetic() else OTHER_MACHINE
 
@@ -203,3 +230,22 @@ class Evidence:
         row.quality = quality(task, answers, self._targets, rows["part"], before, select_value=done.record.select_value)
         if before is not None:
             row.changed_inputs = changed_inputs(task, answers, before, self._targets, texts=task.texts(rows))
+
+
+def _whole_rows(directory: Path) -> bool:
+    """Whether evaluation rows on disk are as they were written."""
+    try:
+        marks = unsealed((directory / ROW_MARKS).read_text("utf-8"))
+        return not damaged_files(directory, {n: Mark.model_validate(mark) for n, mark in marks.items()}, whole=True)
+    except (OSError, ValueError):
+        return False
+
+
+def _answered(done: Done, facts: Mapping[str, Any]) -> bool:
+    """Whether the answers are there that a model with a trained head was measured by."""
+    if not done.record.head_trained or LOGITS in facts.get("files", {}):
+        return True
+    try:  # a measurement of an older version has no mark of them
+        return "files" not in facts and len(read_answers(done.directory / LOGITS)[0]) > 0
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from compress.core.model.change import Several
 from compress.core.stage.artifact import Artifact
 from compress.core.stage.exhibit import kept_units
-from finetune.delta.record import is_delta
-from finetune.delta.saving import move_base
 from recipes.engine.encoding import encoding_facts
 from recipes.engine.finished_stages import Done, Finished
 from recipes.engine.identity import stage_settings
@@ -32,10 +30,9 @@ if TYPE_CHECKING:
     from compress.core.stage.stage import Stage
     from finetune.tasks.task import Splits
     from recipes.engine.folder import Folder
-    from recipes.engine.store import Store
     from recipes.file.recipe import Recipe
 
-__all__ = ["REFERENCE_LOGITS", "Executor", "Ledger", "Work", "find"]
+__all__ = ["REFERENCE_LOGITS", "Executor", "Ledger", "Work"]
 
 REFERENCE_LOGITS = "reference.npz"
 """In a stage's directory: the logits of its model before it was saved, which the reload must give again."""
@@ -50,6 +47,7 @@ class Work:
         stage: what is run; None for the source, which is kept as it comes.
         open: the model that it works on.
         base: where that model lies; a delta is saved with the way to it.
+        stands_on: digests of the weights that it is made from: `start`, and the fields that name stages.
         remarks: what a reader of its row should know, whatever comes out.
         leaf: whether it is an export.
     """
@@ -60,6 +58,7 @@ class Work:
     base: Path | None = None
     remarks: tuple[str, ...] = ()
     leaf: bool = False
+    stands_on: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -114,36 +113,6 @@ class Ledger:
         ended = time.perf_counter()
 
 
-def find(
-    folder: Folder, expected: str, store: Store, *, leaf: bool, named: Named | None = None, base: Path | None = None
-) -> Done | None:
-    """The stage if it is finished, here or in another run of the store.
-
-    Args:
-        folder: its place in this run.
-        expected: its identity.
-        store: of the run.
-        leaf: whether it is an export.
-        named: what it is called in this recipe, which may be other names than it was made under.
-        base: where the stage that it works on lies here; a delta that was made elsewhere is told.
-    """
-    record = folder.finished(expected)
-    if record is None:
-        other = store.elsewhere(expected, leaf=leaf)
-        if other is None:
-            return None
-        folder.adopt(other)
-        record = folder.finished(expected)
-    if record is None:
-        return None
-    if base is not None and is_delta(folder.final):
-        move_base(folder.final, base)
-    called = record.called(named) if named else record
-    if called != record:
-        folder.keep(called)
-    return Done(folder, called, reused=True)
-
-
 @dataclass
 class Executor:
     """Executes the works of one run.
@@ -169,8 +138,8 @@ class Executor:
         """
         from transformers import set_seed
 
-        partial, ledger = folder.begin(expected), Ledger()
-        ctx = self._context(work.named, partial, ledger)
+        at_work, ledger = folder.begin(expected), Ledger()
+        ctx = self._context(work.named, at_work, ledger)
         set_seed(ctx.seed)
         bundle = work.open()
         before = _Before.of(bundle)
@@ -181,6 +150,7 @@ class Executor:
             states=sorted(bundle.states),
             cost=Cost(seconds=0.0),
             notes=[*work.remarks] if work.stage else [*bundle.notes],
+            made_from={name: weights for name, weights in work.stands_on.items() if weights is not None},
         )
         outcome: Bundle | Artifact = bundle
         if work.stage is not None:
@@ -188,7 +158,7 @@ class Executor:
                 outcome = run_stage(work.stage, bundle, ctx, base=work.base or folder.final)
             record.cost, record.facts = spent(), dict(ctx.facts)
             record.notes += ledger.notes
-        result = partial / "result"
+        result = at_work / "result"
         if isinstance(outcome, Artifact):
             _keep_artifact(outcome, result, record)
         else:
@@ -199,15 +169,15 @@ class Executor:
             self._compare_tokens(before.processor, outcome.processor, record, trained=bool(ledger.results))
         record.exhibits = [*kept_units(record.cut), *ctx.exhibits]
         # Copied, since what an interruption spares must still be there when the stage is run again.
-        shutil.copytree(partial / "left", result, dirs_exist_ok=True)
+        shutil.copytree(at_work / "left", result, dirs_exist_ok=True)
         folder.finish(result, record)
         return Done(folder, record, reused=False)
 
-    def _context(self, named: Named, partial: Path, ledger: Ledger) -> Context:
-        """What a stage may touch; its directories are in `partial`."""
+    def _context(self, named: Named, at_work: Path, ledger: Ledger) -> Context:
+        """What a stage may touch; its directories are in `at_work`."""
         from finetune.context import make_context
 
-        scratch, left = partial / "work", partial / "left"
+        scratch, left = at_work / "work", at_work / "left"
         for place in (scratch, left):
             place.mkdir(exist_ok=True)
         ctx = make_context(

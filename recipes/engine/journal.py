@@ -19,6 +19,10 @@ class Journal:
 
     def say(self, text: str, *, style: str | None = None) -> None:
         self.console.print(text, style=style, markup=False, soft_wrap=True)
+        self.keep(text)
+
+    def keep(self, text: str) -> None:
+        """Write lines into the file alone."""
         if self.file is not None:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             with self.file.open("a", encoding="utf-8") as log:

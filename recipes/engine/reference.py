@@ -39,7 +39,7 @@ def uncompressed(reference: Stage | None, baseline: Done, store: Store, executor
         return None
     expected = identity(stage=stage_settings(reference), baseline=baseline.identity)
     folder = Folder(store.work, f"{reference.name}-{expected[:12]}")
-    if folder.finished(expected):
+    if folder.finished(expected, whole=True).record is not None:
         return folder.final
     bundle = _dense(baseline.bundle())
     if bundle is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from compress.core.errors import TrimformerError
 from finetune.processes import joined
 from recipes.engine.budget import judge
 from recipes.engine.evidence import Evidence
-from recipes.engine.execute import Executor, Work, find
+from recipes.engine.execute import Executor, Work
+from recipes.engine.failures import alone_fails
 from recipes.engine.finished_stages import Done, Finished
 from recipes.engine.identity import source_identity, stage_identity
 from recipes.engine.journal import Journal
 from recipes.engine.reference import uncompressed
+from recipes.engine.reuse import find
 from recipes.engine.several_processes import dismissed, follow, same_start
 from recipes.engine.source import given, load
 from recipes.engine.store import Store, disk_errors
@@ -38,14 +41,18 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto") -> Report:
+def run(recipe: Recipe, *, out: Path, fresh: bool = False, verify: bool = False, device: str = "auto") -> Report:
     """The report of `recipe`, run in the directory `out`. What is finished there and unchanged is reused.
+
+    Finished files are compared by size and time, and by SHA-256 where a time differs, and all of them before anything
+    new stands on them; what is damaged is made again.
 
     A stage that fails is named in `report.failed`; what does not stand on it goes on. Where a launcher started several
     processes, each calls this, and each has the report.
 
     Args:
         fresh: throw away what an earlier run left in `out`, and take nothing from other runs.
+        verify: compare every finished file by its SHA-256, also where nothing new stands on it.
         device: where models are trained: `auto`, `cpu`, `cuda`.
 
     Raises:
@@ -63,7 +70,7 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, device: str = "auto")
             return follow(recipe, splits, device=place)
         store = Store(out, alone=fresh)
         with disk_errors(out), store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
-            engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"))
+            engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"), whole=verify)
             report = engine.run(source)
         return dismissed(report)
 
@@ -78,6 +85,8 @@ class _Engine:
     splits: Splits
     device: torch.device
     journal: Journal
+    whole: bool = False
+    """Whether what is found finished is compared by the hash of every file."""
     number: int = 0
 
     def __post_init__(self) -> None:
@@ -100,6 +109,7 @@ class _Engine:
 
         seeds = (None,) if self.plan.source_head_trained else self.recipe.seeds
         self.count = len(seeds) + sum(len(node.seeds) for node in self.plan.nodes)
+        self.whole = self.whole or not self._stays(seeds)
         for seed in seeds:
             self._source(seed, source if seed in (None, self.recipe.seeds[0]) else load(self.recipe, seed))
         for node in self.plan.nodes:
@@ -111,42 +121,84 @@ class _Engine:
         report.write(self.report, self.store.directory)
         return self.report
 
-    def _source(self, seed: int | None, bundle: Bundle) -> None:
+    def _stays(self, seeds: Sequence[int | None]) -> bool:
+        """Whether all is finished and measured here, so that this run puts nothing on what it finds.
+
+        A stage is what its identity says, so that all of them are known before the first is opened.
+        """
+        finished, evidence = Finished(self.plan), replace(self.evidence, baselines={})
+        places: list[tuple[Node | None, int | None]] = [(None, seed) for seed in seeds]
+        places += [(node, seed) for node in self.plan.nodes for seed in node.seeds]
+        for node, seed in places:
+            folder, expected = self._place(node, seed, finished)
+            record = folder.finished(expected).record
+            if record is None:
+                return False
+            done = Done(folder, record, reused=True)
+            finished.keep(done)
+            if record.head_trained and evidence.baseline_of(seed) is None:
+                evidence.baselines[seed] = done
+            if not any(evidence.kept(done, referred=referred) for referred in (False, not record.is_model)):
+                return False
+        return True
+
+    def _place(self, node: Node | None, seed: int | None, finished: Finished) -> tuple[Folder, str]:
+        """Folder and identity of a stage; of the source without one."""
+        if node is not None:
+            parent, others = self._stands_on(node, seed, finished)
+            named = {field: done.identity for field, done in others.items() if done}
+            identity = self._identity(node, seed, parent.identity if parent else "", named)
+            return self.store.folder(node.folder(seed), leaf=node.leaf), identity
+        several = len(self.recipe.seeds) > 1 and seed is not None
+        expected = source_identity(self.recipe, fingerprint=self.model, data=self.splits.fingerprints, seed=seed)
+        return self.store.folder("00-source" + (f"-seed-{seed}" if several else "")), expected
+
+    def _stands_on(
+        self, node: Node, seed: int | None, finished: Finished
+    ) -> tuple[Done | None, dict[str, Done | None]]:
+        """The stage that one works on, and those that its fields name."""
+        names = node.requires.names
+        return finished.of(node.start, seed), {field: finished.of(name, seed) for field, name in names.items()}
+
+    @cached_property
+    def model(self) -> str:
+        """Fingerprint of the model that was given."""
         from compress.core.checkpoint.resolve import fingerprint
 
-        several = len(self.recipe.seeds) > 1 and seed is not None
-        folder = self.store.folder("00-source" + (f"-seed-{seed}" if several else ""))
-        model = fingerprint(self.recipe.reference)
-        expected = source_identity(self.recipe, fingerprint=model, data=self.splits.fingerprints, seed=seed)
+        return fingerprint(self.recipe.reference)
+
+    def _source(self, seed: int | None, bundle: Bundle) -> None:
         work = Work(Named(id=SOURCE, stage=SOURCE, seed=seed), None, lambda: bundle)
-        self._row(work, folder, expected)
+        with alone_fails(self.journal):
+            self._row(work, *self._place(None, seed, self.finished))
 
     def _node(self, node: Node, seed: int | None) -> None:
         named = Named(id=node.id, stage=node.stage.name, start=node.start, seed=seed)
-        parent = self.finished.of(node.start, seed)
-        others = {field: self.finished.of(name, seed) for field, name in node.requires.names.items()}
+        parent, others = self._stands_on(node, seed, self.finished)
         if parent is None or None in others.values():
             self._begin(named)
             self._failed(named, "left out: a stage that it stands on failed")
             return
-        expected = self._identity(node, seed, parent, {field: done for field, done in others.items() if done})
-        folder = self.store.folder(node.folder(seed), leaf=node.leaf)
-        remarks = self.plan.declaration(node.id).remarks
-        opened = partial(parent.bundle, self.device)
-        work = Work(named, node.stage, opened, base=parent.directory, remarks=tuple(remarks), leaf=node.leaf)
+        folder, expected = self._place(node, seed, self.finished)
+        stands_on = {"start": parent, **{field: done for field, done in others.items() if done}}
+        work = Work(
+            named, node.stage, partial(parent.bundle, self.device), base=parent.directory,
+            remarks=tuple(self.plan.declaration(node.id).remarks), leaf=node.leaf,
+            stands_on={name: done.record.weights for name, done in stands_on.items()},
+        )  # fmt: skip
         try:
-            with disk_errors(folder.partial):
+            with disk_errors(folder.partial), alone_fails(self.journal):
                 self._row(work, folder, expected, parent=parent)
         except TrimformerError as error:
             self._forget(named)
             self._failed(named, str(error))
 
-    def _identity(self, node: Node, seed: int | None, parent: Done, named: dict[str, Done]) -> str:
+    def _identity(self, node: Node, seed: int | None, parent: str, named: dict[str, str]) -> str:
         return stage_identity(
             node.stage,
             reads=node.requires.reads,
-            parent=parent.identity,
-            named={field: done.identity for field, done in named.items()},
+            parent=parent,
+            named=named,
             recipe=self.recipe,
             data=self.splits.fingerprints,
             seed=self.recipe.seeds[0] if seed is None else seed,
@@ -157,7 +209,7 @@ class _Engine:
     def _row(self, work: Work, folder: Folder, expected: str, *, parent: Done | None = None) -> None:
         """Find the work finished or execute it, measure what came of it, and write its row."""
         named = work.named
-        done = find(folder, expected, self.store, leaf=work.leaf, named=named, base=work.base)
+        done = find(folder, expected, self.store, work=work, whole=self.whole, say=self.journal.say)
         self._begin(named, reused=done is not None)
         done = done or self.executor.execute(work, folder, expected)
         self.finished.keep(done)

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from compress.core.errors import InputError, StageFailed, TrimformerError
 from compress.core.files import write_whole
-from recipes.engine.folder import DISCARDED, STAGE_FILE, Folder, discard, finished_record
+from recipes.engine.folder import DISCARDED, STAGE_FILE, Folder, Found, discard, found_at
+from recipes.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -141,14 +142,20 @@ class Store:
         for name in ("report.json", "report.md", "report.html", "log.txt"):
             (self.directory / name).unlink(missing_ok=True)
 
-    def elsewhere(self, expected: str, *, leaf: bool) -> Path | None:
-        """A finished stage of this identity under another name here, or in another run of the store."""
+    def elsewhere(self, expected: str, *, leaf: bool, but: Path | None = None) -> Iterator[tuple[Path, Found]]:
+        """Finished stages of this identity under another name here, or in another run of the store, hashed.
+
+        Args:
+            expected: the identity.
+            leaf: whether it is an export.
+            but: a directory that is not looked at.
+        """
         kind = "exports" if leaf else "stages"
         runs = [self.directory] if self.alone else [self.directory, *self._others()]
-        for path in (found for run in runs for found in sorted(run.glob(f"{kind}/[!.]*/{STAGE_FILE}"))):
-            if finished_record(path, expected):
-                return path.parent
-        return None
+        for path in (found.parent for run in runs for found in sorted(run.glob(f"{kind}/[!.]*/{STAGE_FILE}"))):
+            record = None if path == but else StageRecord.read(path / STAGE_FILE)
+            if record is not None and record.identity == expected:
+                yield path, found_at(path, expected, whole=True)
 
     def _others(self) -> list[Path]:
         return sorted(path for path in self.directory.parent.glob("*") if path != self.directory)

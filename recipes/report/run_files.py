@@ -43,7 +43,7 @@ def read_run(run: Path) -> Report:
     """The report of a run.
 
     Raises:
-        InputError: there is none, or one of another version.
+        InputError: there is none, it was damaged since it was written, or it is one of another version.
     """
     from pydantic import ValidationError
 
@@ -57,6 +57,18 @@ def read_run(run: Path) -> Report:
         raise InputError(
             f"report.json is not a report of this version: {error.errors()[0]['msg']}", where=str(run)
         ) from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"report.json cannot be read: {_reason(error)}",
+            where=str(run),
+            advice="run the recipe again; what is whole is reused",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def answers_file(run: Path, row: Row) -> Path:
@@ -70,10 +82,23 @@ def answers_file(run: Path, row: Row) -> Path:
 
 
 def judged(file: Path) -> Judged | None:
-    """Answers and targets of a file; None where it has no targets."""
+    """Answers and targets of a file; None where it has no targets.
+
+    Raises:
+        InputError: it was damaged since it was written.
+    """
+    from zipfile import BadZipFile
+
     from compress.core.answers import read_answers
 
-    answers, targets = read_answers(file)
+    try:
+        answers, targets = read_answers(file)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise InputError(
+            f"the answers of a row cannot be read: {error}",
+            where=str(file),
+            advice="run the recipe again; what is whole is reused",
+        ) from error
     return None if targets is None else Judged(answers.in_order(), targets.in_order())
 
 

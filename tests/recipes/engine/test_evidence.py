@@ -22,9 +22,11 @@ from recipes.stage_record import StageRecord
 HERE = {**dict.fromkeys(MACHINE, "x"), "threads": 2}
 
 
-def evidence(*, rows: str = "e", environment=HERE) -> Evidence:
+def evidence(*, rows: str = "e", environment=HERE, form: str = "task of 32 tokens") -> Evidence:
     splits = SimpleNamespace(fingerprints={"evaluation": rows}, evaluation={"label": [0, 1]})
-    task = SimpleNamespace(targets=lambda rows: Answers(np.array([3, 4]), np.array(rows["label"])))
+    task = SimpleNamespace(
+        targets=lambda rows: Answers(np.array([3, 4]), np.array(rows["label"])), recipe_form=lambda: form
+    )
     return Evidence(SimpleNamespace(task=task), None, splits, environment)
 
 
@@ -66,6 +68,18 @@ def test_logits_of_other_evaluation_rows_are_compared_with_nothing(done):
         evidence()._reference(SimpleNamespace(directory=done.directory, record=SimpleNamespace(reference=None)))[0]
         is None
     )
+
+
+def test_logits_for_another_length_are_compared_with_nothing(done):
+    """A source without a trained head is the same for every length, and a second run takes it from the first."""
+    assert evidence(form="task of 64 tokens")._reference(done)[0] is None
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_logits_of_an_older_version_count_where_the_identity_has_the_task(done, trained):
+    made = evidence().reference_marks().model_copy(update={"task": None})
+    older = SimpleNamespace(directory=done.directory, record=SimpleNamespace(reference=made, head_trained=trained))
+    assert (evidence()._reference(older)[0] is not None) == trained
 
 
 def test_a_file_that_another_run_shares_is_replaced_and_not_written_into(tmp_path):
