@@ -62,11 +62,36 @@ def training_arguments(
     }
     try:
         arguments = TrainingArguments(**fields)
-    except (TypeError, ValueError, ImportError) as error:
+        if plan.arguments:
+            _try(arguments)
+    except (TypeError, ValueError, ImportError, OverflowError, AttributeError, RuntimeError) as error:
         raise InputError(f"the training arguments cannot be used: {error}", given=dict(plan.arguments)) from error
     if arguments.parallel_mode.value != "distributed":
         arguments._n_gpu = min(arguments.n_gpu, 1)  # Trainer would wrap the model in DataParallel, which is no match
     return arguments
+
+
+def _try(arguments: TrainingArguments) -> None:
+    """Build what the Trainer builds of the arguments, on one number: each part refuses values of its own."""
+    from torch.utils.data import DataLoader
+    from transformers import Trainer, get_scheduler
+
+    optimizer, settings = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    own: Any = arguments.lr_scheduler_kwargs or None  # text was parsed when the arguments were made
+    get_scheduler(
+        arguments.lr_scheduler_type,
+        optimizer([torch.nn.Parameter(torch.zeros(1))], **settings),
+        num_warmup_steps=1,
+        num_training_steps=2,
+        scheduler_specific_kwargs=own,
+    )
+    several = arguments.dataloader_num_workers > 0
+    DataLoader(
+        [0],  # type: ignore[arg-type]
+        num_workers=arguments.dataloader_num_workers,
+        persistent_workers=arguments.dataloader_persistent_workers,
+        prefetch_factor=arguments.dataloader_prefetch_factor if several else None,
+    )
 
 
 def _fixed(device: torch.device) -> dict[str, Any]:

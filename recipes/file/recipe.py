@@ -53,7 +53,7 @@ def _whole_size(value: Any) -> Any:
 
 
 Bytes = Annotated[
-    ByteSize, BeforeValidator(_whole_size), AfterValidator(int), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)
+    ByteSize, BeforeValidator(_whole_size), AfterValidator(int), Field(ge=1, lt=2**63), WithJsonSchema(_SIZE_SCHEMA)
 ]
 """`17MB` is 17,000,000 and `16MiB` 2^24."""
 

@@ -1,12 +1,13 @@
-"""Names in a plan's `arguments:`, checked against `transformers.TrainingArguments` before any work."""
+"""Names and types in a plan's `arguments:`, checked against `transformers.TrainingArguments` before any work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from compress.core.errors import InputError, UnknownName
 
-__all__ = ["OWNED", "check_names"]
+__all__ = ["OWNED", "check_arguments"]
 
 OWNED = {
     "output_dir": "the stage's own directory holds the checkpoints",
@@ -43,24 +44,39 @@ OWNED = {
 """Arguments that the plan, the recipe or the training entry decides, and what to write instead."""
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raise where a name is no field of `TrainingArguments`, or one that is decided elsewhere.
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Raise where a name is no field of `TrainingArguments`, is decided elsewhere, or has a value of another type.
 
     Raises:
         UnknownName: with the closest name.
-        InputError: the plan has a field of its own for it.
+        InputError: the plan has a field of its own for it, or the field is of another type.
     """
-    given = list(names)
-    if not given:
-        return
     for name in given:
         if name in OWNED:
             raise InputError(f"the training argument {name!r} cannot be passed through", advice=OWNED[name])
+    if not given:
+        return
     import dataclasses
+    from typing import get_type_hints
 
     from transformers import TrainingArguments
 
     known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init} - set(OWNED)
-    for name in given:
+    types = get_type_hints(TrainingArguments)
+    for name, value in given.items():
         if name not in known:
             raise UnknownName("training argument", name, known)
+        _check_type(name, value, types[name])
+
+
+def _check_type(name: str, value: Any, of: Any) -> None:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    strict = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    try:
+        TypeAdapter(of, config=strict).validate_python(value)
+    except ValidationError:
+        kind = getattr(of, "__name__", None) or str(of).replace("typing.", "")
+        raise InputError(
+            f"the training argument {name!r} has a value of another type", advice=f"transformers takes {kind}"
+        ) from None

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from compress.core.errors import InputError
-from compress.core.fit.arguments import check_names
+from compress.core.fit.arguments import check_arguments
 from compress.core.values import Count, Fraction, FrozenMapping, Positive, Settings
 
 __all__ = ["DEFAULT_PLAN", "NO_RATES", "Rate", "TrainPlan"]
@@ -21,7 +21,7 @@ __all__ = ["DEFAULT_PLAN", "NO_RATES", "Rate", "TrainPlan"]
 class TrainPlan(Settings):
     """Training plan. A setting that is left out is the method's own default, then that of `DEFAULT_PLAN`."""
 
-    epochs: Positive | None = None
+    epochs: Annotated[Positive, Field(le=1e6)] | None = None
     max_steps: Count | None = Field(None, description="stop after so many optimiser steps; overrides epochs")
     learning_rate: Positive | None = None
     batch_size: Count | None = Field(None, description="rows in a batch; the processes of a launcher divide them")
@@ -41,7 +41,7 @@ class TrainPlan(Settings):
     @classmethod
     def _known(cls, arguments: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
         try:
-            check_names(name for name, _ in arguments)
+            check_arguments(dict(arguments))
         except InputError as error:
             raise PydanticCustomError(
                 "training_argument", "{what}; {advice}", {"what": error.what, "advice": error.advice or ""}

@@ -176,11 +176,31 @@ def test_random_numbers_go_on_as_if_nothing_had_been_drawn(task: TextClassificat
         ({"adam_bta2": 0.9}, "unknown training argument 'adam_bta2'; did you mean 'adam_beta2'"),
         ({"output_dir": "x"}, "the stage's own directory"),
         ({"bf16": True}, "write `precision: bf16`"),
+        ({"adam_beta2": "x"}, "'adam_beta2' has a value of another type; transformers takes float"),
+        ({"adam_epsilon": None}, "'adam_epsilon' has a value of another type"),
+        ({"dataloader_num_workers": "two"}, "transformers takes int"),
+        ({"lr_scheduler_kwargs": [1]}, "transformers takes dict"),
+        ({"adam_beta1": 10**400}, "another type"),
     ],
 )
-def test_misspelt_training_arguments_are_found_when_the_plan_is_read(arguments: dict[str, Any], message: str) -> None:
+def test_wrong_training_arguments_are_found_when_the_plan_is_read(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainPlan(arguments=arguments)
+
+
+@pytest.mark.parametrize("plan", [{"epochs": 1e308}, {"max_steps": 10**30}, {"batch_size": 10**400}])
+def test_numbers_that_no_training_can_have_are_found_when_the_plan_is_read(plan: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="less than"):
+        TrainPlan(**plan)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"adam_beta2": 2.0}, {"dataloader_num_workers": -1}, {"optim_args": "a"}, {"optim": "no-such"}]
+)
+def test_values_that_the_optimizer_or_the_loader_refuses_are_found_before_any_work(arguments: dict[str, Any]) -> None:
+    plan = TrainPlan(arguments=arguments).over(DEFAULT_PLAN)
+    with pytest.raises(InputError, match="the training arguments cannot be used"):
+        training_arguments(plan, BERT, rows=1, seed=0, device=CPU, output=Path("unused"))
 
 
 def test_training_arguments_reach_the_trainer() -> None:
@@ -188,9 +208,6 @@ def test_training_arguments_reach_the_trainer() -> None:
     found = training_arguments(plan, BERT, rows=100, seed=3, device=CPU, output=Path("unused"))
     assert (found.adam_beta2, found.seed, found.learning_rate, found.warmup_steps) == (0.5, 3, 5e-5, 1)
     assert plan.steps(rows=100) == 8
-    with pytest.raises(InputError, match="cannot be used"):
-        bad = plan.model_copy(update={"arguments": (("optim", "no-such"),)})
-        training_arguments(bad, BERT, rows=100, seed=3, device=CPU, output=Path("unused"))
 
 
 def test_bf16_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
