@@ -47,13 +47,20 @@ def save_delta(
 
 
 def base_moves(directory: Path, base: Path) -> bool:
-    """Whether the recorded path of a saved delta's base is another than `base`.
+    """Whether `move_base` would write: the delta names another base than `base`.
 
     Args:
         directory: of the delta.
         base: the base's directory now.
     """
-    return read_record(directory).base.path != _relative(base, directory)
+    record = read_record(directory)
+    if record.base.path != _relative(base, directory):
+        return True
+    if record.tensors == TENSORS:
+        return False
+    from finetune.inserted.lora.peft_format import named_base
+
+    return named_base(directory) != _absolute(base)
 
 
 def move_base(directory: Path, base: Path) -> None:

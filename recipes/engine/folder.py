@@ -110,7 +110,8 @@ class Folder:
         """
         shutil.rmtree(self.partial, ignore_errors=True)
         shutil.copytree(other, self.partial, copy_function=_link_or_copy)
-        (self.partial / MEASUREMENT_FILE).unlink(missing_ok=True)
+        if other != self.final:
+            (self.partial / MEASUREMENT_FILE).unlink(missing_ok=True)
         if change is not None:
             change(self.partial)
         own = _with_marks(self.partial, record)

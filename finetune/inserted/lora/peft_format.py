@@ -17,7 +17,7 @@ from finetune.inserted.lora.adaptive import InsertAdalora
 from finetune.inserted.lora.insertion import ADAPTER, PeftInsertion, inserted_layers, inserted_names, is_inserted
 from finetune.parameters.names import head_names
 
-__all__ = ["CONFIG", "TENSORS", "expressible", "move_base", "read", "write"]
+__all__ = ["CONFIG", "TENSORS", "expressible", "move_base", "named_base", "read", "write"]
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 BASE = "base_model_name_or_path"
@@ -101,12 +101,28 @@ def move_base(directory: Path, *, base: str) -> None:
     Raises:
         InputError: the configuration cannot be read.
     """
-    try:
-        config = json.loads((directory / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"PEFT's configuration cannot be read: {error}", where=str(directory / CONFIG)) from error
+    config = _config(directory)
     if config.get(BASE) != base:
         write_whole(directory / CONFIG, json.dumps(config | {BASE: base}, indent=2, sort_keys=True))
+
+
+def named_base(directory: Path) -> str | None:
+    """The place of the base in `adapter_config.json`.
+
+    Raises:
+        InputError: the configuration cannot be read.
+    """
+    return _config(directory).get(BASE)
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((directory / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"PEFT's configuration cannot be read: {error}", where=str(directory / CONFIG)) from error
+    if not isinstance(config, dict):
+        raise InputError("PEFT's configuration is no mapping", where=str(directory / CONFIG))
+    return config
 
 
 def _beside(bundle: Bundle) -> frozenset[str]:
