@@ -25,6 +25,7 @@ __all__ = [
     "StageFailed",
     "TrimformerError",
     "UnknownName",
+    "clipped",
     "listed",
     "near",
     "printable",
@@ -40,7 +41,7 @@ def printable(text: str) -> str:
 
     Whatever a message says of foreign data (names of columns, labels, paths) passes here.
     """
-    return "\n".join(_clipped(_escaped(line), LONGEST_LINE) for line in text.split("\n"))
+    return "\n".join(clipped(_escaped(line), LONGEST_LINE) for line in text.split("\n"))
 
 
 def shown(value: object, limit: int = 80) -> str:
@@ -52,7 +53,10 @@ def shown(value: object, limit: int = 80) -> str:
     """
     if isinstance(value, str | list | tuple) and len(value) > limit:
         value = value[:limit]
-    text = _escaped(repr(value))
+    try:
+        text = _escaped(repr(value))
+    except (ValueError, RecursionError):  # of a whole number with thousands of digits, or of lists in lists in lists
+        text = f"a value of type {type(value).__name__} that is too large to be shown"
     return text if len(text) <= limit else f"{text[: limit - 4]} ..."
 
 
@@ -63,7 +67,7 @@ def listed(names: Iterable[object], limit: int = 20) -> str:
         names: of columns, files or labels.
         limit: how many are listed.
     """
-    known = [_clipped(_escaped(str(name)), 40) for name in names]
+    known = [clipped(_escaped(str(name)), 40) for name in names]
     more = f", ... ({len(known)} in all)" if len(known) > limit else ""
     return ", ".join(known[:limit]) + more
 
@@ -74,7 +78,13 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-def _clipped(text: str, limit: int) -> str:
+def clipped(text: str, limit: int = 300) -> str:
+    """Text of at most `limit` characters: its beginning and its end.
+
+    Args:
+        text: of any length.
+        limit: in characters.
+    """
     half = (limit - 5) // 2
     return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
 

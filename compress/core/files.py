@@ -8,7 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_whole", "written_whole"]
+from compress.core.errors import InputError
+
+__all__ = ["named_path", "write_whole", "written_whole"]
+
+
+def named_path(text: str | Path) -> Path:
+    """The path that somebody gave, with `~` as the home directory; there need be nothing at it.
+
+    Raises:
+        InputError: no file can have such a name (a NUL, half of a surrogate pair, too long), the home is of nobody, or
+            its directory may not be looked into.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"this cannot be a path: {reason}", given=str(text)) from error
+    return path
 
 
 @contextmanager

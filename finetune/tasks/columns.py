@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from compress.core.errors import InputError, listed, near, shown
+from compress.core.files import named_path
 from compress.core.names import close_names
 from finetune.tasks.files.columns import Columns
 from finetune.tasks.long_texts import LONGEST_WORD, longest_word
@@ -54,7 +54,7 @@ class Table:
 
 def split_names(spec: str) -> list[str]:
     """`validation+test` -> both names; a path that exists is one name, whatever it holds."""
-    return [spec] if Path(spec).expanduser().exists() else [name.strip() for name in spec.split(FILE_JOIN)]
+    return [spec] if named_path(spec).exists() else [name.strip() for name in spec.split(FILE_JOIN)]
 
 
 def read_table(source: Source | None, split: str, *, text: tuple[str, ...], label: str) -> Table:
@@ -94,7 +94,7 @@ def read_table(source: Source | None, split: str, *, text: tuple[str, ...], labe
 def _open(source: Source | None, split: str, wanted: tuple[str, ...]) -> tuple[Columns, str, str]:
     from finetune.tasks.files.read import looks_like_a_path, read_file, stem
 
-    path = Path(split).expanduser()
+    path = named_path(split)
     if (source is None or split not in source.splits()) and (path.is_file() or looks_like_a_path(split)):
         return read_file(path, wanted), stem(path), split
     if source is None:

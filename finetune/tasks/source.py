@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from compress.core.choice import Choice
+from compress.core.files import named_path
 from finetune.tasks.files.columns import Columns
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def open_source(data: Any, config: str | None = None) -> Source:
         return data
     if not isinstance(data, str) or data in Source.members():
         return Source.parse(data)
-    if Path(data).expanduser().exists() or looks_like_a_path(data):
+    if named_path(data).exists() or looks_like_a_path(data):
         return Local(path=data)
     return Hub(id=data, config=config)
 

@@ -14,6 +14,8 @@ from recipes.file.locate import Place, find_place, keys
 __all__ = ["Mistakes", "in_one", "located", "mistakes"]
 
 Words = tuple[Any, ...]
+LOOKED_AT, SAID = 200, 20
+"""Of very many mistakes these are put in order, and these are said: the first."""
 _TYPES = {
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type"), "a mapping"),
     **dict.fromkeys(("tuple_type", "list_type"), "a list"),
@@ -26,19 +28,25 @@ _TYPES = {
 
 
 class Mistakes(InputError):
-    """Several mistakes in one recipe; `errors` has each."""
+    """Several mistakes in one recipe; `errors` has each, or of very many the first."""
 
-    def __init__(self, errors: list[InputError]):
-        self.errors = errors
-        super().__init__(f"{len(errors)} mistakes")
+    def __init__(self, errors: list[InputError], *, more: int = 0):
+        self.errors, self.more = errors[:SAID], more + max(0, len(errors) - SAID)
+        super().__init__(f"{len(errors) + more} mistakes")
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.what}:", *(f"- {error}".replace("\n", "\n  ") for error in self.errors)])
+        rest = [f"and {self.more} more"] if self.more else []
+        return "\n".join([f"{self.what}:", *(f"- {error}".replace("\n", "\n  ") for error in self.errors), *rest])
 
 
-def in_one(errors: list[InputError]) -> InputError:
-    """One error that says all of `errors`."""
-    return errors[0] if len(errors) == 1 else Mistakes(errors)
+def in_one(errors: list[InputError], *, more: int = 0) -> InputError:
+    """One error that says `errors`.
+
+    Args:
+        errors: mistakes in the order of the file.
+        more: how many there are beside them.
+    """
+    return errors[0] if len(errors) == 1 and not more else Mistakes(errors, more=more)
 
 
 def located(error: InputError, place: str) -> None:
@@ -69,7 +77,8 @@ def mistakes(
         line: path in words -> line.
     """
     found: dict[Words, tuple[Words, InputError]] = {}
-    details = [(detail, find_place(root, data, detail["loc"])) for detail in error.errors(include_url=False)]
+    first = error.errors(include_url=False)[:LOOKED_AT]
+    details = [(detail, find_place(root, data, detail["loc"])) for detail in first]
     for detail, place in details:
         if _other_type(detail, place, [other.words for _, other in details]):
             continue
@@ -82,7 +91,10 @@ def mistakes(
             found[key] = (words, _either(found[key][1], detail))
         else:
             found[key] = (words, _mistake(detail, place, where(words)))
-    return in_one([error for _, error in sorted(found.values(), key=lambda pair: line(pair[0]))])
+    return in_one(
+        [error for _, error in sorted(found.values(), key=lambda pair: line(pair[0]))],
+        more=error.error_count() - len(first),
+    )
 
 
 def _mistake(detail: ErrorDetails, place: Place, where: str) -> InputError:

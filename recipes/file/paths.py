@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from compress.core.errors import InputError
+from compress.core.files import named_path
 from compress.core.values import NamesFile
 from recipes.file.locate import field_type, keys, settle
 from recipes.file.yaml import Document
@@ -78,7 +79,13 @@ def _part(key: str, value: Any, words: tuple[Any, ...], document: Document, file
 
 
 def _resolved(value: str, words: tuple[Any, ...], document: Document, file: Path) -> str:
-    path = Path(value).expanduser()
+    try:
+        path = named_path(value)
+        named_path(file.parent / path)
+    except InputError as error:
+        name, line = document.locate(words)
+        error.where = f"{name}:{line}: {'.'.join(map(str, words))}"
+        raise
     beside = file.parent / path
     if (beside if not path.is_absolute() else path).exists() and value not in ("", "."):
         return str(beside.resolve() if not path.is_absolute() else path)

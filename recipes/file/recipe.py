@@ -22,13 +22,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from compress.core.errors import InputError
+from compress.core.errors import InputError, clipped
 from compress.core.values import Fraction, Name, Positive, Settings
 from recipes.file.locate import Late, field_type, set_at
 from recipes.file.mistakes import mistakes
 from recipes.file.paths import near_the_file
 from recipes.file.stage_ids import by_index
-from recipes.file.yaml import Document, find, parse_value, read
+from recipes.file.yaml import DEEPEST, Document, check_depth, find, parse_value, read
 
 if TYPE_CHECKING:
     from compress.core.stage.stage import Stage
@@ -120,7 +120,7 @@ class Origin:
         for path, option in self.options.items():
             new = path[: len(texts)] == texts and not (self.document and self.document.holds(words))
             if texts[: len(path)] == path or new:
-                return f"--set {option}"
+                return f"--set {clipped(option)}"
         words_text = ".".join(texts)
         if self.document is None:
             return words_text or "recipe"
@@ -137,7 +137,9 @@ class Recipe(Settings):
     seeds: Annotated[tuple[Annotated[int, Field(strict=True, ge=0, lt=2**32)], ...], AfterValidator(_unlike)] = Field(
         (0,), min_length=1, description="stages that draw random numbers are repeated for each"
     )
-    stages: tuple[Stage, ...] = Field((), description="each works on the one before it, or on the one that start names")
+    stages: tuple[Stage, ...] = Field(
+        (), max_length=1000, description="each works on the one before it, or on the one that start names"
+    )
     measure: tuple[Probe, ...] = Field((), description="speed and more; size and quality are always measured")
     budget: Budget | None = None
 
@@ -174,6 +176,7 @@ class Recipe(Settings):
         for option in overrides:
             path, data = _override(cls, data, option)
             options[path] = option
+        check_depth(data, file=document.file)
         origin = Origin(document, options)
         try:
             recipe = cls.model_validate(data)
@@ -196,13 +199,13 @@ def _override(root: type[Recipe], data: Any, option: str) -> tuple[tuple[str, ..
     """Path of the option, and `data` with its value in it."""
     path, equals, text = option.partition("=")
     parts = tuple(path.strip().split("."))
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > DEEPEST:
         raise InputError(
-            "not a setting", where=f"--set {option}", advice="write --set path=value, as in --set seeds=[1]"
+            "not a setting", where=f"--set {clipped(option)}", advice="write --set path=value, as in --set seeds=[1]"
         )
     try:
         parts = by_index(data, parts)
         return parts, set_at(root, data, parts, parse_value(text))
     except InputError as error:
-        error.where = f"--set {option}"
+        error.where = f"--set {clipped(option)}"
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from compress.core.errors import InputError, UnknownName
+from compress.core.files import named_path
 
 if TYPE_CHECKING:
     from recipes.file.recipe import Recipe
 
-__all__ = ["BOOK", "Document", "book", "find", "parse_value", "read", "read_text", "yaml_text"]
+__all__ = ["BOOK", "Document", "book", "check_depth", "find", "parse_value", "read", "read_text", "yaml_text"]
 
 BOOK = Path(__file__).parents[1] / "book"
+DEEPEST = 64
+"""Levels of mappings and lists in a recipe."""
+MOST_BYTES = 1_000_000
+"""Size of a recipe's file."""
+LARGEST = 2**63
+"""Whole numbers are below it: what reads them counts in 64 bits."""
 Words = tuple[Any, ...]
 
 
@@ -66,7 +73,7 @@ def find(reference: str | Path) -> Path:
         UnknownName: it is neither; the message has the near name of the book.
         InputError: it is a directory.
     """
-    path = Path(reference).expanduser()
+    path = named_path(reference)
     if path.is_file():
         return path
     if path.is_dir():
@@ -84,9 +91,11 @@ def read(path: Path) -> Document:
     """The document in a YAML or JSON file.
 
     Raises:
-        InputError: not UTF-8, not YAML, a duplicate key, an anchor or a tag; with the line.
+        InputError: not UTF-8, not YAML, too large, a duplicate key, an anchor or a tag; with the line.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError("too large for a recipe", where=str(path), given=path.stat().st_size)
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError("not a text file in UTF-8", where=str(path), advice="save it as UTF-8") from error
@@ -132,6 +141,8 @@ def yaml_text(recipe: Recipe) -> str:
 def _check_json(text: str, file: str) -> None:
     try:
         json.loads(text)
+    except RecursionError as error:
+        raise _too_deep(file) from error
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise InputError(
@@ -152,13 +163,37 @@ def _compose(text: str, file: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=file) from error
     except RecursionError as error:
-        raise InputError("not a recipe: nested too deeply", where=file) from error
+        raise _too_deep(file) from error
+
+
+def _too_deep(file: str) -> InputError:
+    return InputError(f"not a recipe: nested too deeply, more than {DEEPEST} levels", where=file)
+
+
+def check_depth(data: Any, *, file: str) -> None:
+    """Raise `InputError` where plain data is nested deeper than any recipe.
+
+    Args:
+        data: mappings, lists and scalars.
+        file: the name shown in messages.
+    """
+    level = [data]
+    for _ in range(DEEPEST):
+        level = [inner for part in level if isinstance(part, dict | list | tuple) for inner in _parts(part)]
+        if not level:
+            return
+    raise _too_deep(file)
+
+
+def _parts(part: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return part.values() if isinstance(part, dict) else part
 
 
 class _Loader(yaml.SafeLoader):
     """The data types of JSON in YAML syntax: no anchors, no dates, no octal or base-60 numbers, no `yes` and `no`."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
@@ -169,7 +204,12 @@ class _Loader(yaml.SafeLoader):
                 f"a recipe has no anchors and aliases ({event.anchor!r}); write the value out",
                 event.start_mark,
             )
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 _NUMBER_START = list("-+.0123456789")
@@ -198,10 +238,17 @@ for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:null": lambda text: None,
     "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
-    "tag:yaml.org,2002:int": int,
+    "tag:yaml.org,2002:int": lambda text: _whole_number(text),
     "tag:yaml.org,2002:float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
     "tag:yaml.org,2002:str": str,
 }
+
+
+def _whole_number(text: str) -> int:
+    number = int(text) if len(text) < 30 else LARGEST
+    if abs(number) >= LARGEST:
+        raise ValueError("a whole number has at most 64 bits")
+    return number
 
 
 def _construct(node: yaml.Node, words: Words, lines: dict[Words, int], file: str) -> Any:

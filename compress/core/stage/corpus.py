@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from compress.core.errors import InputError
+from compress.core.files import named_path
 from compress.core.stage.context import Context
 from compress.core.values import NamesFile
 
@@ -38,7 +39,7 @@ def check_file(corpus: str) -> None:
     """Raise `InputError` where a file is named that is not there or holds no text."""
     if corpus == TASK:
         return
-    path = Path(corpus).expanduser()
+    path = named_path(corpus)
     if not path.is_file():
         raise InputError("there is no such file of texts", given=corpus, advice="name a file, or `task`")
     if not any(line.strip() for line in _lines(path)):
@@ -47,7 +48,7 @@ def check_file(corpus: str) -> None:
 
 def files_of(corpus: str) -> tuple[Path, ...]:
     """The file that is named, or none where the texts are the task's."""
-    return () if corpus == TASK else (Path(corpus).expanduser(),)
+    return () if corpus == TASK else (named_path(corpus),)
 
 
 def texts_of(corpus: str, ctx: Context) -> list[str]:
@@ -77,7 +78,7 @@ def documents(corpus: str, ctx: Context) -> list[tuple[str, ...]]:
         return list(zip(*ctx.texts("train"), strict=True))
     check_file(corpus)
     found: list[list[str]] = [[]]
-    for line in _lines(Path(corpus).expanduser()):
+    for line in _lines(named_path(corpus)):
         if line.strip():
             found[-1].append(line.strip())
         elif found[-1]:

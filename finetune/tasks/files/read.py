@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compress.core.errors import InputError, near, shown
+from compress.core.files import named_path
 from finetune.tasks.files.columns import Columns
 from finetune.tasks.files.json_rows import read_json
 from finetune.tasks.files.parquet import read_parquet
@@ -35,7 +36,7 @@ def read_file(path: Path, wanted: tuple[str, ...]) -> Columns:
     Raises:
         InputError: no such file, an unknown ending, or content that the ending does not promise.
     """
-    path = path.expanduser()
+    path = named_path(path)
     if not path.is_file():
         raise missing_file(path)
     if ending(path) not in READERS:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from compress.core.errors import InputError, UnknownName, listed
+from compress.core.files import named_path
 from finetune.tasks.files.columns import Columns
 from finetune.tasks.files.read import READERS, is_data, missing_file, read_file, stem
 from finetune.tasks.source import Source
@@ -39,7 +40,7 @@ class Local(Source):
         return self.path
 
     def _files(self) -> dict[str, Path]:
-        path = Path(self.path).expanduser()
+        path = named_path(self.path)
         if not path.exists():
             raise missing_file(path)
         files = sorted(path.iterdir()) if path.is_dir() else [path]

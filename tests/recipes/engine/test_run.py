@@ -130,6 +130,30 @@ def test_a_failed_stage_is_named_and_the_others_go_on(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "out" / "report.json").read_text())["failed"]
 
 
+def test_an_error_that_nobody_foresaw_fails_its_stage_alone(tmp_path, monkeypatch):
+    from compress.distill.stage import Distill
+
+    def broken(self, bundle, ctx):
+        raise KeyError("x" * 10_000)
+
+    monkeypatch.setattr(Distill, "run", broken)
+    alone = {"prune": {"id": "alone", "start": "source", "pattern": "heads", "sparsity": 0.5, "recover": "none"}}
+    report = run(parsed(tmp_path, [DISTILL, PRUNE, alone]), out=tmp_path / "out", device="cpu")
+    assert set(report.failed) == {"distill (seed 0)", "prune (seed 0)"}
+    said = report.failed["distill (seed 0)"]
+    assert "KeyError" in said and "log.txt" in said and len(said) < 1_000
+    assert "Traceback (most recent call last)" in (tmp_path / "out" / "log.txt").read_text()
+    assert [row.id for row in report.rows] == ["source", "alone"]
+
+
+def test_a_second_run_in_the_store_may_read_longer_texts(finished):
+    root, _, _ = finished
+    data = recipe_data(root, [], name="longer")
+    data["task"]["text_classification"]["max_length"] = 16
+    report = run(Recipe.parse(data), out=root / "longer", device="cpu")
+    assert report.failed == {} and [row.reused for row in report.rows] == [True]
+
+
 def test_what_cannot_be_measured_is_nothing_to_stand_on(tmp_path, monkeypatch):
     from compress.core.errors import ParityError
     from recipes.engine import evidence

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,35 @@ def test_a_missing_file_is_named_with_both_places(tmp_path, monkeypatch, old, ne
     assert words in message
     assert "no such file" in message
     assert str(tmp_path) in message or str(tmp_path.parent) in message
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {f"k{i}": 1 for i in range(20_000)},
+        {"seeds": ["x"] * 20_000},
+        pytest.param({"stages": ["nope"] * 20_000}, marks=pytest.mark.slow),
+    ],
+    ids=["keys", "seeds", "stages"],
+)
+def test_very_many_mistakes_are_a_short_message_soon(wrong):
+    began = time.perf_counter()
+    with pytest.raises(InputError) as found:
+        Recipe.parse({"name": "a", "model": "b", "task": "text_classification", **wrong})
+    assert time.perf_counter() - began < 10
+    assert len(str(found.value)) < 10_000
+
+
+@pytest.mark.parametrize("depth", [70, 5_000])
+def test_what_is_nested_deeper_than_a_recipe_is_refused(depth):
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    with pytest.raises(InputError, match="nested too deeply"):
+        Recipe.parse({"name": "a", "stages": value})
+    with pytest.raises(InputError, match="not a setting") as found:
+        Recipe.parse({"name": "a"}, overrides=["stages." + ".".join("a" * depth) + "=1"])
+    assert len(str(found.value)) < 1_000
 
 
 def test_the_schema_names_every_stage_and_has_no_loose_reference():

@@ -88,9 +88,30 @@ def test_what_is_no_recipe_names_its_line(text, line, says):
     assert f"r.yaml:{line}" in str(caught.value)
 
 
-def test_a_flood_of_brackets_is_one_message():
-    with pytest.raises(InputError, match="nested too deeply"):
-        read_text("[" * 3_000)
+@pytest.mark.parametrize("is_json", [False, True])
+@pytest.mark.parametrize("text", ["[" * 3_000, "[" * 100 + "]" * 100, '{"a":' * 9_000 + "1" + "}" * 9_000])
+def test_a_flood_of_brackets_is_one_message(text, is_json):
+    with pytest.raises(InputError, match=r"nested too deeply|not JSON"):
+        read_text(text, is_json=is_json)
+
+
+@pytest.mark.parametrize("digits", [30, 400, 5_000])
+def test_a_number_that_no_setting_can_have_is_one_short_message(digits):
+    with pytest.raises(InputError, match="at most 64 bits") as found:
+        read_text("seed: " + "9" * digits, file="r.yaml")
+    assert "r.yaml:1" in str(found.value) and len(str(found.value)) < 500
+
+
+def test_a_file_that_is_too_large_for_a_recipe_is_not_read(tmp_path):
+    (tmp_path / "r.yaml").write_bytes(b"a" * 2_000_000)
+    with pytest.raises(InputError, match="too large"):
+        read(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5_000, "~\0/x"])
+def test_a_name_that_no_file_can_have_is_one_message(name):
+    with pytest.raises(InputError, match="cannot be a path"):
+        find(name)
 
 
 def test_json_reads_like_yaml(tmp_path):
