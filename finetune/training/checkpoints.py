@@ -5,9 +5,12 @@ Frozen weights are as they were when the fit began, so they are not written; pac
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +32,12 @@ __all__ = [
     "read_json",
     "save_hooks",
     "save_weights",
+    "torch_writes",
     "trained_names",
 ]
 
+FULL = 1 << 16
+"""Bytes; a file system with less room than this is full."""
 WEIGHTS, HOOKS, STATE, PLAN = "model.safetensors", "hooks.safetensors", "trainer_state.json", "plan.json"
 
 
@@ -163,6 +169,28 @@ def load_hooks(hooks: Sequence[Hook], directory: Path) -> None:
     for place, hook in enumerate(hooks):
         start = f"{place}."
         hook.load_state_dict({name.removeprefix(start): t for name, t in states.items() if name.startswith(start)})
+
+
+@contextmanager
+def torch_writes(directory: Path) -> Iterator[None]:
+    """What torch says of a disk that takes no more (a position in its archive) is raised as the error of the disk.
+
+    Asked at once, since files that a stage throws away make room again.
+
+    Args:
+        directory: that is written.
+
+    Raises:
+        OSError: the disk is full, or does not take the file.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(word in str(error) for word in ("inline_container", "iostream", "PytorchStreamWriter")):
+            raise
+        full = shutil.disk_usage(directory).free < FULL
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number), str(directory)) from error
 
 
 class Finished:

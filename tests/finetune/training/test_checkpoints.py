@@ -57,3 +57,19 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
     save_weights(bundle.model, tmp_path, bias_names(bundle))
     with pytest.raises(StageFailed, match="another model"):
         load_weights(bundle.model, tmp_path, trained_names(bundle.model))
+
+
+@pytest.mark.parametrize("free", [0, 10**9])
+def test_a_disk_that_takes_no_state_of_an_optimizer_is_an_error_of_the_disk(
+    task: TextClassification, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    from types import SimpleNamespace
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    fit = make_fit(task, splits, seed=0, device=CPU, directory=tmp_path, checkpointing=EVERY_STEP)
+    with pytest.raises(OSError, match="No space left" if not free else "Input/output"):
+        fit(tiny_bundle("bert", num_hidden_layers=2), task.objective, ONE_EPOCH)
