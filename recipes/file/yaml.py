@@ -17,7 +17,18 @@ from compress.core.files import named_path
 if TYPE_CHECKING:
     from recipes.file.recipe import Recipe
 
-__all__ = ["BOOK", "Document", "book", "check_depth", "find", "parse_value", "read", "read_text", "yaml_text"]
+__all__ = [
+    "BOOK",
+    "DEEPEST",
+    "Document",
+    "book",
+    "check_depth",
+    "find",
+    "parse_value",
+    "read",
+    "read_text",
+    "yaml_text",
+]
 
 BOOK = Path(__file__).parents[1] / "book"
 DEEPEST = 64
