@@ -24,11 +24,12 @@ from pydantic import (
 
 from compress.core.errors import InputError, clipped
 from compress.core.values import Fraction, Name, Positive, Settings
+from recipes.file.depth import DEEPEST, check_depth
 from recipes.file.locate import Late, field_type, set_at
 from recipes.file.mistakes import mistakes
 from recipes.file.paths import near_the_file
 from recipes.file.stage_ids import by_index
-from recipes.file.yaml import DEEPEST, Document, check_depth, find, parse_value, read
+from recipes.file.yaml import Document, find, parse_value, read
 
 if TYPE_CHECKING:
     from compress.core.stage.stage import Stage

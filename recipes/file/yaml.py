@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,15 @@ import yaml
 
 from compress.core.errors import InputError, UnknownName
 from compress.core.files import named_path
+from recipes.file.depth import DEEPEST, too_deep
 
 if TYPE_CHECKING:
     from recipes.file.recipe import Recipe
 
 __all__ = [
     "BOOK",
-    "DEEPEST",
     "Document",
     "book",
-    "check_depth",
     "find",
     "parse_value",
     "read",
@@ -31,8 +30,6 @@ __all__ = [
 ]
 
 BOOK = Path(__file__).parents[1] / "book"
-DEEPEST = 64
-"""Levels of mappings and lists in a recipe."""
 MOST_BYTES = 1_000_000
 """Size of a recipe's file."""
 LARGEST = 2**63
@@ -153,7 +150,7 @@ def _check_json(text: str, file: str) -> None:
     try:
         json.loads(text)
     except RecursionError as error:
-        raise _too_deep(file) from error
+        raise too_deep(file) from error
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise InputError(
@@ -174,30 +171,7 @@ def _compose(text: str, file: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=file) from error
     except RecursionError as error:
-        raise _too_deep(file) from error
-
-
-def _too_deep(file: str) -> InputError:
-    return InputError(f"not a recipe: nested too deeply, more than {DEEPEST} levels", where=file)
-
-
-def check_depth(data: Any, *, file: str) -> None:
-    """Raise `InputError` where plain data is nested deeper than any recipe.
-
-    Args:
-        data: mappings, lists and scalars.
-        file: the name shown in messages.
-    """
-    level = [data]
-    for _ in range(DEEPEST):
-        level = [inner for part in level if isinstance(part, dict | list | tuple) for inner in _parts(part)]
-        if not level:
-            return
-    raise _too_deep(file)
-
-
-def _parts(part: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
-    return part.values() if isinstance(part, dict) else part
+        raise too_deep(file) from error
 
 
 class _Loader(yaml.SafeLoader):
