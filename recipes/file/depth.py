@@ -1,4 +1,4 @@
-"""Depth of plain data: what is nested deeper than any recipe is refused before anything walks into it. No torch here."""
+"""Depth of plain data: what is nested deeper than any recipe is refused before it is walked into. No torch here."""
 
 from __future__ import annotations
 
