@@ -60,6 +60,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def usual(cls) -> Settings | None:
+        """What settings that are left out become, where their own defaults do not say it."""
+        return None
+
     def dump(self) -> dict[str, Any]:
         """Plain data (lists, mappings, scalars) of what differs from the defaults; reads back to an equal value."""
         return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)

@@ -23,13 +23,31 @@ FAILED, WRONG, MISSED = 1, 2, 3
 
 app = typer.Typer(
     name="trimformer",
-    help="Make a Transformer smaller by a recipe, and report what that cost. Start with: trimformer run quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        used = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+        typer.echo(f"trimformer {version('trimformer')} ({used}, Python {sys.version.split()[0]})")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """Make a Transformer smaller by a recipe, and report what that cost. Start with: trimformer run quickstart"""
+
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a name of the book.")]
 Settings = Annotated[
@@ -216,8 +234,10 @@ def list_(kind: Annotated[str | None, typer.Argument(help="stages, criteria, los
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A stage, a criterion, a recipe of the book, ...")]) -> None:
-    """Show all about one name: what it does, its settings and defaults, a line of a recipe."""
+def show(
+    name: Annotated[str, typer.Argument(help="A stage, a criterion, a key of a recipe, a recipe of the book, ...")],
+) -> None:
+    """Show all about one name: what it does, its settings and defaults, a line of a recipe; `train` shows a plan's."""
     with one_message():
         from rich.console import Console
 

@@ -7,10 +7,11 @@ import inspect
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 
 from compress.core.choice import Choice, snake_case
+from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.values import Settings
 from recipes.cli.prose import WIDEST, reflowed
 from recipes.file.catalogue import FAMILIES, RECIPES, Entry, entries
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["example", "list_kind", "show_entry", "type_text"]
 
-_PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", ByteSize: "size"}
+PAIRS = tuple[tuple[str, Any], ...]
+"""How settings hold a mapping, to be hashable."""
+FEW = 6
+"""Keys that the type of a setting lists."""
 
 
 def list_kind(kind: str, console: Console) -> None:
@@ -75,6 +80,8 @@ def type_text(annotation: Any) -> str:
         return " | ".join(str(value) for value in arguments)
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(type_text(part) for part in arguments if part is not NoneType))
+    if annotation == PAIRS:
+        return "mapping"
     if origin is tuple:
         return f"list of {type_text(arguments[0])}" if arguments[-1] is ... else "list"
     if isinstance(annotation, type) and issubclass(annotation, Choice) and annotation.is_set():
@@ -85,18 +92,52 @@ def type_text(annotation: Any) -> str:
 
 
 def _show_member(entry: Entry, console: Console) -> None:
-    import yaml
-
     console.print(f"{entry.name} ({entry.kind}, {entry.home})\n", markup=False, style="bold")
     text = reflowed(inspect.getdoc(entry.what) or "", min(console.width, WIDEST))
     console.print(f"{text}\n", markup=False, soft_wrap=True)
     fields = keys(entry.what)
     if fields:
-        _table({name: (_default(field), _words(field)) for name, field in fields.items()}, console)
-    line = yaml.safe_dump(example(entry.what), default_flow_style=True, sort_keys=False, width=10**6)
-    console.print("in a recipe", style="bold")
-    console.print(f"  {_indentation(entry.kind)}{_unwrapped(line)}", markup=False, soft_wrap=True)
-    console.print()
+        usual = entry.what.usual()
+        defaults = {
+            name: _default(field, None if usual is None else getattr(usual, name)) for name, field in fields.items()
+        }
+        _table({name: (defaults[name], _words(name, field)) for name, field in fields.items()}, console)
+    if plan := _training_plan(entry.what):
+        console.print(
+            "training plan, where `train` leaves a setting out (trimformer show train)", style="bold", markup=False
+        )
+        console.print(f"  {_one_line(plan)}\n", markup=False)
+    line = example(entry.what) if issubclass(entry.what, Choice) else _example_of(entry)
+    if line:
+        console.print("in a recipe", style="bold")
+        console.print(f"  {_indentation(entry.kind)}{_one_line(line)}", markup=False, soft_wrap=True)
+        console.print()
+
+
+def _training_plan(member: type[BaseModel]) -> dict[str, Any] | None:
+    """The complete plan of a stage, a method or a recovery that trains, with its other settings at their defaults."""
+    plan = getattr(member, "plan", None)
+    if plan is None or inspect.signature(plan).return_annotation != TrainPlan.__name__:
+        return None
+    form = example(member) if issubclass(member, Choice) else None
+    given = next(iter(form.values())) if isinstance(form, dict) else {}
+    found: TrainPlan = plan(member.model_validate(given))
+    return {name: value for name, value in found.over(DEFAULT_PLAN) if value not in (None, ())}
+
+
+def _example_of(entry: Entry) -> dict[str, Any] | None:
+    """The key of settings with what they need, or with their first usual values."""
+    fields = keys(entry.what)
+    needed = {name: _value(field.annotation) for name, field in fields.items() if field.is_required()}
+    usual = entry.what.usual()
+    shown = needed or ({} if usual is None else dict(list(usual.dump().items())[:3]))
+    return {entry.name: shown} if shown else None
+
+
+def _one_line(data: Any) -> str:
+    import yaml
+
+    return _unwrapped(yaml.safe_dump(data, default_flow_style=True, sort_keys=False, width=10**6))
 
 
 def _unwrapped(line: str) -> str:
@@ -120,11 +161,11 @@ def _table(settings: dict[str, tuple[Any, str]], console: Console) -> None:
     console.print()
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, usual: Any) -> str:
     if field.is_required():
         return "(needed)"
-    value = field.get_default(call_default_factory=True)
-    return str(_plain(value)) if value is not None else "-"
+    value = field.get_default(call_default_factory=True) if usual is None else usual
+    return str({} if value == () and field.annotation == PAIRS else _plain(value)) if value is not None else "-"
 
 
 def _plain(value: Any) -> Any:
@@ -135,8 +176,12 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _words(field: FieldInfo) -> str:
-    kind = type_text(field.annotation)
+def _words(name: str, field: FieldInfo) -> str:
+    inner = field.annotation
+    if isinstance(inner, type) and issubclass(inner, BaseModel) and not issubclass(inner, Choice):
+        kind = type_text(inner) if len(keys(inner)) <= FEW else f"mapping (trimformer show {name})"
+    else:
+        kind = type_text(inner)
     return f"{kind}; {field.description}" if field.description else kind
 
 

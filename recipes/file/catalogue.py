@@ -14,24 +14,24 @@ from pydantic import BaseModel
 
 from compress.core.choice import Choice, snake_case
 from compress.core.errors import UnknownName
-from recipes.file.locate import field_type, is_set, settings_inside
+from recipes.file.locate import field_type, is_set, keys, settings_inside
 from recipes.file.yaml import book
 
-__all__ = ["FAMILIES", "RECIPES", "Entry", "entries", "find_entries", "import_stages", "kinds", "sets"]
+__all__ = ["FAMILIES", "RECIPES", "SETTINGS", "Entry", "entries", "find_entries", "import_stages", "kinds", "sets"]
 
-FAMILIES, RECIPES = "families", "recipes"
+FAMILIES, RECIPES, SETTINGS = "families", "recipes", "settings"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Catalogue entry: a member of a set, a model family, or a recipe of the book."""
+    """Catalogue entry: a member of a set, a model family, a recipe of the book, or the settings under a key."""
 
     kind: str
     name: str
     summary: str
     home: str
     what: Any
-    """The class of a member, the record of a family, or the file of a recipe."""
+    """The class of a member or of settings, the record of a family, or the file of a recipe."""
 
 
 @cache
@@ -48,20 +48,28 @@ def import_stages() -> None:
 @cache
 def sets() -> dict[str, type[Choice]]:
     """Sets of choices that a recipe, or a value inside one, has a key for: kind (`criteria`) -> set, sorted by kind."""
+    found = {kind.plural or f"{snake_case(kind.__name__)}s": kind for _, kind in _inside() if is_set(kind)}
+    return dict(sorted(found.items()))
+
+
+@cache
+def _inside() -> tuple[tuple[str, type[BaseModel]], ...]:
+    """(key, settings class or set of choices) of everything that a recipe, or a value inside one, has a key for."""
     from recipes.file.recipe import Recipe
 
-    found: dict[str, type[Choice]] = {}
+    found: dict[tuple[str, type[BaseModel]], None] = {}
     seen: set[type[BaseModel]] = {Recipe}
     waiting: list[type[BaseModel]] = [Recipe]
     while waiting:
-        fields = waiting.pop().model_fields.values()
-        for inner in {inner for field in fields for inner in settings_inside(field_type(field))} - seen:
+        fields = keys(waiting.pop())
+        inside = [(key, inner) for key, field in fields.items() for inner in settings_inside(field_type(field))]
+        found.update(dict.fromkeys(inside))
+        for inner in {inner for _, inner in inside} - seen:
             seen.add(inner)
             waiting.append(inner)
             if is_set(inner):
-                found[inner.plural or f"{snake_case(inner.__name__)}s"] = inner
                 waiting.extend(inner.members().values())
-    return dict(sorted(found.items()))
+    return tuple(found)
 
 
 def kinds() -> tuple[str, ...]:
@@ -86,16 +94,24 @@ def entries(kind: str) -> list[Entry]:
 
 
 def find_entries(name: str) -> list[Entry]:
-    """Entries of any kind with a given name.
+    """Entries of any kind with a given name, and settings that stand under a key of that name (`train`, `budget`).
 
     Raises:
         UnknownName: nothing is; with the near name.
     """
-    everything = [entry for kind in kinds() for entry in entries(kind)]
+    everything = [*(entry for kind in kinds() for entry in entries(kind)), *_settings()]
     found = [entry for entry in everything if entry.name == name]
     if not found:
         raise UnknownName("name", name, {entry.name for entry in everything})
     return found
+
+
+def _settings() -> list[Entry]:
+    return [
+        Entry(SETTINGS, key, _summary(found), found.__module__, found)
+        for key, found in sorted(_inside(), key=lambda pair: pair[0])
+        if not issubclass(found, Choice)
+    ]
 
 
 def _families() -> list[Entry]:
@@ -127,5 +143,5 @@ def _comment(file: Any) -> str:
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
-def _summary(member: type[Choice]) -> str:
+def _summary(member: type[BaseModel]) -> str:
     return (inspect.getdoc(member) or "").split("\n", 1)[0]

@@ -19,22 +19,30 @@ __all__ = ["DEFAULT_PLAN", "NO_RATES", "Rate", "TrainPlan"]
 
 
 class TrainPlan(Settings):
-    """Training plan. A setting that is left out is the method's own default, then that of `DEFAULT_PLAN`."""
+    """Training plan: AdamW's steps, rates and batches.
 
-    epochs: Annotated[Positive, Field(le=1e6)] | None = None
+    A setting that is left out is the stage's or the method's own default, which `trimformer show` names with it, as in
+    `trimformer show lora`; and else the default of this list.
+    """
+
+    epochs: Annotated[Positive, Field(le=1e6)] | None = Field(None, description="passes over train; 0.5 is half of one")
     max_steps: Count | None = Field(None, description="stop after so many optimiser steps; overrides epochs")
-    learning_rate: Positive | None = None
+    learning_rate: Positive | None = Field(None, description="peak of the schedule, of AdamW")
     batch_size: Count | None = Field(None, description="rows in a batch; the processes of a launcher divide them")
     accumulation: Count | None = Field(None, description="batches whose gradients are summed before a step")
-    schedule: Literal["linear", "cosine", "constant", "slanted_triangle"] | None = None
+    schedule: Literal["linear", "cosine", "constant", "slanted_triangle"] | None = Field(
+        None, description="course of the learning rate after the warmup"
+    )
     warmup: Fraction | None = Field(None, description="share of the steps with a rising learning rate")
-    weight_decay: float | None = Field(None, ge=0)
+    weight_decay: float | None = Field(None, ge=0, description="of AdamW, decoupled; matrices alone")
     clip: Positive | None = Field(None, description="largest norm of the gradient")
     precision: Literal["auto", "fp32", "bf16"] | None = Field(
         None, description="auto: bf16 autocast where the hardware has it"
     )
     patience: Count | None = Field(None, description="stop after so many epochs without a gain on select")
-    gradient_checkpointing: bool | None = None
+    gradient_checkpointing: bool | None = Field(
+        None, description="compute activations again in the backward pass: less memory, about a third more time"
+    )
     arguments: FrozenMapping = Field((), description="any other field of transformers.TrainingArguments")
 
     @field_validator("arguments")
@@ -47,6 +55,11 @@ class TrainPlan(Settings):
                 "training_argument", "{what}; {advice}", {"what": error.what, "advice": error.advice or ""}
             ) from error
         return arguments
+
+    @classmethod
+    def usual(cls) -> TrainPlan:
+        """The plan of a training that says nothing else."""
+        return DEFAULT_PLAN
 
     def steps(self, *, rows: int) -> int:
         """Optimiser steps of the whole plan, on so many rows of train."""

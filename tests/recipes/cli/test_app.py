@@ -405,6 +405,33 @@ def test_show_has_the_settings_with_their_defaults_and_an_example():
     assert "- prune: {" in text
 
 
+def test_show_explains_the_training_plan_and_the_settings_under_a_key():
+    text = " ".join(trimformer("show", "train").stdout.split())
+    assert "learning_rate 5e-05 number; peak of the schedule" in text and "arguments {} mapping" in text
+    assert "train: {epochs: 3.0, learning_rate: 5.0e-05" in text
+    assert "metric_drop - number; largest loss" in " ".join(trimformer("show", "budget").stdout.split())
+    assert "unknown name 'trian'" in refused("show", "trian") and "did you mean 'train'?" in refused("show", "trian")
+
+
+@pytest.mark.parametrize(("name", "rate"), [("lora", "0.0005"), ("full", "5.0e-05"), ("distill", "0.0001")])
+def test_show_names_the_training_plan_of_its_own(name, rate):
+    text = " ".join(trimformer("show", name).stdout.split())
+    assert f"learning_rate: {rate}, batch_size: 32" in text and "(trimformer show train)" in text
+    assert "training plan, where" not in trimformer("show", "prune").stdout
+
+
+def test_every_setting_of_the_training_plan_is_described():
+    from compress.core.fit.plan import TrainPlan
+
+    assert [name for name, field in TrainPlan.model_fields.items() if not field.description] == []
+
+
+def test_the_version_is_told():
+    from importlib.metadata import version
+
+    assert trimformer("--version").stdout.startswith(f"trimformer {version('trimformer')} (torch ")
+
+
 def test_every_example_that_is_shown_can_be_read():
     from recipes.cli.show import example
     from recipes.file.catalogue import sets
