@@ -175,7 +175,7 @@ class Row(Record):
 
 
 class BudgetLine(Record):
-    """One line of the recipe's budget, judged on the best row that could meet it."""
+    """One line of the recipe's budget, judged on the row that *select* or the recipe chose."""
 
     name: str
     asked: float

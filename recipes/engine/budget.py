@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 from typing import TYPE_CHECKING, Literal
 
+from compress.core.statistics.over_seeds import difference_over_seeds
+from compress.core.statistics.shares import NORMAL_975, Interval
 from recipes.record import BudgetLine, Row, Speed
 from recipes.report import units
 
@@ -28,10 +31,12 @@ def _length(point: Speed) -> int:
 
 
 def judge(budget: Budget | None, rows: Sequence[Row]) -> list[BudgetLine]:
-    """The lines of the budget for the row that meets most of them; of equals, the one that lost least quality.
+    """The lines of the budget for one row, which evaluation has no part in choosing.
 
-    A model with an untrained head has no meaningful quality, and is judged only where there is no other.
-    A drop in quality is met when its whole interval is, missed when none of it is, else not decidable with this split.
+    Of the rows that meet most of size and speed-up it is the one with the best metric on *select*, or the one that the
+    budget names; it is judged once on evaluation, and over its seeds by their mean. A model with an untrained head has
+    no meaningful quality, and is judged only where there is no other. A drop in quality is met when its whole interval
+    is, missed when none of it is, else not decidable with this split.
 
     Args:
         budget: of the recipe; None gives no lines.
@@ -40,31 +45,50 @@ def judge(budget: Budget | None, rows: Sequence[Row]) -> list[BudgetLine]:
     if budget is None:
         return []
     smaller = [row for row in rows if not row.baseline and row.size is not None]
-    answering = [row for row in smaller if row.quality is not None]
-    lines = max((_lines(budget, row) for row in answering or smaller), key=_worth, default=[])
+    answering = [row for row in smaller if row.quality is not None] or smaller
+    named: dict[str, list[Row]] = {}
+    for row in answering:
+        if budget.row in (None, row.id):
+            named.setdefault(row.id, []).append(row)
+    lines = _of_one(budget, list(named.values())) if named else []
     return lines if budget.training_memory is None else [*lines, _training_memory(budget.training_memory, rows)]
 
 
-def _worth(lines: list[BudgetLine]) -> tuple[int, float]:
-    drop = next((line.measured for line in lines if line.name == "metric_drop" and line.measured is not None), 1.0)
-    return sum(_WORTH[line.verdict] for line in lines), -drop
+def _of_one(budget: Budget, candidates: list[list[Row]]) -> list[BudgetLine]:
+    """The lines of the candidate that is chosen, each the rows of all seeds."""
+    measured = [_measured_lines(budget, seeds) for seeds in candidates]
+    most = max(sum(_WORTH[line.verdict] for line in lines) for lines in measured)
+    best = [n for n, lines in enumerate(measured) if sum(_WORTH[line.verdict] for line in lines) == most]
+    known = [n for n in best if _on_select(candidates[n]) is not None]
+    chosen = max(known, key=lambda n: _on_select(candidates[n]) or 0.0) if known else best[0]
+    if budget.metric_drop is None:
+        return measured[chosen]
+    how = f"chosen of {len(best)} rows by *select*" if len(best) > 1 and known else ""
+    if len(best) > 1 and not known:
+        how = f"the first of {len(best)} rows, since nothing was measured on *select*"
+    return [*measured[chosen], _drop(budget.metric_drop, candidates[chosen], how)]
 
 
-def _lines(budget: Budget, row: Row) -> list[BudgetLine]:
+def _on_select(seeds: Sequence[Row]) -> float | None:
+    """The mean metric on *select*; None where a seed has none."""
+    values = [row.quality.select_value for row in seeds if row.quality and row.quality.select_value is not None]
+    return mean(values) if len(values) == len(seeds) else None
+
+
+def _measured_lines(budget: Budget, seeds: Sequence[Row]) -> list[BudgetLine]:
     lines = []
     if budget.size is not None:
-        lines.append(_size(budget.size, row))
+        lines.append(_size(budget.size, seeds))
     if budget.speedup is not None:
-        lines.append(_speedup(budget.speedup, row))
-    if budget.metric_drop is not None:
-        lines.append(_drop(budget.metric_drop, row))
+        lines.append(_speedup(budget.speedup, seeds))
     return lines
 
 
-def _size(asked: int, row: Row) -> BudgetLine:
-    measured = row.size.bytes if row.size else None
+def _size(asked: int, seeds: Sequence[Row]) -> BudgetLine:
+    """Of the largest: seeds differ where a search decides the size."""
+    measured = max((row.size.bytes for row in seeds if row.size), default=None)
     met = measured is not None and measured <= asked
-    return BudgetLine(name="size", asked=asked, measured=measured, row=row.id, verdict="met" if met else "missed")
+    return BudgetLine(name="size", asked=asked, measured=measured, row=seeds[0].id, verdict="met" if met else "missed")
 
 
 def _training_memory(asked: int, rows: Sequence[Row]) -> BudgetLine:
@@ -81,25 +105,43 @@ def _training_memory(asked: int, rows: Sequence[Row]) -> BudgetLine:
     return BudgetLine(name="training_memory", asked=asked, measured=most, row=id, verdict=verdict)
 
 
-def _speedup(asked: float, row: Row) -> BudgetLine:
-    point = main_speed(row)
-    line = BudgetLine(name="speedup", asked=asked, measured=None, row=row.id, verdict="not decidable")
-    if point is None or point.ratio is None:
+def _speedup(asked: float, seeds: Sequence[Row]) -> BudgetLine:
+    points = [point for row in seeds if (point := main_speed(row)) is not None]
+    line = BudgetLine(name="speedup", asked=asked, measured=None, row=seeds[0].id, verdict="not decidable")
+    if not points:
         return line.model_copy(update={"reason": "the recipe measures no latency"})
-    low, high = point.ratio_interval or (point.ratio, point.ratio)
-    at = f"batch {point.batch_size}, length {point.sequence_length}"
-    verdict = "met" if point.ratio >= asked else "missed"
+    ratio = mean(point.ratio or 0.0 for point in points)
+    limits = [point.ratio_interval or (ratio, ratio) for point in points]
+    low, high = mean(limit[0] for limit in limits), mean(limit[1] for limit in limits)
+    at = f"batch {points[0].batch_size}, length {points[0].sequence_length}"
+    verdict = "met" if ratio >= asked else "missed"
     close = f"; the interval {low:.2f} to {high:.2f} holds the asked value" if low < asked < high else ""
-    return line.model_copy(update={"measured": point.ratio, "verdict": verdict, "reason": at + close})
+    return line.model_copy(update={"measured": ratio, "verdict": verdict, "reason": at + close})
 
 
-def _drop(asked: float, row: Row) -> BudgetLine:
-    line = BudgetLine(name="metric_drop", asked=asked, measured=None, row=row.id, verdict="not decidable")
-    quality = row.quality
-    if quality is None or quality.difference is None or quality.difference_interval is None:
+def _drop(asked: float, seeds: Sequence[Row], how: str) -> BudgetLine:
+    line = BudgetLine(name="metric_drop", asked=asked, measured=None, row=seeds[0].id, verdict="not decidable")
+    found = [row.quality for row in seeds if row.quality and row.quality.difference is not None]
+    limits = [quality.difference_interval for quality in found if quality.difference_interval is not None]
+    if not limits or len(limits) < len(seeds):
         return line.model_copy(update={"reason": "no difference to a baseline was measured"})
-    low, high = quality.difference_interval
+    differences = [quality.difference or 0.0 for quality in found]
+    low, high = limits[0] if len(limits) == 1 else _over_seeds(differences, limits, found[0].examples)
     verdict = "met" if -low <= asked else "missed" if -high > asked else "not decidable"
-    ends = " and ".join(units.drop(quality.metric, -end) for end in (high, low))
+    ends = " and ".join(units.drop(found[0].metric, -end) for end in (high, low))
     reason = "" if verdict != "not decidable" else f"this split shows only that it lies between {ends}"
-    return line.model_copy(update={"measured": -quality.difference, "verdict": verdict, "reason": reason})
+    told = "; ".join(part for part in (how, _of_seeds(seeds), reason) if part)
+    return line.model_copy(update={"measured": -mean(differences), "verdict": verdict, "reason": told})
+
+
+def _over_seeds(differences: list[float], limits: list[Interval], examples: int) -> Interval:
+    """Interval of the mean difference over examples and further trainings.
+
+    The error over the examples is taken to be that of one seed: that of their mean is no larger.
+    """
+    error = mean(high - low for low, high in limits) / (2 * NORMAL_975)
+    return difference_over_seeds(differences, [0.0], sampling_error=error, examples=examples).interval
+
+
+def _of_seeds(seeds: Sequence[Row]) -> str:
+    return f"the mean of {len(seeds)} seeds" if len(seeds) > 1 else ""

@@ -58,13 +58,13 @@ class Evidence:
     """Where PyTorch models answer the evaluation rows; probes say themselves where they time."""
     baselines: dict[int | None, Done] = field(default_factory=dict)
 
-    def rows_file(self) -> Path:
-        """The evaluation rows on disk, for the measuring process; written again where they are not as written."""
-        path = self.store.work / f"evaluation-{self.splits.fingerprints['evaluation'][:12]}"
+    def rows_file(self, part: str = "evaluation") -> Path:
+        """The rows of a part on disk, for the measuring process; written again where they are not as written."""
+        path = self.store.work / f"{part}-{self.splits.fingerprints[part][:12]}"
         if not _whole_rows(path):
             shutil.rmtree(path, ignore_errors=True)
             with quiet(), written_whole(path) as beside:
-                self.splits.evaluation.save_to_disk(beside)
+                self.splits.part(part).save_to_disk(beside)
                 marks = {name: mark.model_dump() for name, mark in marks_of(beside).items()}
                 (beside / ROW_MARKS).write_text(sealed_text(marks), "utf-8")
         return path
@@ -105,7 +105,7 @@ class Evidence:
             exhibits=record.exhibits,
         )
         if record.head_trained:
-            self._judge(row, done)
+            self._judge(row, done, record.select_value if outcome.select_value is None else outcome.select_value)
             row.usage = usage_code(done.directory, shown=str(row.path), remark="beside this report")
         return row
 
@@ -150,7 +150,13 @@ class Evidence:
             evaluation=self.splits.fingerprints["evaluation"],
             device=self.device,
             machine={name: self.environment[name] for name in MACHINE},
+            **({"select": self.splits.fingerprints["select"]} if self._chosen_on_select(done) else {}),
         )
+
+    def _chosen_on_select(self, done: Done) -> bool:
+        """Whether its metric on *select* is still to be measured: an export's, where a budget chooses among rows."""
+        chooses = self.recipe.budget is not None and self.recipe.budget.metric_drop is not None
+        return chooses and done.record.head_trained and done.record.select_value is None
 
     def _measure(self, done: Done, parent: Done | None, runtime_reference: Path | None, expected: str) -> Outcome:
         baseline = self.baseline_of(done.record.seed)
@@ -166,6 +172,7 @@ class Evidence:
             task=self.recipe.task.recipe_form(),
             seed=self.recipe.seeds[0],
             evaluation=self.rows_file().resolve(),
+            select=self.rows_file("select").resolve() if self._chosen_on_select(done) else None,
             answers=done.record.head_trained,
             device=self.device,
             probes=[probe.recipe_form() for probe in self.recipe.measure] if done.record.head_trained else [],
@@ -176,6 +183,9 @@ class Evidence:
         outcome = measure(job, scratch)
         if outcome.logits is not None:
             self._keep_answers(outcome.logits, done.directory / LOGITS)
+        if outcome.select_logits is not None:
+            known = read_answers(outcome.select_logits)[0]
+            outcome.select_value = self.recipe.task.score(known, self.recipe.task.targets(self.splits.select))
         facts = {"identity": expected, "outcome": outcome.model_dump(mode="json", exclude={"logits", "select_logits"})}
         done.folder.keep_measurement(facts)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -219,7 +229,7 @@ class Evidence:
         with written_whole(path) as beside:
             write_answers(beside, read_answers(measured)[0], self._targets)
 
-    def _judge(self, row: Row, done: Done) -> None:
+    def _judge(self, row: Row, done: Done, select_value: float | None) -> None:
         """Fill in the quality, paired with the baseline, and the inputs whose answer changed."""
         task, rows = self.recipe.task, self.splits.evaluation
         answers = read_answers(done.directory / LOGITS)[0]
@@ -227,7 +237,7 @@ class Evidence:
         before = None
         if baseline is not None and not row.baseline:
             before = read_answers(baseline.directory / LOGITS)[0]
-        row.quality = quality(task, answers, self._targets, rows["part"], before, select_value=done.record.select_value)
+        row.quality = quality(task, answers, self._targets, rows["part"], before, select_value=select_value)
         if before is not None:
             row.changed_inputs = changed_inputs(task, answers, before, self._targets, texts=task.texts(rows))
 

@@ -87,13 +87,17 @@ class Packaged(Settings):
 
 
 class Budget(Settings):
-    """Budget that the best row must meet; a line that this split of the data cannot decide is reported as such."""
+    """Budget that one row must meet; a line that this split of the data cannot decide is reported as such.
+
+    The row is the one with the best metric on *select* among those that meet size and speed-up, unless it is named.
+    """
 
     size: Bytes | None = Field(
         None, description="bytes of the model's files, or with a unit: 17MB (10^6), 16MiB (2^20)"
     )
     speedup: Positive | None = Field(None, description="times the speed of the baseline in PyTorch fp32")
     metric_drop: Fraction | None = Field(None, description="largest loss of the task's metric; 0.02 is two points")
+    row: Name | None = Field(None, description="id of the stage that must meet it; chosen on *select* unless named")
     training_memory: Bytes | None = Field(
         None, description="peak of every training stage, without what the process held before: 4GB"
     )

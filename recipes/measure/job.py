@@ -48,7 +48,7 @@ class Outcome(Record):
 
     `load_seconds` and `resident_bytes` are of a second load in the process, so that imports are not among them, with
     one forward pass. `max_difference` is to the reference. `logits` and `select_logits` are files of
-    `compress.core.answers.read_answers`.
+    `compress.core.answers.read_answers`, `select_value` the metric of the latter.
     """
 
     size: Size | None = None
@@ -59,6 +59,7 @@ class Outcome(Record):
     max_difference: float | None = None
     logits: Path | None = None
     select_logits: Path | None = None
+    select_value: float | None = None
     device: str = "cpu"
     threads: int
     notes: list[str] = Field(default_factory=list)

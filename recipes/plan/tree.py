@@ -118,6 +118,8 @@ def plan(recipe: Recipe, source: Bundle | None = None) -> Plan:
     errors: list[InputError] = []
     drafts = tuple(_nodes(recipe, errors))
     errors += _missing_packages(recipe, drafts)
+    if recipe.budget and recipe.budget.row and recipe.budget.row not in (ids := [draft.id for draft in drafts]):
+        errors.append(UnknownName("stage id", recipe.budget.row, ids, where=recipe.where("budget", "row")))
     if errors:
         raise in_one(errors)
     source = source or source_on_meta(recipe)
