@@ -33,10 +33,10 @@ def _length(point: Speed) -> int:
 def judge(budget: Budget | None, rows: Sequence[Row]) -> list[BudgetLine]:
     """The lines of the budget for one row, which evaluation has no part in choosing.
 
-    Of the rows that meet most of size and speed-up it is the one with the best metric on *select*, or the one that the
-    budget names; it is judged once on evaluation, and over its seeds by their mean. A model with an untrained head has
-    no meaningful quality, and is judged only where there is no other. A drop in quality is met when its whole interval
-    is, missed when none of it is, else not decidable with this split.
+    Of the rows that meet most of size and speed-up it is the one with the best metric on *select* (of equals the
+    smallest), or the one that the budget names; it is judged once on evaluation, and over its seeds by their mean. A
+    model with an untrained head has no meaningful quality, and is judged only where there is no other. A drop in
+    quality is met when its whole interval is, missed when none of it is, else not decidable with this split.
 
     Args:
         budget: of the recipe; None gives no lines.
@@ -60,7 +60,7 @@ def _of_one(budget: Budget, candidates: list[list[Row]]) -> list[BudgetLine]:
     most = max(sum(_WORTH[line.verdict] for line in lines) for lines in measured)
     best = [n for n, lines in enumerate(measured) if sum(_WORTH[line.verdict] for line in lines) == most]
     known = [n for n in best if _on_select(candidates[n]) is not None]
-    chosen = max(known, key=lambda n: _on_select(candidates[n]) or 0.0) if known else best[0]
+    chosen = max(known, key=lambda n: (_on_select(candidates[n]) or 0.0, -_bytes(candidates[n]))) if known else best[0]
     if budget.metric_drop is None:
         return measured[chosen]
     how = f"chosen of {len(best)} rows by *select*" if len(best) > 1 and known else ""
@@ -75,6 +75,10 @@ def _on_select(seeds: Sequence[Row]) -> float | None:
     return mean(values) if len(values) == len(seeds) else None
 
 
+def _bytes(seeds: Sequence[Row]) -> int:
+    return max((row.size.bytes for row in seeds if row.size), default=0)
+
+
 def _measured_lines(budget: Budget, seeds: Sequence[Row]) -> list[BudgetLine]:
     lines = []
     if budget.size is not None:
@@ -86,8 +90,8 @@ def _measured_lines(budget: Budget, seeds: Sequence[Row]) -> list[BudgetLine]:
 
 def _size(asked: int, seeds: Sequence[Row]) -> BudgetLine:
     """Of the largest: seeds differ where a search decides the size."""
-    measured = max((row.size.bytes for row in seeds if row.size), default=None)
-    met = measured is not None and measured <= asked
+    measured = _bytes(seeds)
+    met = measured <= asked
     return BudgetLine(name="size", asked=asked, measured=measured, row=seeds[0].id, verdict="met" if met else "missed")
 
 
