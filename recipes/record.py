@@ -198,6 +198,8 @@ class Report(Record):
     pairs: list[Pair] = Field(default_factory=list)
     """Fine-tuned rows from the best to the worst, each with the next; where there are three or more."""
     budget: list[BudgetLine] = Field(default_factory=list)
+    seconds: dict[str, float] = Field(default_factory=dict, exclude=True)
+    """What the time of this run went to; not of the report, which a run that reuses everything leaves as it is."""
     failed: dict[str, str] = Field(default_factory=dict)
     """Row id -> the error that stopped it."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compress.core.model.change import Several
 from compress.core.stage.artifact import Artifact
 from compress.core.stage.exhibit import kept_units
+from recipes.engine.clock import COMPRESSING, EXPORTING, TRAINING, Clock
 from recipes.engine.encoding import encoding_facts
 from recipes.engine.finished_stages import Done, Finished
 from recipes.engine.identity import stage_settings
@@ -65,11 +66,13 @@ class Work:
 class Ledger:
     """Totals over the fits of a stage."""
 
+    clock: Clock = field(default_factory=Clock)
     results: list[FitResult] = field(default_factory=list)
 
     def watching(self, fit: Fit) -> Fit:
         def watched(*args: Any, **settings: Any) -> FitResult:
-            self.results.append(fit(*args, **settings))
+            with self.clock.on(TRAINING):
+                self.results.append(fit(*args, **settings))
             return self.results[-1]
 
         return watched
@@ -120,6 +123,7 @@ class Executor:
     Attributes:
         finished: what is done before.
         marks: of the logits that a reload must give.
+        clock: of the run.
     """
 
     recipe: Recipe
@@ -127,6 +131,7 @@ class Executor:
     device: torch.device
     finished: Finished
     marks: ReferenceLogits
+    clock: Clock = field(default_factory=Clock)
 
     def execute(self, work: Work, folder: Folder, expected: str) -> Done:
         """Run `work` in a directory of its own, and keep its result in `folder` in one rename.
@@ -138,7 +143,7 @@ class Executor:
         """
         from transformers import set_seed
 
-        at_work, ledger = folder.begin(expected), Ledger()
+        at_work, ledger = folder.begin(expected), Ledger(self.clock)
         ctx = self._context(work.named, at_work, ledger)
         set_seed(ctx.seed)
         bundle = work.open()
@@ -154,7 +159,7 @@ class Executor:
         )
         outcome: Bundle | Artifact = bundle
         if work.stage is not None:
-            with ledger.measured(self.device) as spent:
+            with self.clock.on(EXPORTING if work.leaf else COMPRESSING), ledger.measured(self.device) as spent:
                 outcome = run_stage(work.stage, bundle, ctx, base=work.base or folder.final)
             record.cost, record.facts = spent(), dict(ctx.facts)
             record.notes += ledger.notes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from compress.core.errors import TrimformerError
 from finetune.processes import joined
 from recipes.engine.budget import judge
+from recipes.engine.clock import EXPORTING, MEASURING, SAVING, Clock
 from recipes.engine.evidence import Evidence
 from recipes.engine.execute import Executor, Work
 from recipes.engine.failures import alone_fails
@@ -28,6 +29,8 @@ from recipes.plan.labels import settled
 from recipes.plan.predict import check_measure, check_training, usable_device
 from recipes.plan.tree import Node, Plan, plan
 from recipes.record import Report, Row
+from recipes.report import units
+from recipes.report.terminal import time_spent
 from recipes.stage_record import Named
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, verify: bool = False,
     Raises:
         InputError: something that was given cannot work; found before any work.
     """
-    place = usable_device(device)
+    place, clock = usable_device(device), Clock()
     with joined(place.type) as processes:
         recipe = settled(recipe)
         splits, source = given(recipe)
@@ -70,7 +73,7 @@ def run(recipe: Recipe, *, out: Path, fresh: bool = False, verify: bool = False,
             return follow(recipe, splits, device=place)
         store = Store(out, alone=fresh)
         with disk_errors(out), store.opened(recipe.name, yaml_text(recipe), fresh=fresh):
-            engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"), whole=verify)
+            engine = _Engine(recipe, planned, store, splits, place, Journal(out / "log.txt"), clock, whole=verify)
             report = engine.run(source)
         return dismissed(report)
 
@@ -85,6 +88,7 @@ class _Engine:
     splits: Splits
     device: torch.device
     journal: Journal
+    clock: Clock
     whole: bool = False
     """Whether what is found finished is compared by the hash of every file."""
     number: int = 0
@@ -96,7 +100,7 @@ class _Engine:
         self.finished = Finished(self.plan)
         self.evidence = Evidence(self.recipe, self.store, self.splits, machine, self.device.type)
         marks = self.evidence.reference_marks()
-        self.executor = Executor(self.recipe, self.splits, self.device, self.finished, marks)
+        self.executor = Executor(self.recipe, self.splits, self.device, self.finished, marks, self.clock)
         self.report = Report(
             name=self.recipe.name,
             recipe=self.recipe.dump(),
@@ -119,6 +123,8 @@ class _Engine:
         self.report.budget = judge(self.recipe.budget, self.report.rows)
         self._write()
         report.write(self.report, self.store.directory)
+        self.report.seconds = self.clock.seconds()
+        self.journal.keep(time_spent(self.report.seconds))
         return self.report
 
     def _stays(self, seeds: Sequence[int | None]) -> bool:
@@ -211,15 +217,19 @@ class _Engine:
         named = work.named
         done = find(folder, expected, self.store, work=work, whole=self.whole, say=self.journal.say)
         self._begin(named, reused=done is not None)
-        done = done or self.executor.execute(work, folder, expected)
+        with self.clock.on(SAVING):
+            done = done or self.executor.execute(work, folder, expected)
         self.finished.keep(done)
         if done.record.head_trained and self.evidence.baseline_of(named.seed) is None:
             self.evidence.baselines[named.seed] = done
-        reference = self._reference(work, done)
-        row = self.evidence.row(done, parent=parent if work.leaf else None, runtime_reference=reference)
+        with self.clock.on(EXPORTING):
+            reference = self._reference(work, done)
+        before = self.clock.spent(MEASURING)
+        with self.clock.on(MEASURING):
+            row = self.evidence.row(done, parent=parent if work.leaf else None, runtime_reference=reference)
         self.report.rows.append(row)
         self._write()
-        self.journal.say(f"      {_summary(row)}")
+        self.journal.say(f"      {_summary(row, measuring=self.clock.spent(MEASURING) - before)}")
 
     def _reference(self, work: Work, done: Done) -> Path | None:
         """The uncompressed model in the runtime of an export, made once."""
@@ -250,10 +260,20 @@ class _Engine:
         self.report.write(self.store.directory)
 
 
-def _summary(row: Row) -> str:
-    parts = [f"{row.size.parameters:,} parameters, {row.size.bytes / 1e6:.1f} MB"] if row.size else []
+def _summary(row: Row, *, measuring: float) -> str:
+    """Size, quality and time of a row; one that was made before says no time.
+
+    Args:
+        row: as it stands in the report.
+        measuring: seconds, which are not among those of the stage.
+    """
+    parts = []
+    if row.size:
+        counted = "" if row.size.parameters is None else f"{row.size.parameters:,} parameters, "
+        parts.append(f"{counted}{units.bytes_(row.size.bytes)}")
     if row.quality:
-        parts.append(f"{row.quality.metric} {row.quality.value:.4f}")
-    if row.cost and row.cost.seconds:
-        parts.append(f"{row.cost.seconds:.0f} s")
+        parts.append(f"{row.quality.metric} {units.score(row.quality.metric, row.quality.value)}")
+    if not row.reused:
+        took = [units.seconds(row.cost.seconds)] if row.cost and row.cost.seconds else []
+        parts.append(" and ".join([*took, f"{units.seconds(measuring)} of measuring"]))
     return ", ".join(parts)

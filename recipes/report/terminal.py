@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recipes.record import Pair, Report
+from recipes.report import units
 from recipes.report.cells import Cell
 from recipes.report.comparison import Comparison, as_table
 from recipes.report.exhibits import sections
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = ["draw", "fitting", "show", "show_comparison", "show_pairs"]
+__all__ = ["draw", "fitting", "show", "show_comparison", "show_pairs", "time_spent"]
 
 TONES = {"gain": "green", "loss": "red", "noise": "", "": ""}
 VERDICTS = {"met": "green", "missed": "red", "not decidable": "yellow"}
@@ -175,4 +176,17 @@ def _below(report: Report, whole: Table) -> list[tuple[str, str]]:
             (f"budget {line.name}: {line.verdict}: asked {asked}, got {measured}{on}{reason}", VERDICTS[line.verdict])
         )
     lines += [(f"{name} failed: {error}", "red") for name, error in report.failed.items()]
+    if report.seconds:
+        lines.append((time_spent(report.seconds), "dim"))
     return lines
+
+
+def time_spent(seconds: Mapping[str, float]) -> str:
+    """Where the time of a run went, the longest first; what took less than a hundredth of it is left out.
+
+    Args:
+        seconds: by what they were spent on.
+    """
+    total = sum(seconds.values())
+    parts = [f"{units.seconds(value)} {work}" for work, value in seconds.items() if value > 0.01 * total]
+    return f"time: {units.seconds(total)} in all: {', '.join(parts)}"
