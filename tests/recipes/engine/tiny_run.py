@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from compress.core.checkpoint.open import quiet
 from tests.tiny import tiny_classifier_directory, tiny_rows
 
 FINETUNE = {"finetune": {"train": {"epochs": 8, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}}}
@@ -33,10 +34,11 @@ def write_data(directory: Path, *, rows: int = 320) -> Path:
 
 def encoder_directory(path: Path, model_type: str = "bert") -> Path:
     """A checkpoint without a head for any task."""
+    from transformers import AutoModel
+
     tiny_classifier_directory(path, model_type)
-    config = json.loads((path / "config.json").read_text())
-    config["architectures"] = [name.replace("ForSequenceClassification", "Model") for name in config["architectures"]]
-    (path / "config.json").write_text(json.dumps(config))
+    with quiet():
+        AutoModel.from_pretrained(path).save_pretrained(path)
     return path
 
 
