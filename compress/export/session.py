@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from compress.core.checkpoint.guard import guarded, read_object
 from compress.core.errors import InputError, UnknownName
 from compress.core.hardware import available_threads
 from compress.export.format import Format, Manifest, RuntimeSession
@@ -14,6 +14,8 @@ from compress.export.format import Format, Manifest, RuntimeSession
 __all__ = ["MANIFEST", "chosen", "format_of", "open_artifact", "read_manifest"]
 
 MANIFEST = "export.json"
+FIELDS = {"format": str, "inputs": list, "outputs": list, "files": list, "counts": dict, "versions": dict}
+"""Fields of the manifest -> what they hold, where they are there."""
 
 
 def open_artifact(directory: Path | str, *, threads: int | None = None, exact: bool = False) -> RuntimeSession:
@@ -32,9 +34,9 @@ def open_artifact(directory: Path | str, *, threads: int | None = None, exact: b
         MissingPackage: the runtime is not installed.
     """
     manifest = read_manifest(Path(directory))
-    return format_of(manifest, Path(directory)).open(
-        Path(directory), manifest, threads=threads or available_threads(), exact=exact
-    )
+    found = format_of(manifest, Path(directory))
+    with guarded(f"the runtime of {manifest['format']} cannot open the exported model", given=str(directory)):
+        return found.open(Path(directory), manifest, threads=threads or available_threads(), exact=exact)
 
 
 def format_of(manifest: Manifest, directory: Path) -> type[Format]:
@@ -54,11 +56,21 @@ def format_of(manifest: Manifest, directory: Path) -> type[Format]:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The contents of `export.json` in `directory`."""
+    """The contents of `export.json` in `directory`.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
     path = directory / MANIFEST
     if not path.is_file():
         raise InputError(f"no {MANIFEST} in {directory}", advice="give a directory that an export stage wrote")
-    return json.loads(path.read_text("utf-8"))
+    manifest = read_object(path)
+    for field, kind in FIELDS.items():
+        if manifest.get(field) is not None and not isinstance(manifest[field], kind):
+            raise InputError(f"{field!r} of the export's record is no {kind.__name__}", where=str(path))
+    if manifest.get("format") is None:
+        raise InputError("the export's record does not name its format, it is damaged", where=str(path))
+    return manifest
 
 
 def chosen(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:

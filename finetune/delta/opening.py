@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.checkpoint.for_task import load_source
+from compress.core.checkpoint.guard import guarded, names
+from compress.core.checkpoint.loaded import check_finite
 from compress.core.checkpoint.record import history
 from compress.core.checkpoint.resolve import Reference
 from compress.core.checkpoint.save import load
 from compress.core.choice import import_all
-from compress.core.errors import InputError, StageFailed
+from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle, Tuned
 from compress.core.model.state import known_states
-from finetune.delta.record import CONFIG, TENSORS, DeltaRecord, base_fingerprint, is_delta, read_record
+from finetune.delta.record import (
+    CONFIG,
+    TENSORS,
+    DeltaRecord,
+    base_directory,
+    base_fingerprint,
+    is_delta,
+    read_record,
+)
 from finetune.inserted.insertion import insertions
 from finetune.parameters.names import head_names
 
@@ -54,7 +64,7 @@ def open_directory(directory: Path | str, *, device: torch.device | str = "cpu")
     if not is_delta(directory):
         return load(directory, device=device)
     record = read_record(directory)
-    path = None if record.base.path is None else directory / record.base.path
+    path = base_directory(directory)
     if path is None or not path.is_dir():
         raise InputError(
             f"the base of the delta is not there: {record.base.path or 'its directory was not written down'}",
@@ -95,13 +105,17 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
         directory: of the delta.
 
     Raises:
-        InputError: the delta has no head of its own, and the base's is for another number of labels.
+        InputError: the delta has no head of its own, and the base's is for another number of labels; it does not fit
+            the base, is damaged, or lacks tensors that neither it nor the base has.
     """
     import_all("finetune.methods")  # they know the kinds of change that deltas make
-    base_changes = len(bundle.changes)
-    for change in history({"changes": record.changes}):
-        bundle = bundle.changed_by(change)
+    base_changes, before = len(bundle.changes), frozenset(bundle.model.state_dict())
+    with guarded("the changes that the delta records do not fit its base", given=str(directory)):
+        for change in history({"changes": record.changes}):
+            bundle = bundle.changed_by(change)
     tensors = _read_tensors(bundle, record, directory)
+    made = {name for change in insertions(bundle) for name in change.inserted(bundle)} - before
+    _check_names(bundle, tensors, needed={*made, *bundle.fresh, *record.trained}, directory=directory)
     _check_shapes(bundle, tensors, record)
     for name, value in tensors.items():
         _replace(bundle.model, name, value)
@@ -110,6 +124,7 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
     bundle.fresh = frozenset()
     bundle.tuned = Tuned(record.method, frozenset(record.trained), base_changes, record.base.fingerprint)
     bundle.model.eval()
+    check_finite(bundle.model, given=str(directory))
     return bundle
 
 
@@ -126,26 +141,48 @@ def open_base(base: Reference, record: DeltaRecord) -> Bundle:
 
 
 def _read_tensors(bundle: Bundle, record: DeltaRecord, directory: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        if record.tensors != TENSORS:
-            return insertions(bundle)[-1].read(directory)
-        return load_file(directory / TENSORS)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"the delta's tensors cannot be read: {error}", where=str(directory)) from error
+    with guarded("the delta's tensors cannot be read", given=str(directory / record.tensors)):
+        if Path(record.tensors).name != record.tensors or not (directory / record.tensors).is_file():
+            raise InputError("the file that holds the delta's tensors is not there", given=record.tensors)
+        if record.tensors == TENSORS:
+            return load_file(directory / TENSORS)
+        inserted = insertions(bundle)
+        if not inserted:
+            raise InputError("the delta names a file of another library, and inserts nothing", given=record.tensors)
+        return inserted[-1].read(directory)
+
+
+def _check_names(bundle: Bundle, tensors: Mapping[str, Tensor], *, needed: Collection[str], directory: Path) -> None:
+    """Raise `InputError` where a tensor would keep the value of its initialization, or one of the file is not used."""
+    lacking = sorted(set(needed) - set(tensors))
+    if lacking:
+        raise InputError(
+            f"the delta lacks {len(lacking)} tensors that its base does not have either: {names(lacking)}",
+            given=str(directory),
+            advice="it was not copied as a whole: copy it again, or train it again",
+        )
+    surplus = sorted(set(tensors) - set(bundle.model.state_dict()))
+    if surplus:
+        raise InputError(
+            f"the delta holds {len(surplus)} tensors that its changes do not make: {names(surplus)}",
+            given=str(directory),
+            advice="delta_config.json and its tensors do not belong together",
+        )
+    odd = sorted(name for name, value in tensors.items() if not value.is_floating_point())
+    if odd:
+        raise InputError(
+            f"the delta holds tensors that are no floating-point numbers: {names(odd)}", given=str(directory)
+        )
 
 
 def _check_shapes(bundle: Bundle, tensors: Mapping[str, Tensor], record: DeltaRecord) -> None:
     state = bundle.model.state_dict()
-    missing = sorted(set(tensors) - set(state))
-    if missing:
-        raise StageFailed("the delta holds tensors that its changes do not make", given=missing[:3])
     other = {name for name, value in tensors.items() if state[name].shape != value.shape}
     inside = sorted(other - head_names(bundle))
     if inside:
-        raise StageFailed("the delta holds tensors of the base in other shapes", given=inside[:3])
+        raise InputError("the delta holds tensors of the base in other shapes", given=inside[:3])
     if len(record.labels) != bundle.config.num_labels and not other:
         raise InputError(
             f"the delta is for {len(record.labels)} labels and has no head of its own, and the base's head is for "

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
+from compress.core.checkpoint.guard import guarded, read_object
 from compress.core.choice import snake_case
 from compress.core.errors import InputError
 from compress.core.files import write_whole
@@ -18,7 +19,17 @@ from compress.core.model.fingerprint import base_fingerprint
 from compress.core.model.head import Problem, TaskHead
 from compress.core.values import Settings
 
-__all__ = ["CONFIG", "TENSORS", "Base", "DeltaRecord", "base_fingerprint", "delta_bytes", "is_delta", "read_record"]
+__all__ = [
+    "CONFIG",
+    "TENSORS",
+    "Base",
+    "DeltaRecord",
+    "base_directory",
+    "base_fingerprint",
+    "delta_bytes",
+    "is_delta",
+    "read_record",
+]
 
 CONFIG, TENSORS = "delta_config.json", "delta.safetensors"
 
@@ -77,12 +88,40 @@ def read_record(directory: Path | str) -> DeltaRecord:
     path = Path(directory) / CONFIG
     if not path.is_file():
         raise InputError(f"the directory holds no delta: it has no {CONFIG}", given=str(directory))
+    text = json.dumps(read_object(path))
     try:
-        return DeltaRecord.model_validate_json(path.read_text("utf-8"))
+        return DeltaRecord.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"the record of the delta cannot be read: {place}: {first['msg']}", where=str(path)) from error
+
+
+def base_directory(directory: Path) -> Path | None:
+    """Where the base of a delta is; None where the directory holds a whole model, or its base was not saved.
+
+    Args:
+        directory: of a model or a delta.
+
+    Raises:
+        InputError: the record is damaged, or the bases lead back to this delta.
+    """
+    seen: list[Path] = []
+    place: Path | None = directory
+    with guarded("the path of a delta's base is no path", given=str(directory)):
+        while place is not None and is_delta(place):
+            if place.resolve() in seen:
+                raise InputError(
+                    "the base of the delta leads back to the delta itself",
+                    given=read_record(directory).base.path,
+                    where=str(directory / CONFIG),
+                    advice="give the base that it was trained on: finetune.load(base, directory)",
+                )
+            seen.append(place.resolve())
+            path = read_record(place).base.path
+            place = None if path is None else place / path
+        path = read_record(directory).base.path if is_delta(directory) else None
+        return None if path is None else directory / path
 
 
 def delta_bytes(model: nn.Module, names: Iterable[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from compress.core.answers import read_answers
+from compress.core.checkpoint.guard import read_object
 from compress.core.errors import InputError
 from compress.core.hardware import available_threads
 from recipes.measure.inputs import longest_input
 from recipes.measure.job import Job, Outcome, measure
 from recipes.measure.quality import quality
-from recipes.measure.size import base_directory
 from recipes.plan.labels import settled
 from recipes.record import Quality, Row
 
@@ -75,6 +74,8 @@ def measure_directory(
 
 def _usual_length(directory: Path) -> int:
     """128 tokens, or as many as the model reads."""
+    from finetune.delta.record import base_directory
+
     place = directory
     while (base := base_directory(place)) is not None:
         place = base
@@ -83,7 +84,7 @@ def _usual_length(directory: Path) -> int:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
 
 
 def _export(directory: Path) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress.core.checkpoint.guard import guarded, read_object
 from compress.core.errors import InputError
 from recipes.record import Record, Size
 
 if TYPE_CHECKING:
     from compress.core.model.bundle import Bundle
 
-__all__ = ["Counts", "base_directory", "counts", "exported_counts", "model_files", "sha256", "size", "tokenizer_files"]
+__all__ = ["Counts", "counts", "exported_counts", "model_files", "sha256", "size", "tokenizer_files"]
 
 MODEL_NAMES = {
     "config.json", "trimformer.json", "export.json", "adapter_config.json", "delta_config.json",
@@ -56,6 +57,8 @@ def counts(bundle: Bundle) -> Counts:
 
 def model_files(directory: Path) -> list[Path]:
     """The files that are needed to run the model, without its tokenizer, sorted by name."""
+    if not directory.is_dir():
+        raise InputError("there is no such directory", given=str(directory))
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and not _is_tokenizer(path)]
     weights = _weights(directory, files)
     if not weights:
@@ -68,7 +71,7 @@ def _weights(directory: Path, files: list[Path]) -> list[Path]:
     manifest = directory / MANIFEST
     if not manifest.is_file():
         return [path for path in files if path.suffix in MODEL_SUFFIXES and path.name != MASKS]
-    written = json.loads(manifest.read_text("utf-8")).get("files")
+    written = read_object(manifest).get("files")
     if written is None:
         return [path for path in files if path.suffix in OLD_EXPORT_SUFFIXES]
     return [path for path in files if path.name in written]
@@ -91,8 +94,10 @@ def tokenizer_files(directory: Path) -> list[Path]:
 
 def exported_counts(directory: Path) -> Counts | None:
     """What an export says of the parameters of its PyTorch model; None where it says nothing."""
-    said = json.loads((directory / MANIFEST).read_text("utf-8")).get("counts")
-    return None if said is None else Counts.model_validate(said)
+    path = directory / MANIFEST
+    said = read_object(path).get("counts")
+    with guarded("the export's record cannot be read", given=str(path)):
+        return None if said is None else Counts.model_validate(said)
 
 
 def size(directory: Path, of: Counts | None) -> Size:
@@ -104,6 +109,8 @@ def size(directory: Path, of: Counts | None) -> Size:
         directory: of a saved model, a delta or an export.
         of: the parameter counts; None where they are not known.
     """
+    from finetune.delta.record import base_directory
+
     base = base_directory(directory)
     if base is not None:
         below, own = size(base, of), _bytes(model_files(directory))
@@ -112,14 +119,6 @@ def size(directory: Path, of: Counts | None) -> Size:
         "parameters": of.parameters, "nonzero_parameters": of.nonzero, "embedding_parameters": of.embedding
     }  # fmt: skip
     return Size(bytes=_bytes(model_files(directory)), tokenizer_bytes=_bytes(tokenizer_files(directory)), **known)
-
-
-def base_directory(directory: Path) -> Path | None:
-    """Where the base of a delta is; None where the directory holds a whole model."""
-    from finetune.delta.record import is_delta, read_record
-
-    path = read_record(directory).base.path if is_delta(directory) else None
-    return None if path is None else directory / path
 
 
 def _bytes(files: list[Path]) -> int:
@@ -134,7 +133,7 @@ def sha256(directory: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted([*model_files(directory), *tokenizer_files(directory)]):
         if path.name in BASE_PATHS:
-            text = _without(json.loads(path.read_text("utf-8")), *BASE_PATHS[path.name])
+            text = _without(read_object(path), *BASE_PATHS[path.name])
             digest.update(f"{path.name}\0{len(text)}\0{text}".encode())
             continue
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())

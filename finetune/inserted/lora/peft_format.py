@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compress.core.checkpoint.guard import read_object
 from compress.core.errors import InputError
 from compress.core.files import write_whole
 from compress.core.model.bundle import Bundle
@@ -116,13 +117,9 @@ def named_base(directory: Path) -> str | None:
 
 
 def _config(directory: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((directory / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"PEFT's configuration cannot be read: {error}", where=str(directory / CONFIG)) from error
-    if not isinstance(config, dict):
-        raise InputError("PEFT's configuration is no mapping", where=str(directory / CONFIG))
-    return config
+    if not (directory / CONFIG).is_file():
+        raise InputError("the adapter's configuration is not there", given=str(directory / CONFIG))
+    return read_object(directory / CONFIG)
 
 
 def _beside(bundle: Bundle) -> frozenset[str]:
