@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from compress.core.answers import read_answers
-from compress.core.checkpoint.guard import read_object
+from compress.core.checkpoint.guard import guarded, read_object
 from compress.core.errors import InputError
 from compress.core.hardware import available_threads
 from recipes.measure.inputs import longest_input
@@ -79,8 +79,11 @@ def _usual_length(directory: Path) -> int:
     place = directory
     while (base := base_directory(place)) is not None:
         place = base
+    if not (place / "config.json").is_file():
+        return USUAL_LENGTH
     config, processor = (SimpleNamespace(**_json(place / name)) for name in ("config.json", "tokenizer_config.json"))
-    return min(USUAL_LENGTH, longest_input(config, processor) or USUAL_LENGTH)
+    with guarded("the configuration of the model cannot be read", given=str(place)):
+        return min(USUAL_LENGTH, longest_input(config, processor) or USUAL_LENGTH)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def load_source(
     model, loaded = _opened(checkpoint, model_class, config=config, seed=seed, meta=meta, family=family)
     record = checkpoint.record
     loaded, reason = _judge(model, loaded, own_labels, wanted=wanted, checkpoint=checkpoint, seed=seed)
+    if len(own_labels) != model.config.num_labels:
+        own_labels = tuple(f"LABEL_{number}" for number in range(model.config.num_labels))  # they name another head's
     notes = (reason,) if reason else () if wanted.names is None else aligned(model, own=own_labels, asked=wanted.names)
     states: Any = known_states(record.get("states", ())) - {"head_trained"} | (set() if reason else {"head_trained"})
     if storage_of(model) != "fp32":

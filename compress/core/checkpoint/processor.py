@@ -60,8 +60,17 @@ def _tokenizer(directory: Path, config: Any) -> Any:
         found = AutoTokenizer.from_pretrained(directory, config=config, trust_remote_code=False)
         entries = len(found)
     _check_vocabulary(directory, found)
+    if not isinstance(found.model_max_length, (int, float)):
+        raise InputError(
+            "'model_max_length' of the tokenizer is no number",
+            given=found.model_max_length,
+            where=str(directory / SETTINGS[0]),
+        )
     if not entries:
         raise InputError("the tokenizer of this model has no vocabulary", given=str(directory), advice=BESIDE)
+    with guarded("the tokenizer of this model opens, and cannot encode a text", given=str(directory)):
+        found("a text")
+        found("a text", "and another")
     return found
 
 

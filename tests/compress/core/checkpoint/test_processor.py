@@ -72,7 +72,23 @@ def test_a_tokenizer_of_a_newer_library_is_refused(saved):
         open_processor(saved, CONFIG)
 
 
+def test_a_tokenizer_that_opens_and_cannot_encode(saved):
+    path = saved / "tokenizer.json"
+    rules = json.loads(path.read_text())
+    rules["post_processor"]["single"][0] = {"SpecialToken": {"id": "[NOWHERE]", "type_id": 0}}
+    path.write_text(json.dumps(rules))
+    with pytest.raises(InputError, match="cannot encode a text"):
+        open_processor(saved, CONFIG)
+
+
 def test_images_need_a_processor_that_transformers_has(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "OwnProcessor"}))
     with pytest.raises(InputError, match="no such image processor"):
         open_processor(tmp_path, tiny_config("vit"))
+
+
+def test_a_length_that_is_no_number(saved):
+    path = saved / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": [512]}))
+    with pytest.raises(InputError, match="model_max_length"):
+        open_processor(saved, CONFIG)
