@@ -13,6 +13,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.embeddings import position_limit
 from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
 from compress.core.stage.task import DEFAULT_LENGTH
+from finetune.data.fitting import check_encoded
 from finetune.data.sampler import grouped_order
 from finetune.tasks.encoding import encode_texts
 from finetune.tasks.task import Encoded, Task
@@ -31,7 +32,9 @@ class Batches:
         if isinstance(rows, Texts):
             length = task.longest_row() or DEFAULT_LENGTH
             most = position_limit(bundle.config, bundle.family) or length
-            self.encoded = encode_texts(rows, bundle.processor, max_length=min(length, most))
+            encoded = encode_texts(rows, bundle.processor, max_length=min(length, most))
+            check_encoded(encoded, bundle, place=lambda row: f"text {row} of the corpus, from 0")
+            self.encoded = encoded
         else:
             self.encoded = task.encoded(rows, bundle.processor)
         self.names = {*accepted(bundle.model), *NOT_INPUTS}

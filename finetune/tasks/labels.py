@@ -20,6 +20,8 @@ __all__ = ["LabelSet", "find_labels"]
 
 FEW = 5
 """Values that a message lists."""
+MANY = 100
+"""Classes above which a classifier needs two rows of each, on average."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def find_labels(table: Table, *, given: Sequence[str], regression: bool | None) 
     if not given:
         _refuse_mixture(column, numbers, table)
     present = sorted(set(column), key=_order)
+    _refuse_most_different(present, column, table)
     class_names = table.class_names
     if class_names and given and len(class_names) != len(given):
         raise InputError(
@@ -141,6 +144,16 @@ def _refuse_mixture(column: list[Any], numbers: list[int | float | None], table:
         where=table.at(few[0]),
         advice="correct the cell, or list every class in `labels:` where this is one",
     )
+
+
+def _refuse_most_different(present: list[Any], column: list[Any], table: Table) -> None:
+    if len(present) > MANY and 2 * len(present) > len(column):
+        raise InputError(
+            f"{len(present)} different labels in {len(column)} rows: these are no classes",
+            given=present[:FEW],
+            where=table.where,
+            advice="name the column of the classes in `label:`, or say `regression: true` where it holds numbers",
+        )
 
 
 def _remarks(table: Table) -> tuple[str, ...]:

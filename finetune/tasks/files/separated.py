@@ -31,7 +31,15 @@ def read_csv(path: Path, wanted: tuple[str, ...]) -> Columns:
         InputError: two columns of one name, a row with more or fewer cells, an open quotation mark; with the line.
     """
     with _long_cells():
-        return _read(path, _quoted(path), wanted)
+        found = _read(path, _quoted(path), wanted)
+    other = next((mark for mark in "\t;|" if len(found.names) == 1 and mark in found.names[0]), None)
+    if other:
+        raise InputError(
+            f"the header names one column, {shown(found.names[0])}: the cells seem to be separated by {other!r}",
+            where=f"{path}:1",
+            advice="separate them by commas, or by tabs in a file whose name ends in .tsv",
+        )
+    return found
 
 
 def read_tsv(path: Path, wanted: tuple[str, ...]) -> Columns:

@@ -66,6 +66,7 @@ def test_a_fraction_makes_a_regression(rows: Table) -> None:
         (cells("a", " ", "b"), "train.csv:3: 1 rows have no label, first row 1"),
         (table(["a\x1b[31m", "b"]), "the label of row 0 holds a control character: 'a\\x1b[31m'"),
         (table(["a" * 9999, 5]), "1 of 2 labels is no number"),
+        (cells(*(f"0,{i}" for i in range(120))), "train.csv: 120 different labels in 120 rows: these are no classes"),
     ],
 )
 def test_what_a_column_cannot_say(rows: Table, message: str) -> None:

@@ -52,6 +52,8 @@ def test_rows_and_their_lines(
         ("a.csv", 'text,label\na,1\n"b,0\nc,1\n"d,0\n', "a.csv:3 to 5: the row cannot be read as comma-separated"),
         ("a.csv", 'text,label\na,1\n"b,0\nc,1\n', "a.csv:3 to 4: the row cannot be read as comma-separated"),
         ("a.tsv", "text\tlabel\na\t1\tx\n", "a.tsv:2: the row has 3 cells"),
+        ("a.csv", "text;label\na;1\n", "a.csv:1: the header names one column, 'text;label': the cells seem to be"),
+        ("a.csv", "text\tlabel\na, b\t1\n", "a.csv:2: the row has 2 cells"),
         ("a.csv", "text,label\n", "the file has no rows"),
         ("a.csv", b"text,label\na,1\ncaf\xe9,0\n", "a.csv:3: the line is not UTF-8: byte 0xe9"),
         ("a.jsonl", b'{"text": "caf\xe9", "label": 0}\n', "a.jsonl:1: the line is not UTF-8"),
