@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compress.core.answers import Answers, Known
-from compress.core.errors import InputError
+from compress.core.errors import InputError, printable
 from compress.core.model.evaluation import Batch
 from compress.core.model.head import TaskHead
 from compress.core.stage.task import Outputs
@@ -35,6 +35,8 @@ __all__ = ["Subset", "TextClassification"]
 
 OF_CLASSES, OF_NUMBERS = ("accuracy", "f1", "matthews"), ("pearson", "spearman")
 """Metrics that fit a task of classes, and one of numbers."""
+SHOWN = 300
+"""Characters of a text in the report."""
 
 
 def _source(value: Any) -> Any:
@@ -238,7 +240,8 @@ class TextClassification(Task):
         return [self.class_names[int(number)] for number in numbers]
 
     def texts(self, rows: Dataset) -> list[str]:
-        return [" | ".join(row) for row in zip(*(rows[column] for column in self.columns), strict=True)]
+        rows_of_texts = zip(*(rows[column] for column in self.columns), strict=True)
+        return [" | ".join(_short(text) for text in row) for row in rows_of_texts]
 
     def text_columns(self, rows: Dataset) -> tuple[Sequence[str], ...]:
         return tuple(list(rows[column]) for column in self.columns)
@@ -277,6 +280,11 @@ class TextClassification(Task):
                 where=self.source.describe() if self.source else "task",
                 advice="name three different splits; leave out `select:` to draw it from train",
             )
+
+
+def _short(text: str) -> str:
+    """The beginning of a text, without what would steer a terminal."""
+    return printable(text if len(text) <= SHOWN else f"{text[: SHOWN - 4]} ...")
 
 
 def _folded(name: str) -> str:

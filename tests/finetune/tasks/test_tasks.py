@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 
 from finetune.tasks.task import Task
 from finetune.tasks.text_classification import TextClassification
@@ -105,6 +106,8 @@ def test_two_text_columns(tmp_path: Path) -> None:
     expected = tokenizer(["the film", "a"], ["is good", "dull plot"], padding=True, return_tensors="pt")
     assert all(torch.equal(batch[name], expected[name]) for name in expected)
     assert task.texts(task.load(0).evaluation) == ["the film | is good", "a | dull plot"]
+    long = {"first": ["x" * 999], "second": ["\x1b[31mred"]}
+    assert task.texts(Dataset.from_dict(long)) == ["x" * 296 + " ... | \\x1b[31mred"]
 
 
 @pytest.mark.parametrize("values", [["a", "b", "c"], [1, 2, 5], [True, False, True], [0.0, 1.0, 2.0]])
