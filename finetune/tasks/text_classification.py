@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +20,7 @@ from compress.core.stage.task import Outputs
 from compress.core.values import Count, Settings
 from compress.distill.losses.soft_targets import soft_target_divergence
 from finetune.tasks.columns import Table, read_table, split_names
+from finetune.tasks.data_fields import Columns, Data
 from finetune.tasks.encoding import processor_fingerprint, tokenize
 from finetune.tasks.labels import LabelSet, find_labels
 from finetune.tasks.metrics.metric import Metric, metric_named
@@ -37,39 +38,6 @@ OF_CLASSES, OF_NUMBERS = ("accuracy", "f1", "matthews"), ("pearson", "spearman")
 """Metrics that fit a task of classes, and one of numbers."""
 SHOWN = 300
 """Characters of a text in the report."""
-
-
-def _source(value: Any) -> Any:
-    """Paths and hub ids stay text; whatever else is given must be a source."""
-    if value is None or (isinstance(value, str) and value not in Source.members()):
-        return value
-    return TypeAdapter(Source).validate_python(value)
-
-
-def _plain(value: Any) -> Any:
-    return value.recipe_form() if isinstance(value, Source) else value
-
-
-def _columns(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-def _one_or_more(value: tuple[str, ...]) -> Any:
-    return value[0] if len(value) == 1 else list(value)
-
-
-Data = Annotated[
-    str | Source | None,
-    BeforeValidator(_source),
-    PlainSerializer(_plain),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
-]
-Columns = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_columns),
-    PlainSerializer(_one_or_more),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 2}]}),
-]
 
 
 class Subset(Settings):
