@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from compress.core.statistics.shares import holm
 from recipes.record import Report, Row
+from recipes.report import units
 from recipes.report.cells import CONSTANT, Cell, constant_cells, mean_cells, no_better, row_cells
 from recipes.report.speed_points import Point, points, short
 
@@ -21,6 +23,10 @@ __all__ = [
     "row_name",
     "table",
 ]
+
+
+MANY = 5
+"""Tests against one baseline from which on their p-values are adjusted too."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,22 @@ def _notes(row: Row) -> list[str]:
     return [*row.notes, *([no_better(row.quality)] if poor and row.quality else [])]
 
 
+def _many(report: Report) -> list[Row]:
+    """The rows that are tested against the baseline, where they are so many that one p-value below 0.05 is chance."""
+    tested = [row for row in report.rows if row.quality and row.quality.p_value is not None]
+    return tested if len(tested) >= MANY else []
+
+
+def _adjusted(row: Row, report: Report) -> dict[str, Cell]:
+    """The cell of the test with Holm's p-value beside it, where there are many tests."""
+    tested = _many(report)
+    values = [each.quality.p_value or 0.0 for each in tested if each.quality]
+    found = [p for each, p in zip(tested, holm(values)) if each is row]
+    if not found or row.quality is None:
+        return {}
+    return {"p": Cell(units.probability(row.quality.p_value or 0.0), units.probability(found[0]))}
+
+
 def row_name(row: Row, report: Report) -> str:
     """The row's id, with its seed where the report has several of it.
 
@@ -146,7 +168,7 @@ def _columns(report: Report, chosen: list[Point]) -> tuple[Column, ...]:
     if compared:
         columns.append(Column("difference", "difference", "to the baseline", keep=8))
     if any(row.quality and row.quality.p_value is not None for row in rows):
-        columns.append(Column("p", "test", keep=3))
+        columns.append(Column("p", "test", "Holm" if _many(report) else "", keep=3))
     if any(row.size and row.size.delta_bytes for row in rows):
         columns.append(Column("took", "training", "peak memory", keep=4))
     title = "speed-up" if compared else "median time"
@@ -159,7 +181,7 @@ def _lines(report: Report, chosen: list[Point]) -> tuple[Line, ...]:
     baseline = next((row for row in report.rows if row.baseline), None)
     lines: list[Line] = []
     for name, rows in groups(report).items():
-        own = [row_cells(row, baseline, chosen) for row in rows]
+        own = [{**row_cells(row, baseline, chosen), **_adjusted(row, report)} for row in rows]
         lines += [Line("row", name, cells, row) for row, cells in zip(rows, own)]
         if len(rows) > 1:
             lines.append(Line("mean", name, mean_cells(rows, chosen)))

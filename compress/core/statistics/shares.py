@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 __all__ = [
     "NORMAL_80",
     "NORMAL_975",
     "Interval",
+    "holm",
     "mcnemar_p_value",
     "paired_share_interval",
     "share_interval",
@@ -83,6 +85,23 @@ def mcnemar_p_value(gained: int, lost: int) -> float:
     if gained + lost == 0:
         return 1.0
     return float(binomtest(gained, gained + lost, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: of all those below 0.05, the chance that any is a false alarm is at most 5 %.
+
+    The k-th smallest of m is max_{j <= k} min(1, (m - j + 1) p_(j)).
+
+    Args:
+        p_values: of all tests of one table.
+
+    References: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
 
 
 def smallest_detectable_share(disagreement: float, trials: int) -> float:

@@ -51,6 +51,19 @@ def test_several_seeds_have_their_mean_and_standard_deviation() -> None:
     assert "seed" not in [column.key for column in table(quickstart()).columns]
 
 
+def test_many_tests_against_one_baseline_are_adjusted() -> None:
+    report = quickstart()
+    row = next(row for row in report.rows if row.quality and row.quality.p_value is not None)
+    report.rows = [each for each in report.rows if each.baseline or each is row]
+    few = [column.detail for column in table(report).columns if column.key == "p"]
+    assert few == [""] and cells(report, row.id)["p"].detail == ""
+    for number in range(5):
+        quality = row.quality.model_copy(update={"p_value": 0.01 * (number + 1)})
+        report.rows.append(row.model_copy(update={"id": f"other-{number}", "quality": quality}))
+    assert [column.detail for column in table(report).columns if column.key == "p"] == ["Holm"]
+    assert float(cells(report, "other-0")["p"].detail.split()[-1]) > 0.01
+
+
 def test_only_a_report_of_check_is_a_prediction() -> None:
     assert is_prediction(predicted())
     assert not any(is_prediction(report) for report in (quickstart(), three_seeds(), failed()))

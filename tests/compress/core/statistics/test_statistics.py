@@ -142,3 +142,9 @@ def test_median_ratios_interval_covers_the_truth():
         _, (low, high) = resampling.median_ratio(above, below, seed=seed, resamples=400)
         hits += low <= 5 <= high
     assert hits / 200 >= 0.9
+
+
+def test_holms_p_values_are_the_published_ones():
+    """R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")."""
+    assert shares.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert shares.holm([0.9, 0.8]) == [1.0, 1.0] and shares.holm([]) == []
