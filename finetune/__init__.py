@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.delta.opening import load_delta as load
-    from finetune.delta.saving import save_delta
+    from finetune.delta.saving import move_base, save_delta
     from finetune.delta.switching import Deltas
     from finetune.method import Method
     from finetune.stage import Finetune
 
-__all__ = ["Deltas", "Finetune", "Method", "load", "save_delta"]
+__all__ = ["Deltas", "Finetune", "Method", "load", "move_base", "save_delta"]
 
 _HOMES = {
     "Deltas": ("delta.switching", "Deltas"),
     "Finetune": ("stage", "Finetune"),
     "Method": ("method", "Method"),
     "load": ("delta.opening", "load_delta"),
+    "move_base": ("delta.saving", "move_base"),
     "save_delta": ("delta.saving", "save_delta"),
 }
 

@@ -67,7 +67,7 @@ class Device(str, Enum):
     cuda = "cuda"
 
 
-@app.command()
+@app.command(short_help="Run a recipe; what is finished and unchanged is reused.")
 def run(
     recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Where to write; runs/<name> unless given.")] = None,
@@ -98,7 +98,7 @@ def run(
         raise typer.Exit(_verdict(report))
 
 
-@app.command()
+@app.command(short_help="Find mistakes in a recipe and predict sizes, untrained.")
 def check(
     recipe: RecipeName,
     set_: Settings = None,
@@ -122,7 +122,7 @@ def check(
             _show(report)
 
 
-@app.command()
+@app.command(short_help="Mask units layer by layer, to see what can be pruned.")
 def scan(
     recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Where to write; runs/<name>-scan unless given.")] = None,
@@ -151,7 +151,7 @@ def scan(
         typer.echo(f"report: {directory / 'scan.html'}")
 
 
-@app.command()
+@app.command(short_help="Measure a saved model or an export: size, speed, quality.")
 def measure(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A saved model, or an export.")],
     task: Annotated[str | None, typer.Option(metavar="RECIPE", help="The recipe whose data tells the quality.")] = None,
@@ -184,7 +184,7 @@ def measure(
         _show(Report(name=str(directory), recipe={}, rows=[row]))
 
 
-@app.command()
+@app.command(short_help="Put runs side by side, or any two rows of a run.")
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Directories of runs.")],
     pair: Annotated[
@@ -207,7 +207,7 @@ def compare(
             terminal.show_comparison(compare_runs(runs))
 
 
-@app.command()
+@app.command(short_help="Draw the report of a run again and print it.")
 def report(directory: Directory) -> None:
     """Draw the report of a run again and print it."""
     with one_message():
@@ -220,7 +220,7 @@ def report(directory: Directory) -> None:
         typer.echo(f"\nreport: {directory / 'report.html'}")
 
 
-@app.command("list")
+@app.command("list", short_help="List what a recipe can name: stages, criteria, losses, ...")
 def list_(kind: Annotated[str | None, typer.Argument(help="stages, criteria, losses, recipes, ...")] = None) -> None:
     """List what a recipe can name: stages, criteria, losses, formats, tasks, families, recipes."""
     with one_message():
@@ -233,7 +233,7 @@ def list_(kind: Annotated[str | None, typer.Argument(help="stages, criteria, los
             list_kind(each, Console(highlight=False))
 
 
-@app.command()
+@app.command(short_help="Show all about one name: settings, defaults, an example.")
 def show(
     name: Annotated[str, typer.Argument(help="A stage, a criterion, a key of a recipe, a recipe of the book, ...")],
 ) -> None:
@@ -248,7 +248,7 @@ def show(
             show_entry(entry, Console(highlight=False))
 
 
-@app.command()
+@app.command(short_help="Print the JSON schema of a recipe, for editors.")
 def schema() -> None:
     """Print the JSON schema of a recipe, for editors."""
     with one_message():

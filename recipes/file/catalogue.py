@@ -13,7 +13,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from compress.core.choice import Choice, snake_case
-from compress.core.errors import UnknownName
+from compress.core.errors import InputError, UnknownName
+from compress.core.names import close_names
 from recipes.file.locate import field_type, is_set, keys, settings_inside
 from recipes.file.yaml import book
 
@@ -97,12 +98,15 @@ def find_entries(name: str) -> list[Entry]:
     """Entries of any kind with a given name, and settings that stand under a key of that name (`train`, `budget`).
 
     Raises:
-        UnknownName: nothing is; with the near name.
+        InputError: nothing is; with the near name, where there is one.
     """
     everything = [*(entry for kind in kinds() for entry in entries(kind)), *_settings()]
     found = [entry for entry in everything if entry.name == name]
     if not found:
-        raise UnknownName("name", name, {entry.name for entry in everything})
+        known = {entry.name for entry in everything}
+        if close_names(name, known):
+            raise UnknownName("name", name, known)
+        raise InputError(f"unknown name {name!r}", advice="`trimformer list` names what there is")
     return found
 
 

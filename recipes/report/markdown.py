@@ -7,6 +7,7 @@ from recipes.report.cells import Cell
 from recipes.report.exhibits import sections
 from recipes.report.headline import budget_value, headline
 from recipes.report.neighbours import CAPTION, neighbours
+from recipes.report.shipping import shipping
 from recipes.report.table import Column, Table, metric, table
 
 __all__ = ["page"]
@@ -15,9 +16,18 @@ __all__ = ["page"]
 def page(report: Report) -> str:
     """A heading, the headline, the table, the budget, notes and failures."""
     whole = table(report)
-    parts = [f"# {_plain(report.name)}", _plain(headline(report)), _table(whole), _plain(whole.caption)]
+    parts = [f"# {_plain(report.name)}", _plain(headline(report)), _shipping(report)]
+    parts += [_table(whole), _plain(whole.caption)]
     parts += [_neighbours(report), _sections(report), _budget(report), _notes(report, whole), _failures(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _shipping(report: Report) -> str:
+    found = shipping(report)
+    if found is None:
+        return ""
+    words = f"{_plain(found.words)} It lies in `{found.path}`, beside this page; this is how it is called:"
+    return f"## What to ship: {_plain(found.name)}\n\n{words}\n\n```python\n{found.code}\n```"
 
 
 def _plain(text: str) -> str:

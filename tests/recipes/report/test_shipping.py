@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recipes.record import Report
-from recipes.report import html
+from recipes.report import html, markdown
 from recipes.report.headline import achieved
 from recipes.report.shipping import shipping
 from tests.recipes.report.sample import failed, predicted, quickstart, three_seeds
@@ -24,6 +24,12 @@ def test_the_row_of_the_headline_is_shipped() -> None:
     assert "of model files" in found.words and "udget" in found.words
     page = html.page(report)
     assert page.index("What to ship") < page.index('id="table"') and "&lt;a text&gt;" in page and "<a text>" not in page
+
+
+def test_markdown_says_it_too() -> None:
+    page = markdown.page(with_usage(quickstart()))
+    assert f"```python\n{CODE}\n```" in page and page.index("## What to ship: ") < page.index("| stage")
+    assert "What to ship" not in markdown.page(quickstart())
 
 
 def test_a_loss_that_shows_is_said() -> None:
