@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compress.core.errors import InputError, listed, shown
+from finetune.tasks.label_column import (
+    as_typed,
+    refuse_missing,
+    refuse_mixture,
+    refuse_most_different,
+    spelling_remarks,
+    targets,
+)
 from finetune.tasks.values import as_number
 
 if TYPE_CHECKING:
@@ -20,8 +27,6 @@ __all__ = ["LabelSet", "find_labels"]
 
 FEW = 5
 """Values that a message lists."""
-MANY = 100
-"""Classes above which a classifier needs two rows of each, on average."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,15 @@ def find_labels(table: Table, *, given: Sequence[str], regression: bool | None) 
     """
     column = _stripped(table.labels)
     refuse_missing(column, table)
-    numbers = [as_number(value) if table.untyped else _typed(value) for value in column]
+    numbers = [as_typed(value, untyped=table.untyped) for value in column]
     if regression is None:
         regression = not given and any(isinstance(v, float) and not v.is_integer() for v in numbers)
     if regression:
         return LabelSet(("score",), (), regression=True)
     if not given:
-        _refuse_mixture(column, numbers, table)
+        refuse_mixture(column, numbers, table)
     present = sorted(set(column), key=_order)
-    _refuse_most_different(present, column, table)
+    refuse_most_different(present, column, table)
     class_names = table.class_names
     if class_names and given and len(class_names) != len(given):
         raise InputError(
@@ -109,17 +114,13 @@ def find_labels(table: Table, *, given: Sequence[str], regression: bool | None) 
             advice="list every label once, in the data's order, or leave `labels:` out",
         )
     found = _listed(present, given, table) if given else _named(present, class_names or (), table)
-    return LabelSet(found.names, found.values, named=bool(given or class_names), remarks=_remarks(table))
+    return LabelSet(found.names, found.values, named=bool(given or class_names), remarks=spelling_remarks(table))
 
 
-def _typed(value: Any) -> int | float | None:
-    return value if isinstance(value, int | float) else None
-
-
-def _order(value: Any) -> tuple[bool, float, str]:
+def _order(value: Any) -> tuple[bool, int | float, str]:
     """Numbers by their size, those that are written as text too, then words by the alphabet."""
     number = as_number(value)
-    return (True, 0.0, str(value)) if number is None else (False, float(number), str(value))
+    return (True, 0, str(value)) if number is None else (False, number, str(value))
 
 
 def _stripped(column: Sequence[Any]) -> list[Any]:
@@ -129,51 +130,7 @@ def _stripped(column: Sequence[Any]) -> list[Any]:
 def _spelling(value: Any) -> Any:
     """One for all spellings of a number."""
     number = as_number(value)
-    return str(value) if number is None else float(number)
-
-
-def _refuse_mixture(column: list[Any], numbers: list[int | float | None], table: Table) -> None:
-    words = [row for row, number in enumerate(numbers) if number is None]
-    if not words or len(words) == len(column):
-        return
-    few = sorted(words if 2 * len(words) <= len(column) else set(range(len(column))) - set(words))
-    kind = "no number" if few == words else "a number"
-    raise InputError(
-        f"{len(few)} of {len(column)} labels {'is' if len(few) == 1 else 'are'} {kind} among others: "
-        f"{shown(column[few[0]])}, first in row {few[0]}",
-        where=table.at(few[0]),
-        advice="correct the cell, or list every class in `labels:` where this is one",
-    )
-
-
-def _refuse_most_different(present: list[Any], column: list[Any], table: Table) -> None:
-    if len(present) > MANY and 2 * len(present) > len(column):
-        raise InputError(
-            f"{len(present)} different labels in {len(column)} rows: these are no classes",
-            given=present[:FEW],
-            where=table.where,
-            advice="name the column of the classes in `label:`, or say `regression: true` where it holds numbers",
-        )
-
-
-def _remarks(table: Table) -> tuple[str, ...]:
-    """Labels of train that only differ by blanks, which are one class, or by case, which are not."""
-    counts = Counter(value for value in table.labels if isinstance(value, str))
-    found = []
-    for label in sorted({value.strip() for value in counts}):
-        spelled = [value for value in counts if value.strip() == label]
-        if len(spelled) > 1:
-            odd = sum(counts[value] for value in spelled if value != label)
-            found.append(f"labels: {odd} rows have blanks around {shown(label)}, which were removed (in {table.name})")
-    folded: dict[str, list[str]] = {}
-    for label in sorted({value.strip() for value in counts}):
-        folded.setdefault(label.casefold(), []).append(label)
-    alike = [same for same in folded.values() if len(same) > 1]
-    found += [
-        f"labels: {listed(map(repr, same))} differ by their case alone and are different classes (in {table.name})"
-        for same in alike[:FEW]
-    ]
-    return tuple(found)
+    return str(value) if number is None else _plain(number)
 
 
 def _named(present: list[Any], class_names: Sequence[str], table: Table) -> LabelSet:
@@ -222,68 +179,3 @@ def _spellings(values: Sequence[Any]) -> set[Any]:
 
 def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def refuse_missing(column: Sequence[Any], table: Table) -> None:
-    """Raise `InputError` where rows have no label (None, blanks, or NaN), or something else than one value.
-
-    Args:
-        column: the label of each row, without blanks around it.
-        table: says where a row stands.
-    """
-    missing = [row for row, value in enumerate(column) if value is None or value == "" or _is_nan(value)]
-    if missing:
-        raise InputError(
-            f"{len(missing)} rows have no label, first row {missing[0]}",
-            where=table.at(missing[0]),
-            advice="label or remove them",
-        )
-    for row, value in enumerate(column):
-        if not isinstance(value, str | int | float):
-            raise InputError(
-                f"the label of row {row} is a {type(value).__name__}, {shown(value)}, and a row has one label",
-                where=table.at(row),
-                advice="name the column that holds one label for each row in `label:`",
-            )
-        if isinstance(value, str) and not value.isprintable():
-            raise InputError(
-                f"the label of row {row} holds a control character: {shown(value)}",
-                where=table.at(row),
-                advice="remove it from the data",
-            )
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def targets(column: Sequence[Any], table: Table) -> np.ndarray:
-    """The targets of a regression, (rows,) float32.
-
-    Args:
-        column: the label of each row; finite numbers, also written as text.
-        table: says where a row stands.
-
-    Raises:
-        InputError: a label is no finite number.
-    """
-    numbers = [None if isinstance(value, bool) else as_number(value) for value in column]
-    with np.errstate(over="ignore"):
-        found = np.asarray([_float32(number) for number in numbers], dtype=np.float32)
-    wrong = np.flatnonzero(~np.isfinite(found))
-    if len(wrong):
-        row = int(wrong[0])
-        raise InputError(
-            f"the label of row {row} is {shown(column[row])}, and a regression needs finite numbers "
-            f"({len(wrong)} of {len(column)} rows)",
-            where=table.at(row),
-            advice="correct the rows, leave out `regression: true`, or name the column of the numbers in `label:`",
-        )
-    return found
-
-
-def _float32(number: int | float | None) -> float:
-    try:
-        return math.nan if number is None else float(number)
-    except OverflowError:
-        return math.inf

@@ -37,6 +37,8 @@ def found(rows: Table, given: tuple[str, ...] = (), regression: bool | None = No
         (cells("0", "1"), ("bad", "good"), ("bad", "good"), [0, 1]),
         (cells("1", "2", "3+"), ("1", "2", "3+"), ("1", "2", "3+"), [0, 1, 2]),
         (table([0.0, 1, 0]), (), ("0", "1"), [0, 1, 0]),
+        (table([10**400, 2, 10**400]), (), ("2", str(10**400)), [1, 0, 1]),
+        (table([True, False]), (), ("False", "True"), [1, 0]),
         (table([1, 0], class_names=("no", "yes")), (), ("no", "yes"), [1, 0]),
     ],
 )  # fmt: skip
@@ -65,7 +67,8 @@ def test_a_fraction_makes_a_regression(rows: Table) -> None:
         (table([{"a": 0}, 1]), "the label of row 0 is a dict"),
         (cells("a", " ", "b"), "train.csv:3: 1 rows have no label, first row 1"),
         (table(["a\x1b[31m", "b"]), "the label of row 0 holds a control character: 'a\\x1b[31m'"),
-        (table(["a" * 9999, 5]), "1 of 2 labels is no number"),
+        (table(["a" * 9999, 5]), "the label of row 0 is a text of 9,999 characters: 'aaa"),
+        (table([0, 1, True]), "train.csv:4: 1 of 3 labels is no number among others: True"),
         (cells(*(f"0,{i}" for i in range(120))), "train.csv: 120 different labels in 120 rows: these are no classes"),
     ],
 )
