@@ -133,9 +133,14 @@ class _Rows:
         if len(wrong):
             raise self._error(
                 int(wrong[0]),
-                f"the row has {found[wrong[0]]} end tokens (id {config.eos_token_id}), and others have {ends}: "
-                "the head reads the last, and a batch must have equally many in each row",
-                advice="remove the end token from the text; without any, let the tokenizer add the one of config.json",
+                f"the row has {found[wrong[0]]} end tokens (id {config.eos_token_id})"
+                + (f", and others have {ends}: a batch must have equally many in each row, of which " if ends else ": ")
+                + "the head reads the last",
+                advice=(
+                    "remove the end token from the text"
+                    if found[wrong[0]]
+                    else "let the tokenizer end each text with the eos_token_id of config.json"
+                ),
             )
         return ends
 

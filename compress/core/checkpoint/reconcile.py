@@ -1,10 +1,10 @@
-"""Agreement of a tokenizer and a model on padding: its id, and its side."""
+"""Agreement of a tokenizer and a model on the tokens that a head looks for: the padding, and the end of a text."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from compress.core.errors import shown
+from compress.core.errors import InputError, shown
 from compress.core.families.family import Family
 from compress.core.model.embeddings import padding_id
 
@@ -12,7 +12,7 @@ __all__ = ["reconciled"]
 
 
 def reconciled(tokenizer: Any, config: Any, family: Family) -> tuple[str, ...]:
-    """Let tokenizer and configuration name one padding id, on the right side, both in place; remarks for the user.
+    """Let tokenizer and configuration name one padding id, on the right side, in place; remarks for the user.
 
     A head that looks for the last token asks the configuration which id is padding, and the tokenizer writes it: where
     they differ, the answers to a row depend on the others of its batch.
@@ -21,10 +21,35 @@ def reconciled(tokenizer: Any, config: Any, family: Family) -> tuple[str, ...]:
         tokenizer: or None, or an image processor, which have no padding.
         config: of the model.
         family: of the model.
+
+    Raises:
+        InputError: positions are counted from the padding id, or the head reads the end token, and config.json has no
+            such id, or several.
     """
+    _check_ids(config, family)
     if not hasattr(tokenizer, "pad_token_id"):
         return ()
     return (*_side(tokenizer, family), *_id(tokenizer, config, family))
+
+
+def _check_ids(config: Any, family: Family) -> None:
+    needed = (
+        {"pad_token_id": "counts positions from it"}
+        if family.positions_from_padding and family.padding_id is None
+        else {}
+    )
+    needed |= {"eos_token_id": "reads the answer at it"} if family.head_token == "end" else {}
+    for name, why in needed.items():
+        found = getattr(config, name, None)
+        if isinstance(found, list | tuple) and len(found) == 1:
+            setattr(config, name, found[0])
+        elif not isinstance(found, int):
+            raise InputError(
+                f"config.json names {'no' if found is None else 'several'} {name}, and a {family.model_type} model "
+                f"{why}",
+                given=found,
+                advice=f"set {name} to the id that the model was trained with",
+            )
 
 
 def _side(tokenizer: Any, family: Family) -> tuple[str, ...]:

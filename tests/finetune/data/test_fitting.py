@@ -73,11 +73,12 @@ def test_more_segments_than_embeddings(write: Write) -> None:
 
 def test_an_end_token_inside_a_text(write: Write) -> None:
     found = complaint(tiny_bundle("bart"), write, "the film [SEP] is good")
-    assert "dev.jsonl:6, 'text': the row has 2 end tokens (id 3), and others have 1" in found
+    assert "dev.jsonl:6, 'text': the row has 2 end tokens (id 3), and others have 1: a batch" in found
 
 
 def test_rows_without_an_end_token(write: Write) -> None:
-    assert "the row has 0 end tokens" in complaint(without_specials(tiny_bundle("bart")), write, "a film")
+    found = complaint(without_specials(tiny_bundle("bart")), write, "a film")
+    assert "train.jsonl:1, 'text': the row has 0 end tokens (id 3): the head reads the last" in found
 
 
 def test_a_row_without_tokens(write: Write) -> None:
@@ -97,6 +98,27 @@ def test_a_word_of_a_million_characters(write: Write) -> None:
     found = complaint(tiny_bundle("bert"), write, "x" * 1_000_001)
     assert "dev.jsonl:6: column 'text': the text holds a word of 1,000,001 characters" in found
     assert len(found) < 600
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "given", "count"),
+    [
+        ("roberta", "pad_token_id", None, "no"),
+        ("bart", "eos_token_id", None, "no"),
+        ("bart", "eos_token_id", [1, 2], "several"),
+    ],
+)
+def test_ids_that_a_model_cannot_do_without(family: str, field: str, given: Any, count: str) -> None:
+    bundle = tiny_bundle(family)
+    setattr(bundle.config, field, given)
+    with pytest.raises(InputError, match=f"config.json names {count} {field}, and a {family} model"):
+        reconciled(bundle.processor, bundle.config, bundle.family)
+
+
+def test_a_list_of_one_end_token_is_that_token() -> None:
+    bundle = tiny_bundle("bart", eos_token_id=[3])
+    assert reconciled(bundle.processor, bundle.config, bundle.family) == ()
+    assert bundle.config.eos_token_id == 3
 
 
 @pytest.mark.parametrize(("theirs", "named"), [(None, "no padding id"), (7, "the padding id 7")])
