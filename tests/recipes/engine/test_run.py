@@ -137,13 +137,14 @@ def test_an_error_that_nobody_foresaw_fails_its_stage_alone(tmp_path, monkeypatc
         raise KeyError("x" * 10_000)
 
     monkeypatch.setattr(Distill, "run", broken)
-    alone = {"prune": {"id": "alone", "start": "source", "pattern": "heads", "sparsity": 0.5, "recover": "none"}}
-    report = run(parsed(tmp_path, [DISTILL, PRUNE, alone]), out=tmp_path / "out", device="cpu")
+    first = {"finetune": {"train": {"max_steps": 1}}}
+    alone = {"prune": {"id": "alone", "start": "finetune", "pattern": "heads", "sparsity": 0.5, "recover": "none"}}
+    report = run(parsed(tmp_path, [first, DISTILL, PRUNE, alone]), out=tmp_path / "out", device="cpu")
     assert set(report.failed) == {"distill (seed 0)", "prune (seed 0)"}
     said = report.failed["distill (seed 0)"]
     assert "KeyError" in said and "log.txt" in said and len(said) < 1_000
     assert "Traceback (most recent call last)" in (tmp_path / "out" / "log.txt").read_text()
-    assert [row.id for row in report.rows] == ["source", "alone"]
+    assert [row.id for row in report.rows] == ["source", "finetune", "alone"]
 
 
 def test_a_second_run_in_the_store_may_read_longer_texts(finished):
