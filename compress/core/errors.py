@@ -60,14 +60,15 @@ def shown(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 4]} ..."
 
 
-def listed(names: Iterable[object], limit: int = 20) -> str:
+def listed(names: Iterable[object], limit: int = 20, longest: int = 40) -> str:
     """Names from data in one line, the first `limit` of them, each shortened.
 
     Args:
-        names: of columns, files or labels.
+        names: of columns, files, labels or tensors.
         limit: how many are listed.
+        longest: characters of one of them.
     """
-    known = [clipped(_escaped(str(name)), 40) for name in names]
+    known = [clipped(_escaped(str(name)), longest) for name in names]
     more = f", ... ({len(known)} in all)" if len(known) > limit else ""
     return ", ".join(known[:limit]) + more
 

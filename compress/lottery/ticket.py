@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from compress.core.checkpoint.guard import guarded
 from compress.core.errors import InputError
 from compress.core.files import written_whole
 from compress.core.model.bundle import Bundle
@@ -134,9 +135,10 @@ def read_ticket(file: Path) -> Ticket:
             packed = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise InputError(f"the ticket cannot be read, the file is damaged: {error}", given=str(file)) from error
-    _check(record, packed, file)
-    masks = {name: unpack(packed[name], shape) for name, shape in record["shapes"].items()}
-    return Ticket(masks, record["model"], record["architecture"], record["facts"])
+    with guarded("the ticket cannot be read, its record is damaged", given=str(file)):
+        _check(record, packed, file)
+        masks = {name: unpack(packed[name], shape) for name, shape in record["shapes"].items()}
+        return Ticket(masks, record["model"], record["architecture"], record["facts"])
 
 
 def _check(record: Any, packed: Mapping[str, Any], file: Path) -> None:

@@ -124,7 +124,7 @@ def put_on(bundle: Bundle, record: DeltaRecord, directory: Path) -> Bundle:
     bundle.fresh = frozenset()
     bundle.tuned = Tuned(record.method, frozenset(record.trained), base_changes, record.base.fingerprint)
     bundle.model.eval()
-    check_finite(bundle.model, given=str(directory))
+    check_finite(bundle.model.state_dict(), given=str(directory))
     return bundle
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compress.core.errors import InputError, TrimformerError
+from compress.core.errors import InputError, TrimformerError, clipped, listed
 
 __all__ = ["MOST_BYTES", "MOST_NESTED", "guarded", "names", "read_object", "reason"]
 
@@ -50,20 +50,18 @@ def reason(error: BaseException) -> str:
         return kind
     # A first line that ends with a colon only introduces the reason.
     said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    told = said if len(said) <= MOST_CHARACTERS else f"{said[:MOST_CHARACTERS]}..."
+    told = clipped(said, MOST_CHARACTERS)
     return told if isinstance(error, OSError) else f"{kind}: {told}"
 
 
 def names(given: Iterable[object], *, most: int = 4) -> str:
-    """Sorted names in words, the first few of them: `a, b, c, ... (12)`.
+    """Names of tensors or files in one line, sorted, the first few of them.
 
     Args:
         given: the names.
         most: how many are shown.
     """
-    found = sorted(str(name) for name in given)
-    shown = [name if len(name) <= 100 else f"{name[:100]}..." for name in found[:most]]
-    return ", ".join(shown) + (f", ... ({len(found)})" if len(found) > most else "")
+    return listed(sorted(str(name) for name in given), most, longest=100)
 
 
 def read_object(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from compress.core.checkpoint.forms import form_of, odd_types
 from compress.core.checkpoint.guard import names
@@ -137,16 +137,16 @@ def _module(name: str, model: nn.Module) -> str:
     return name.removeprefix(_prefix(model)).split(".")[0]
 
 
-def check_finite(model: nn.Module, *, given: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], *, given: str) -> None:
     """Raise `InputError` where a weight is NaN or infinite.
 
     Args:
-        model: as it was opened.
+        tensors: of a model, or of its file.
         given: the checkpoint, for messages.
     """
     odd = [
         name
-        for name, tensor in model.state_dict().items()
+        for name, tensor in tensors.items()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
     ]
     if odd:

@@ -98,6 +98,8 @@ def open_shapes(
 ) -> tuple[Any, Loaded | None]:
     """`open_weights` on the meta device: shapes alone. Without weights, or quantized ones, by the configuration.
 
+    The values in the file are looked at, so that what a run would refuse is refused here.
+
     Args:
         checkpoint: with or without weights.
         model_class: of transformers, or of `changed`.
@@ -109,6 +111,9 @@ def open_shapes(
         tensors, options = shapes_on_meta(stored, _compact(config)), {"device_map": {"": "meta"}}
         model, report = _built(model_class, config, tensors, given=checkpoint.name, dtype=torch.float32, **options)
         loaded = judged(model, report, stored, heads=heads, given=checkpoint.name)
+        unused = set(report["unexpected_keys"])
+        values = read_tensors(stored, _compact(config))
+        check_finite({name: value for name, value in values.items() if name not in unused}, given=checkpoint.name)
         _unmark(model)
     else:
         loaded = None
@@ -137,7 +142,7 @@ def _finish(model: Any, checkpoint: Checkpoint) -> None:
     with guarded("its linears are not stored as its configuration and record say", given=checkpoint.name):
         adopt(model, checkpoint.half)
     _own(model)
-    check_finite(model, given=checkpoint.name)
+    check_finite(model.state_dict(), given=checkpoint.name)
     forget_block_ties(model, family_of(model.config.model_type))
 
 

@@ -52,7 +52,8 @@ class Checkpoint:
         named = resolve(reference)
         hub = "" if isinstance(named, Path) else named
         found = named if isinstance(named, Path) else _fetched(named, DESCRIPTION)
-        return cls(found, read_config(found), read_record(found), hub)
+        with guarded("the model directory cannot be read", given=str(found)):
+            return cls(found, read_config(found), read_record(found), hub)
 
     @property
     def name(self) -> str:

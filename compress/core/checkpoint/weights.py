@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -182,11 +183,13 @@ def shapes_on_meta(stored: Mapping[str, Stored], compact: Mapping[str, Any]) -> 
     return found
 
 
-def _opening(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = file.read(len(POINTER))
-    if start == POINTER:
-        raise InputError(
-            "this is a pointer of Git LFS, not the weights", given=str(path), advice="fetch them: git lfs pull"
-        )
-    return guarded(f"the weights in {path.name} cannot be read, the file is damaged", given=str(path))
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    with guarded(f"the weights in {path.name} cannot be read, the file is damaged", given=str(path)):
+        with path.open("rb") as file:
+            start = file.read(len(POINTER))
+        if start == POINTER:
+            raise InputError(
+                "this is a pointer of Git LFS, not the weights", given=str(path), advice="fetch them: git lfs pull"
+            )
+        yield

@@ -40,9 +40,11 @@ def opened(directory, **options):
 
 
 def refused(directory):
-    """The message, which is the same for a run, where the values do not matter a check, and `compress.load`."""
+    """The message to a run; a check and `compress.load` refuse too."""
     with pytest.raises(InputError) as caught:
         opened(directory)
+    with pytest.raises(InputError):
+        opened(directory, meta=True)
     with pytest.raises(InputError):
         load(directory)
     text = str(caught.value)
