@@ -114,7 +114,8 @@ def find_labels(table: Table, *, given: Sequence[str], regression: bool | None) 
             advice="list every label once, in the data's order, or leave `labels:` out",
         )
     found = _listed(present, given, table) if given else _named(present, class_names or (), table)
-    return LabelSet(found.names, found.values, named=bool(given or class_names), remarks=spelling_remarks(table))
+    remarks = (*spelling_remarks(table), *(_unseen(found, present) if given else ()))
+    return LabelSet(found.names, found.values, named=bool(given or class_names), remarks=remarks)
 
 
 def _order(value: Any) -> tuple[bool, int | float, str]:
@@ -131,6 +132,17 @@ def _spelling(value: Any) -> Any:
     """One for all spellings of a number."""
     number = as_number(value)
     return str(value) if number is None else _plain(number)
+
+
+def _unseen(labels: LabelSet, present: list[Any]) -> tuple[str, ...]:
+    """Labels of the recipe, or of the checkpoint's head, of which train has no row."""
+    seen = {_spelling(value) for value in present}
+    pairs = zip(labels.names, labels.values)
+    names = [name for name, value in pairs if value not in present and _spelling(value) not in seen]
+    if not names:
+        return ()
+    count = len(labels.names)
+    return (f"the head has {count} labels, and train has rows of {count - len(names)}: none is {listed(names)}",)
 
 
 def _named(present: list[Any], class_names: Sequence[str], table: Table) -> LabelSet:

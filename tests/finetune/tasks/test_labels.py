@@ -101,3 +101,9 @@ def test_a_list_in_another_order_than_the_datas_names_is_matched_by_name() -> No
     rows = table([0, 1, 0], class_names=("no", "yes"))
     assert found(rows, ("yes", "no")).numbers(rows).tolist() == [1, 0, 1]
     assert found(rows, ("bad", "good")).numbers(rows).tolist() == [0, 1, 0]
+
+
+def test_listed_labels_without_a_row_are_said() -> None:
+    labels = found(table(["negative", "positive"] * 4), ("negative", "neutral", "positive"))
+    assert labels.remarks == ("the head has 3 labels, and train has rows of 2: none is neutral",)
+    assert found(table(["negative", "positive"] * 4), ("negative", "positive")).remarks == ()
