@@ -88,6 +88,12 @@ class _Rows:
             wrong = np.flatnonzero(self.encoded.flat[name] >= count)
             if len(wrong):
                 raise self._too_large(name, int(wrong[0]), count, what)
+            filler = self.encoded.padding[name]
+            if not 0 <= filler < count:
+                raise InputError(
+                    f"the tokenizer pads {name!r} with {filler}, and the model has {count} {what}",
+                    advice="put the model's own tokenizer beside it, or name one of its tokens as `pad_token`",
+                )
         limit, longest = position_limit(model.config, family), int(self.encoded.lengths.argmax())
         if limit is not None and self.encoded.lengths[longest] > limit:
             raise self._error(

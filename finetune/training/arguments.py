@@ -64,7 +64,7 @@ def training_arguments(
         arguments = TrainingArguments(**fields)
         if plan.arguments:
             _try(arguments)
-    except (TypeError, ValueError, ImportError, OverflowError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, ImportError, OverflowError, AttributeError, RuntimeError, OSError) as error:
         raise InputError(f"the training arguments cannot be used: {error}", given=dict(plan.arguments)) from error
     if arguments.parallel_mode.value != "distributed":
         arguments._n_gpu = min(arguments.n_gpu, 1)  # Trainer would wrap the model in DataParallel, which is no match

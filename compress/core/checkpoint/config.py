@@ -94,6 +94,12 @@ def open_config(checkpoint: Checkpoint) -> Any:
     with guarded(f"transformers cannot read it as the configuration of a {family.model_type} model", given=where):
         config = found.from_dict(found._decode_special_floats(data))
         config.to_dict()
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        raise InputError(
+            "config.json does not say which token the decoder starts with",
+            where=where,
+            advice="write its 'decoder_start_token_id': of a T5 model it is the padding token's id",
+        )
     config.name_or_path = checkpoint.name
     return config
 
@@ -143,6 +149,7 @@ def _problems(data: Mapping[str, Any], family: Family, stock: Any) -> Iterator[M
     yield from _foreign_functions(data, family, {field.name for field in dataclasses.fields(stock)})
     yield from _labels(data)
     yield from _sizes(data, family)
+    yield from _token_ids(data)
     problem = data.get("problem_type")
     if problem is not None and problem not in get_args(Problem):
         yield "'problem_type' of config.json is none of transformers", problem, f"one of {get_args(Problem)}"
@@ -223,6 +230,18 @@ def _sizes(data: Mapping[str, Any], family: Family) -> Iterator[Mistake]:
     free = family.config.get("head_size", "head_dim") in data or "trimformer" in data
     if hidden and heads and not free and hidden % heads:
         yield f"config.json has a hidden size of {hidden}, which its {heads} heads do not divide", None, None
+
+
+def _token_ids(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Ids that a forward pass reads, within the vocabulary; a padding id below 0 counts from its end."""
+    entries = data.get("vocab_size")
+    within = entries if isinstance(entries, int) else MOST_UNITS
+    for name, least in (("pad_token_id", -MOST_UNITS), ("decoder_start_token_id", 0), ("eos_token_id", -MOST_UNITS)):
+        given = data.get(name)
+        several = given if isinstance(given, list) and name == "eos_token_id" else [given]
+        most = MOST_UNITS if name == "eos_token_id" else within
+        if given is not None and not all(isinstance(one, int) and least <= one < most for one in several):
+            yield f"{name!r} of config.json is no id of a token of its vocabulary", given, None
 
 
 def _is_number(value: object) -> bool:

@@ -326,3 +326,27 @@ def test_tensors_that_are_missing_are_never_made_up(copy):
     tensors(lambda state: {n: t for n, t in state.items() if n != "classifier.weight"})(copy)
     with pytest.raises(InputError, match=r"lack 1 tensors .*classifier\.weight"):
         load(copy)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"pad_token_id": 10**6},
+        {"pad_token_id": "0"},
+        {"pad_token_id": 2**63},
+        {"eos_token_id": [3, "a"]},
+        {"eos_token_id": 0.5},
+    ],
+)
+def test_an_id_that_is_no_token_is_refused(copy, ids):
+    config(**ids)(copy)
+    with pytest.raises(InputError, match="is no id of a token"):
+        opened(copy)
+
+
+@pytest.mark.parametrize("start", [None, -1, ""])
+def test_a_decoder_that_starts_with_no_token_is_refused(tmp_path, start):
+    directory = tiny_classifier_directory(tmp_path, "t5")
+    config(decoder_start_token_id=start)(directory)
+    with pytest.raises(InputError, match="decoder"):
+        opened(directory)
