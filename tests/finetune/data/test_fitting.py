@@ -54,6 +54,14 @@ def test_a_token_without_an_embedding(write: Write) -> None:
     assert f"dev.jsonl:6, 'text': '<url>' has the token id {count}, and the model has {count} token embeddings" in found
 
 
+def test_padding_without_an_embedding(write: Write) -> None:
+    bundle = tiny_bundle("bert")
+    bundle.processor.add_special_tokens({"pad_token": "<padding>"})
+    task = TextClassification(train=str(write("train.jsonl", GOOD)), evaluation=str(write("dev.jsonl", GOOD)))
+    with pytest.raises(InputError, match="pads 'input_ids' with"):
+        check_rows(bundle, task, task.load(0))
+
+
 @pytest.mark.parametrize(("family", "limit"), [("bert", 72), ("roberta", 70), ("mpnet", 70), ("bart", 72)])
 def test_more_tokens_than_positions(family: str, limit: int, write: Write) -> None:
     bundle = tiny_bundle(family)

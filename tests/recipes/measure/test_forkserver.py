@@ -28,6 +28,33 @@ run_job(Path(sys.argv[1]), threads=1)
 """
 
 
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+from recipes.measure import forkserver
+
+class Asked(BaseException):
+    pass
+
+def ask(number, frame):
+    raise Asked
+
+signal.signal(signal.SIGTERM, ask)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+first = forkserver._server(1)
+try:
+    first.run(Path(sys.argv[1]))
+except (KeyboardInterrupt, Asked):
+    pass
+else:
+    sys.exit("the job ended by itself")
+if not first.closed or first.process.poll() is None:
+    sys.exit("the server is still there")
+ended = forkserver.run_job(Path(sys.argv[2]), threads=1)
+sys.exit(0 if ended.status == 3 else f"the next job ended with {ended.status}: {ended.said}")
+"""
+
+
 @pytest.fixture
 def server() -> ForkServer:
     """The one of this process, which imports once for all tests."""
@@ -123,3 +150,21 @@ def test_the_server_does_not_inherit_a_launcher_s_variables(monkeypatch):
     assert found["OMP_NUM_THREADS"] == "2"
     root, rest = found["PYTHONPATH"].split(os.pathsep)
     assert rest == "/somewhere" and (Path(root) / "recipes").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_call_that_is_interrupted_leaves_nothing_behind(endless, tmp_path, sent):
+    """In a process of its own, which handles SIGTERM as the command does; then a second job has a server of its own."""
+    (tmp_path / "next").mkdir()
+    command = [sys.executable, "-c", INTERRUPTED, str(endless), str(empty_job(tmp_path / "next"))]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            server = only_child(psutil.Process(process.pid))
+            job = only_child(server)
+            process.send_signal(sent)
+            assert gone(job) and gone(server)
+            assert process.wait(timeout=120) == 0  # what is wrong stands on its stderr
+        finally:
+            process.kill()
+    assert (tmp_path / "next" / "failure.json").exists()
