@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -169,9 +170,19 @@ def _older_damage(directory: Path) -> list[str]:
     outcome = (_measurement(directory) or {}).get("outcome")
     measured = outcome.get("sha256") if isinstance(outcome, Mapping) else None
     try:
-        return [] if measured in (None, sha256(directory)) else ["the model"]
+        return [] if measured in (None, sha256(directory), _older_sha256(directory)) else ["the model"]
     except (OSError, ValueError, TypeError, TrimformerError):
         return ["the model"]
+
+
+def _older_sha256(directory: Path) -> str:
+    """The digest that older versions measured, which had the path to a delta's base in it."""
+    from recipes.measure.size import model_files, tokenizer_files
+
+    digest = hashlib.sha256()
+    for path in sorted([*model_files(directory), *tokenizer_files(directory)]):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _measurement(directory: Path) -> dict[str, Any] | None:

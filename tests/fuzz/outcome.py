@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from compress.core.errors import TrimformerError
 
-__all__ = ["inputs", "survives"]
+__all__ = ["assert_survives", "inputs"]
 
 MORE = int(os.environ.get("TRIMFORMER_FUZZ", "0"))
 """How many times as many inputs, drawn anew in each run; unless given the inputs are always the same."""
@@ -29,7 +29,7 @@ def inputs(count: int) -> settings:
     )
 
 
-def survives(work: Callable[[], Any]) -> Any:
+def assert_survives(work: Callable[[], Any]) -> Any:
     """What `work` gives, or None where it raises an error of the toolkit; every other exception is a failure."""
     try:
         return work()

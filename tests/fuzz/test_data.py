@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finetune.tasks.task import Task
 from tests.fuzz.mutations import ODD, ODD_TEXTS, damaged_bytes
-from tests.fuzz.outcome import inputs, survives
+from tests.fuzz.outcome import assert_survives, inputs
 from tests.tiny import tiny_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fuzz_data")]
@@ -63,7 +63,7 @@ def read(place: Path, form: dict, ending: str, content: bytes) -> None:
 @given(data=st.data(), ending=st.sampled_from(FORMATS), form=st.sampled_from(FORMS))
 def test_damaged_files(place, data, ending, form):
     content = data.draw(damaged_bytes(WHOLE[ending]))
-    survives(lambda: read(place, form, ending, content))
+    assert_survives(lambda: read(place, form, ending, content))
 
 
 CELLS = st.one_of(ODD, st.sampled_from(ODD_TEXTS), st.sampled_from([0, 1, "0", "1", "good"]))
@@ -77,4 +77,4 @@ ODD_ROWS = st.lists(
 def test_odd_rows(place, rows, ending, form, whole):
     lines = [json.dumps(row) for row in [*rows, *(ROWS if whole else [])]]
     text = f"[{','.join(lines)}]" if ending == "json" else "\n".join(lines)
-    survives(lambda: read(place, form, ending, text.encode()))
+    assert_survives(lambda: read(place, form, ending, text.encode()))

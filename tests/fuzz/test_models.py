@@ -15,7 +15,7 @@ from finetune.tasks.task import Splits
 from recipes.engine.source import load
 from recipes.file.recipe import Recipe
 from tests.fuzz.mutations import damage_file
-from tests.fuzz.outcome import inputs, survives
+from tests.fuzz.outcome import assert_survives, inputs
 from tests.recipes.engine.tiny_run import encoder_directory, recipe_data, write_data
 from tests.tiny import tiny_classifier_directory
 
@@ -55,7 +55,7 @@ def test_model_directories(place, splits, data):
     damages = data.draw(st.lists(damage_file(source), min_size=1, max_size=2))
     directory = copied(source, place / "damaged", damages)
     recipe = Recipe.parse({**recipe_data(place, []), "model": str(directory)})
-    survives(lambda: asked(recipe, splits))
+    assert_survives(lambda: asked(recipe, splits))
 
 
 def asked(recipe: Recipe, splits: Splits) -> None:

@@ -13,7 +13,7 @@ from recipes.file.recipe import Recipe
 from recipes.file.yaml import book, read
 from recipes.plan.predict import check
 from tests.fuzz.mutations import damaged_bytes, damaged_data
-from tests.fuzz.outcome import inputs, survives
+from tests.fuzz.outcome import assert_survives, inputs
 from tests.recipes.engine.tiny_run import DISTILL, FINETUNE, HEADS, LATENCY, PRUNE, recipe_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fuzz_recipes")]
@@ -31,7 +31,7 @@ def test_texts(place, data, ending):
     text = data.draw(st.sampled_from(BOOK)).read_bytes()
     file = place / f"recipe.{ending}"
     file.write_bytes(data.draw(damaged_bytes(text)))
-    survives(lambda: Recipe.load(file))
+    assert_survives(lambda: Recipe.load(file))
 
 
 @inputs(350)
@@ -40,7 +40,7 @@ def test_data(place, data):
     plain = read(data.draw(st.sampled_from(BOOK))).data
     file = place / "recipe.json"
     file.write_text(json.dumps(data.draw(damaged_data(plain))))
-    survives(lambda: Recipe.load(file))
+    assert_survives(lambda: Recipe.load(file))
 
 
 @inputs(200)
@@ -51,6 +51,6 @@ def test_what_reads_is_checked(place, data):
         budget={"size": "1MB", "speedup": 2.0},
     )  # fmt: skip
     damaged = data.draw(damaged_data(plain))
-    recipe = survives(lambda: Recipe.parse(damaged))
+    recipe = assert_survives(lambda: Recipe.parse(damaged))
     if recipe is not None:
-        survives(lambda: check(recipe))
+        assert_survives(lambda: check(recipe))

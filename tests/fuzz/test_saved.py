@@ -21,7 +21,7 @@ from finetune.method import Method
 from tests.contracts.cuts import some_heads
 from tests.finetune.methods.steps import few_steps
 from tests.fuzz.mutations import damage_file
-from tests.fuzz.outcome import inputs, survives
+from tests.fuzz.outcome import assert_survives, inputs
 from tests.fuzz.test_models import copied
 from tests.tiny import tiny_bundle, tiny_inputs
 
@@ -64,7 +64,7 @@ def tuned(base: Bundle, method: Method) -> Bundle:
 def test_saved_directories(place, data, kind):
     damages = data.draw(st.lists(damage_file(place / kind), min_size=1, max_size=2))
     directory = copied(place / kind, place / "damaged", damages)
-    survives(lambda: asked(directory))
+    assert_survives(lambda: asked(directory))
 
 
 @inputs(100)
@@ -74,11 +74,11 @@ def test_bases_of_deltas(place, data, kind):
     shutil.rmtree(place / "moved", ignore_errors=True)
     copied(place / "base", place / "moved" / "base", damages)
     directory = copied(place / kind, place / "moved" / kind, [])
-    survives(lambda: asked(directory))
+    assert_survives(lambda: asked(directory))
 
 
 @torch.no_grad()
 def asked(directory: Path) -> None:
     bundle = open_directory(directory)
     bundle.model(**tiny_inputs(bundle))
-    survives(lambda: load(directory))
+    assert_survives(lambda: load(directory))

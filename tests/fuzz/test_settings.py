@@ -14,7 +14,7 @@ from finetune.training.arguments import training_arguments
 from recipes.file.recipe import Recipe
 from tests.finetune.fits import CPU
 from tests.fuzz.mutations import ODD_TEXTS
-from tests.fuzz.outcome import inputs, survives
+from tests.fuzz.outcome import assert_survives, inputs
 from tests.recipes.engine.tiny_run import DISTILL, FINETUNE, HEADS, PRUNE, recipe_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fuzz_settings")]
@@ -47,7 +47,7 @@ def plain(tmp_path_factory) -> dict:
 @inputs(400)
 @given(options=st.lists(st.tuples(PATHS, st.sampled_from(["=", "=", "=", "==", ""]), VALUES).map("".join), max_size=3))
 def test_options(plain, options):
-    survives(lambda: Recipe.parse(plain, overrides=options))
+    assert_survives(lambda: Recipe.parse(plain, overrides=options))
 
 
 @inputs(200)
@@ -56,7 +56,7 @@ def test_training_arguments(plain, name, value):
     if name == "dataloader_num_workers" and value.strip().isdigit():
         value = str(int(value) % 3)  # each is a process
     option = f"stages.finetune.train.arguments.{name}={value}"
-    recipe = survives(lambda: Recipe.parse(plain, overrides=[option]))
+    recipe = assert_survives(lambda: Recipe.parse(plain, overrides=[option]))
     if recipe is not None:
         plan = recipe.stages[0].train.over(DEFAULT_PLAN)
-        survives(lambda: training_arguments(plan, BERT, rows=1, seed=0, device=CPU, output=Path("unused")))
+        assert_survives(lambda: training_arguments(plan, BERT, rows=1, seed=0, device=CPU, output=Path("unused")))
