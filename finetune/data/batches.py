@@ -15,7 +15,7 @@ from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
 from compress.core.stage.task import DEFAULT_LENGTH
 from finetune.data.fitting import check_encoded
 from finetune.data.sampler import grouped_order
-from finetune.tasks.encoding import encode_texts
+from finetune.tasks.encoding import EncodedText, encode_texts
 from finetune.tasks.task import Encoded, Task
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ class Batches:
         if isinstance(rows, Texts):
             length = task.longest_row() or DEFAULT_LENGTH
             most = position_limit(bundle.config, bundle.family) or length
-            encoded = encode_texts(rows, bundle.processor, max_length=min(length, most))
-            check_encoded(encoded, bundle, place=lambda row: f"text {row} of the corpus, from 0")
-            self.encoded = encoded
+            self.encoded = encode_texts(rows, bundle.processor, max_length=min(length, most))
         else:
             self.encoded = task.encoded(rows, bundle.processor)
+        if isinstance(self.encoded, EncodedText):
+            place = _of_corpus if isinstance(rows, Texts) else task.place
+            check_encoded(self.encoded, bundle, place=place)
         self.names = {*accepted(bundle.model), *NOT_INPUTS}
 
     def __len__(self) -> int:
@@ -65,6 +66,10 @@ class Batches:
         order = rows[grouped_order(self.lengths[rows], batch_size=batch_size, seed=seed)]
         for start in range(0, len(order), batch_size):
             yield self(order[start : start + batch_size])
+
+
+def _of_corpus(row: int) -> str:
+    return f"text {row} of the corpus, from 0"
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
