@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any, get_args
 
@@ -122,7 +125,7 @@ def remarks(checkpoint: Checkpoint) -> tuple[str, ...]:
     unknown = [name for name in _unknown(data, family) if data[name] not in (None, False, {}, [], "")]
     said = []
     if aside:
-        said.append(f"switches of config.json say how a model is run, and were put aside: {names(aside)}")
+        said.append(f"switches of config.json say how a model is run, and were put aside: {names(aside, most=12)}")
     if unknown:
         said.append(f"fields of config.json that transformers does not know for a {family.model_type} model have no "
                     f"effect: {names(unknown, most=8)}")  # fmt: skip
@@ -130,14 +133,22 @@ def remarks(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _unknown(data: Mapping[str, Any], family: Family) -> list[str]:
-    """Fields that neither the family's configuration has, nor any other of transformers."""
+    """Fields that neither the family's configuration has, nor the code of its models reads."""
     from transformers import CONFIG_MAPPING
     from transformers.generation.configuration_utils import GenerationConfig
 
     stock = CONFIG_MAPPING[family.model_type]()
     known = {*PLAIN, *SWITCHES, *stock.attribute_map, *stock.to_dict(), *vars(stock)}
     known |= GenerationConfig._get_default_generation_params().keys()
-    return [name for name in data if name not in known]
+    code = _code_of(type(stock).__module__)
+    return [name for name in data if name not in known and name not in code]
+
+
+@cache
+def _code_of(module: str) -> str:
+    """Text of the modules of a family, which read some fields by `getattr` alone, or make others of them."""
+    both = (module, module.replace("configuration_", "modeling_"))
+    return "".join(inspect.getsource(importlib.import_module(name)) for name in both)
 
 
 Mistake = tuple[str, Any, str | None]

@@ -13,7 +13,7 @@ from compress.core.checkpoint.forms import form_of, odd_types
 from compress.core.checkpoint.guard import names
 from compress.core.checkpoint.weights import Stored
 from compress.core.errors import InputError
-from compress.core.families.family import base_model
+from compress.core.families.family import base_model, family_of
 
 __all__ = ["Loaded", "check_finite", "judged"]
 
@@ -24,8 +24,12 @@ OTHER_HEADS = frozenset(
     | {"cls_classifier", "distillation_classifier", "multiple_choice_head", "qa_classifier", "summary"}
 )
 """Modules that transformers' own classes have outside of the base model: what they compute is known."""
-RETIRED = ("attn.masked_bias", "attn.bias", "position_ids", "token_type_ids", "inv_freq")
-"""Ends of the names of constants that older versions of transformers wrote into files."""
+HARMLESS = (
+    "attn.masked_bias", "attn.bias", "attention.bias", "position_ids", "token_type_ids", "inv_freq",
+    "embeddings.mask_token",
+)  # fmt: skip
+"""Ends of names that no answer to a whole input depends on: constants that older versions of transformers wrote into
+files, and the token in the place of masked patches, of a pre-training."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ def judged(
     """
     shapes = {name: tuple(theirs) for name, theirs, _ in report["mismatched_keys"]}
     fresh = set(report["missing_keys"]) | shapes.keys()
-    surplus = sorted(name for name in report["unexpected_keys"] if not name.endswith(RETIRED))
+    surplus = sorted(name for name in report["unexpected_keys"] if not name.endswith(HARMLESS))
     lost = sorted(name for name in fresh if not set(name.split(".")) & set(heads))
+    heads = {*heads, *family_of(model.config.model_type).head_modules}
     form = form_of(surplus)
     if lost or form:
         raise _lacking(lost, shapes, surplus, given=given)
@@ -109,9 +114,10 @@ def _surplus(inside: list[str], model: nn.Module, *, given: str) -> InputError:
 def _check_types(unused: Collection[str], stored: Mapping[str, Stored], *, given: str) -> None:
     """Raise `InputError` where integers would be converted to weights."""
     used = {name: each for name, each in stored.items() if name not in unused}
-    odd = odd_types(each.dtype for name, each in used.items() if name.endswith((".weight", ".bias")))
+    used = {name: each for name, each in used.items() if name.endswith((".weight", ".bias"))}
+    odd = odd_types(each.dtype for name, each in used.items() if not name.endswith(HARMLESS))
     if odd:
-        first = next(name for name, each in used.items() if each.dtype == odd[0])
+        first = next(name for name, each in used.items() if each.dtype == odd[0] and not name.endswith(HARMLESS))
         raise InputError(
             f"weights are stored as {odd[0]} ({first}), and config.json has no quantization_config that says how they "
             "are read",

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
-from tests.tiny import tiny_bundle, tiny_classifier_directory, tiny_logits
+from tests.tiny import tiny_bundle, tiny_classifier_directory, tiny_config, tiny_logits
 
 HEAD = "sequence_classification"
 TWO = ("negative", "positive")
@@ -350,3 +350,54 @@ def test_a_decoder_that_starts_with_no_token_is_refused(tmp_path, start):
     config(decoder_start_token_id=start)(directory)
     with pytest.raises(InputError, match="decoder"):
         opened(directory)
+
+
+OTHERS = {
+    "BertForPreTraining": ("bert", "cls"),
+    "DistilBertForMaskedLM": ("distilbert", "vocab_layer_norm, vocab_projector, vocab_transform"),
+    "AlbertForPreTraining": ("albert", "predictions, sop_classifier"),
+    "ElectraForPreTraining": ("electra", "discriminator_predictions"),
+    "DebertaV2ForMaskedLM": ("deberta-v2", "cls"),
+    "ModernBertForMaskedLM": ("modernbert", "decoder"),
+    "GPT2LMHeadModel": ("gpt2", ""),
+    "BartForConditionalGeneration": ("bart", "final_logits_bias"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_pretrained_models_are_sources_and_load_as_what_they_are(name, tmp_path):
+    import transformers
+
+    family, heads = OTHERS[name]
+    getattr(transformers, name)(tiny_config(family)).save_pretrained(tmp_path)
+    bundle = opened(tmp_path)
+    assert "head_trained" not in bundle.states and bundle.fresh
+    assert [note for note in bundle.notes if "other heads" in note] == (
+        [f"tensors of other heads in the checkpoint are not used: {heads}"] if heads else []
+    )
+    assert not [note for note in load(tmp_path).notes if "heads" in note]
+
+
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [
+        ("gpt2", {"transformer.h.0.attn.masked_bias": torch.tensor(-1e4),
+                  "transformer.h.0.attn.bias": torch.ones(1, 1, 72, 72, dtype=torch.uint8)}),
+        ("roberta", {"roberta.pooler.dense.weight": torch.ones(32, 32)}),
+        ("deberta-v2", {"mask_predictions.dense.weight": torch.ones(3, 3)}),
+    ],
+)  # fmt: skip
+def test_what_older_versions_left_in_files_does_no_harm(family, more, tmp_path):
+    tiny_classifier_directory(tmp_path, family)
+    tensors(lambda state: state | more)(tmp_path)
+    assert opened(tmp_path).states == opened(tmp_path, meta=True).states == {"head_trained"}
+    assert not [note for note in load(tmp_path).notes if "fields" in note]
+
+
+def test_tied_tensors_that_differ_in_the_file_both_count(tmp_path):
+    tiny_classifier_directory(tmp_path, "t5")
+    own = torch.ones(load_file(tmp_path / "model.safetensors")["transformer.shared.weight"].shape)
+    tensors(lambda state: state | {"transformer.encoder.embed_tokens.weight": own})(tmp_path)
+    model = opened(tmp_path).model
+    assert torch.equal(model.transformer.encoder.embed_tokens.weight, own)
+    assert not torch.equal(model.transformer.shared.weight, own)
