@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from compress.core.errors import StageFailed
+from compress.core.file_marks import Mark, damaged_files, marks_of
+from compress.core.files import write_whole
 from compress.core.fit.hooks import Hook
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "read_json",
     "save_hooks",
     "save_weights",
+    "seal",
     "torch_writes",
     "trained_names",
 ]
@@ -39,6 +43,8 @@ __all__ = [
 FULL = 1 << 16
 """Bytes; a file system with less room than this is full."""
 WEIGHTS, HOOKS, STATE, PLAN = "model.safetensors", "hooks.safetensors", "trainer_state.json", "plan.json"
+MARKS = "files"
+"""The marks of a checkpoint's files: a file of that name, and a key in the state of a finished fit."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class Checkpointing:
 def claim(directory: Path, plan: Mapping[str, Any]) -> None:
     """Make `directory` the checkpoint directory of a fit.
 
-    Another fit's files are deleted, and so is a checkpoint whose `trainer_state.json`, written last, is not whole.
+    Another fit's files are deleted, and so is a checkpoint that was cut off or damaged: its `trainer_state.json`,
+    written last, is not whole, or a file is not as its mark says.
 
     Args:
         directory: of the fit's checkpoints.
@@ -64,8 +71,29 @@ def claim(directory: Path, plan: Mapping[str, Any]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / PLAN).write_text(text, "utf-8")
     for path in directory.glob("checkpoint-*"):
-        if read_json(path / STATE) is None or not (path / WEIGHTS).is_file():
+        if not _whole(path):
             shutil.rmtree(path)
+
+
+def seal(checkpoint: Path) -> None:
+    """Write down the marks of a checkpoint's files, after the last of them."""
+    marks = {name: mark.model_dump() for name, mark in marks_of(checkpoint, leave=(MARKS,)).items()}
+    write_whole(checkpoint / MARKS, json.dumps(marks))
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint is as it was written; what several processes wrote, or an older version, has no marks."""
+    if read_json(checkpoint / STATE) is None or not (checkpoint / WEIGHTS).is_file():
+        return False
+    return not (checkpoint / MARKS).exists() or _as_marked(checkpoint, read_json(checkpoint / MARKS))
+
+
+def _as_marked(directory: Path, marks: Mapping[str, Any] | None) -> bool:
+    try:
+        found = {name: Mark.model_validate(mark) for name, mark in (marks or {}).items()}
+    except ValidationError:
+        return False
+    return bool(found) and not damaged_files(directory, found, whole=True)
 
 
 def last_whole(directory: Path) -> Path | None:
@@ -200,13 +228,17 @@ class Finished:
         self.directory = directory / "finished"
 
     def __bool__(self) -> bool:
-        return read_json(self.directory / STATE) is not None
+        state = read_json(self.directory / STATE)
+        if state is None:
+            return False
+        return MARKS not in state or _as_marked(self.directory, state[MARKS])
 
     def write(self, model: nn.Module, hooks: Sequence[Hook], *, names: frozenset[str], steps: int) -> None:
         """Keep the end, of the parameters `names`; the checkpoints before it are deleted."""
         save_weights(model, self.directory, names)
         save_hooks(hooks, self.directory)
-        (self.directory / STATE).write_text(json.dumps({"global_step": steps}), "utf-8")
+        marks = {name: mark.model_dump() for name, mark in marks_of(self.directory, leave=(STATE,)).items()}
+        write_whole(self.directory / STATE, json.dumps({"global_step": steps, MARKS: marks}))
         for path in self.directory.parent.glob("checkpoint-*"):
             shutil.rmtree(path)
 
@@ -219,13 +251,17 @@ class Finished:
 
 
 def read_text(path: Path) -> str | None:
-    return path.read_text("utf-8") if path.is_file() else None
+    """The text of a file; None where it is missing, or is no text any more."""
+    try:
+        return path.read_text("utf-8") if path.is_file() else None
+    except UnicodeDecodeError:
+        return None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The mapping in a file; None where it is missing or was cut off in writing."""
     try:
         found = json.loads(read_text(path) or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -18,7 +18,7 @@ from finetune.data.loader import WEIGHT, Collated, Loader, Rows
 from finetune.data.sampler import LengthGrouped
 from finetune.processes import ALONE, Processes
 from finetune.training.callbacks import Steps
-from finetune.training.checkpoints import load_weights, save_hooks, save_weights, torch_writes, trained_names
+from finetune.training.checkpoints import load_weights, save_hooks, save_weights, seal, torch_writes, trained_names
 from finetune.training.flops import grid
 from finetune.training.hooks import Seen
 from finetune.training.schedules import Pace
@@ -128,6 +128,8 @@ class HookedTrainer(Trainer):
         self.seen.look()
         with torch_writes(Path(str(self.args.output_dir))):
             super()._save_checkpoint(*args, **settings)
+            if self.args.world_size == 1:  # other processes may still write their random numbers
+                seal(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if self.is_deepspeed_enabled:

@@ -13,7 +13,7 @@ from finetune.method import only_trained
 from finetune.parameters.names import bias_names
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
-from finetune.training.checkpoints import load_weights, save_weights, trained_names
+from finetune.training.checkpoints import claim, last_whole, load_weights, save_weights, seal, trained_names
 from finetune.training.fit import make_fit
 from tests.finetune.fits import CPU, EVERY_STEP, ONE_EPOCH, Interrupted, StopAfter, same_bits
 from tests.tiny import tiny_bundle
@@ -73,3 +73,39 @@ def test_a_disk_that_takes_no_state_of_an_optimizer_is_an_error_of_the_disk(
     fit = make_fit(task, splits, seed=0, device=CPU, directory=tmp_path, checkpointing=EVERY_STEP)
     with pytest.raises(OSError, match="No space left" if not free else "Input/output"):
         fit(tiny_bundle("bert", num_hidden_layers=2), task.objective, ONE_EPOCH)
+
+
+def checkpoint(directory: Path) -> Path:
+    """Of a fit with an empty plan: weights, a state, and their marks."""
+    place = directory / "checkpoint-3"
+    place.mkdir(parents=True)
+    (place / "model.safetensors").write_bytes(bytes(100))
+    (place / "trainer_state.json").write_text("{}")
+    (directory / "plan.json").write_text("{}")
+    seal(place)
+    return place
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "trainer_state.json", "files", "plan.json", None])
+def test_a_damaged_checkpoint_is_not_taken_up(tmp_path: Path, name: str | None) -> None:
+    place = checkpoint(tmp_path)
+    for file in [path for path in (*place.iterdir(), tmp_path / "plan.json") if path.name == name]:
+        file.write_bytes(b"\x80" + file.read_bytes()[1:])
+    claim(tmp_path, {})
+    assert last_whole(tmp_path) == (None if name else place)
+
+
+def test_a_damaged_end_of_a_fit_is_trained_again(task: TextClassification, splits: Splits, tmp_path: Path) -> None:
+    def fitted() -> torch.nn.Module:
+        bundle = tiny_bundle("bert", num_hidden_layers=2)
+        make_fit(task, splits, seed=0, device=CPU, directory=tmp_path, checkpointing=EVERY_STEP)(
+            bundle, task.objective, ONE_EPOCH
+        )
+        return bundle.model
+
+    first = fitted()
+    end = tmp_path / "fit" / "finished" / "model.safetensors"
+    content = bytearray(end.read_bytes())
+    content[-1] ^= 1
+    end.write_bytes(content)
+    assert same_bits(first, fitted())
