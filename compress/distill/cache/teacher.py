@@ -21,6 +21,7 @@ from torch import Tensor
 
 from compress.core.answers import in_torch, read_answers
 from compress.core.errors import StageFailed
+from compress.core.file_marks import Mark, damaged_files, marks_of
 from compress.core.files import write_whole
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch, padding_mask
@@ -120,7 +121,8 @@ def cached_teacher(
     except NoRoom:
         _clear(directory)
         raise
-    write_whole(directory / MARKER, json.dumps({"key": key}))
+    marks = {name: mark.model_dump() for name, mark in marks_of(directory, leave=(MARKER,)).items()}
+    write_whole(directory / MARKER, json.dumps({"key": key, "files": marks}))
     return CachedTeacher(directory, layers=layers)
 
 
@@ -130,11 +132,15 @@ def _key(teacher: Bundle, ctx: Context, *, layers: tuple[int, ...], precision: s
 
 
 def _is_complete(directory: Path, key: str) -> bool:
-    """Whether the whole cache of this key is there; earlier versions kept the answers in another file."""
-    marker = directory / MARKER
-    if not (marker.exists() and (directory / ANSWERS).exists()):
+    """Whether the whole cache of this key is there, as it was written; earlier versions kept the answers elsewhere."""
+    if not (directory / ANSWERS).exists():
         return False
-    return bool(json.loads(marker.read_text("utf-8"))["key"] == key)
+    try:
+        said = json.loads((directory / MARKER).read_text("utf-8"))
+        marks = {name: Mark.model_validate(mark) for name, mark in said.get("files", {}).items()}
+        return bool(said["key"] == key) and not damaged_files(directory, marks, whole=True)
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+        return False
 
 
 def _clear(directory: Path) -> None:

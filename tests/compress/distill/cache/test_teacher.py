@@ -63,6 +63,18 @@ def test_a_broken_off_or_foreign_cache_is_computed_again(teacher, tmp_path):
     assert not cache(tiny_bundle("bert", seed=1), tmp_path, layers=(0,), part_fingerprints={"train": "x"}).reused
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_damaged_cache_is_computed_again(teacher, tmp_path, place):
+    cache(teacher, tmp_path)
+    files = sorted(path for path in (tmp_path / "cache").iterdir() if path.is_file())
+    file = files[place % len(files)]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert not cache(teacher, tmp_path).reused
+    assert cache(teacher, tmp_path).reused
+
+
 def test_a_cache_without_answers_is_computed_again(teacher, tmp_path):
     expected = cache(teacher, tmp_path).answers
     (tmp_path / "cache" / "answers.npz").rename(tmp_path / "cache" / "logits.npz")  # as earlier versions had it
