@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from compress.core.answers import read_answers
+from compress.core.answers import Known, read_answers
 from compress.core.checkpoint.guard import guarded, read_object
 from compress.core.errors import InputError
 from compress.core.hardware import available_threads
@@ -69,7 +70,8 @@ def measure_directory(
     )
     with tempfile.TemporaryDirectory(prefix="trimformer-") as scratch:
         outcome = measure(job, Path(scratch))
-        return _row(directory, job, outcome, None if recipe is None else _quality(recipe, outcome))
+        found, remarks = (None, []) if recipe is None else _quality(recipe, outcome, directory)
+        return _row(directory, job, outcome, found, remarks)
 
 
 def _usual_length(directory: Path) -> int:
@@ -94,7 +96,7 @@ def _export(directory: Path) -> dict[str, Any]:
     return _json(directory / "export.json")
 
 
-def _quality(recipe: Recipe, outcome: Outcome) -> Quality:
+def _quality(recipe: Recipe, outcome: Outcome, directory: Path) -> tuple[Quality, list[str]]:
     rows = recipe.task.load(recipe.seeds[0]).evaluation
     if outcome.logits is None:
         raise InputError("the task has no evaluation rows", given=recipe.name)
@@ -106,10 +108,24 @@ def _quality(recipe: Recipe, outcome: Outcome) -> Quality:
             given=recipe.name,
             advice="name the recipe that the model was made for",
         )
-    return quality(recipe.task, answers, recipe.task.targets(rows), rows["part"])
+    answers, remarks = _in_the_tasks_order(answers, recipe.task.class_names, directory)
+    return quality(recipe.task, answers, recipe.task.targets(rows), rows["part"]), remarks
 
 
-def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None) -> Row:
+def _in_the_tasks_order(answers: Known, labels: tuple[str, ...], directory: Path) -> tuple[Known, list[str]]:
+    """The answers with the classes in the order of the task, and a remark where names do not tell it."""
+    from compress.core.checkpoint.labels import by_place, checkpoint_labels, matching
+
+    theirs = checkpoint_labels(directory)
+    if theirs is None or not labels:
+        return answers, []
+    order = matching(labels, theirs)
+    if order is None:
+        return answers, [by_place(labels, theirs)]
+    return replace(answers, values=answers.values[..., list(order)]), []
+
+
+def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None, remarks: list[str]) -> Row:
     return Row(
         id=directory.resolve().name,
         stage="measure",
@@ -122,5 +138,5 @@ def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None) -
         resident_bytes=outcome.resident_bytes,
         quality=answers,
         sha256=outcome.sha256,
-        notes=outcome.notes,
+        notes=[*outcome.notes, *remarks],
     )

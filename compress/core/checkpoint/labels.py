@@ -13,7 +13,7 @@ from compress.core.checkpoint.resolve import Checkpoint, Reference
 from compress.core.errors import InputError, listed
 from compress.core.families.family import base_model
 
-__all__ = ["aligned", "checkpoint_labels", "matching"]
+__all__ = ["aligned", "by_place", "checkpoint_labels", "matching"]
 
 _UNNAMED = re.compile(r"LABEL_\d+")
 _NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
@@ -80,10 +80,20 @@ def aligned(model: nn.Module, *, own: tuple[str, ...], asked: tuple[str, ...]) -
     numbers = all(_NUMBER.fullmatch(name) for name in asked)
     if numbers:
         _name(model.config, own)
+    return (by_place(asked, own, kept=", with the names of the checkpoint" if numbers else ""),)
+
+
+def by_place(asked: Sequence[str], own: Sequence[str], *, kept: str = "") -> str:
+    """The remark on labels that have no name in common.
+
+    Args:
+        asked: the data's.
+        own: the checkpoint's.
+        kept: whose names stay, in words.
+    """
     return (
         f"the data's labels ({listed(asked)}) and the checkpoint's ({listed(own)}) do not match by name, and are taken "
-        f"in this order{', with the names of the checkpoint' if numbers else ''}: list them in `labels:` where another "
-        "is meant",
+        f"in this order{kept}: list them in `labels:` where another is meant"
     )
 
 

@@ -1,6 +1,7 @@
 """A saved model, measured in a process of its own."""
 
 import json
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -198,6 +199,23 @@ def test_a_directory_with_a_recipe_is_judged_on_its_task(saved, task, in_this_pr
     assert [s.sequence_length for s in row.speed] == [32, "data"]
     assert row.quality.metric == "accuracy" and row.quality.examples == 120
     assert row.quality.difference is None
+
+
+def test_classes_are_matched_by_the_names_of_the_directory(saved, task, in_this_process, tmp_path):
+    named = task.model_copy(update={"labels": ("bad", "good")})
+    for derived in ("label_set", "sources", "loaded"):
+        named.__dict__.pop(derived, None)
+    recipe = SimpleNamespace(task=named, seeds=(0,), name="mine")
+    directory = shutil.copytree(saved[0], tmp_path / "model")
+    config = json.loads((directory / "config.json").read_text())
+    rows = {}
+    for labels in (("bad", "good"), ("Good", "Bad"), ("no", "yes")):
+        (directory / "config.json").write_text(json.dumps(config | {"id2label": dict(enumerate(labels))}))
+        rows[labels[0]] = measure_directory(directory, recipe=recipe, batch_sizes=(1,), lengths=(8,), threads=1)
+    assert rows["Good"].quality.value == pytest.approx(1 - rows["bad"].quality.value)
+    assert rows["no"].quality.value == rows["bad"].quality.value
+    assert "(bad, good) and the checkpoint's (no, yes) do not match by name" in rows["no"].notes[-1]
+    assert rows["Good"].notes == rows["bad"].notes
 
 
 def test_a_directory_is_measured_by_itself(saved, in_this_process):
