@@ -129,7 +129,14 @@ def remarks(checkpoint: Checkpoint) -> tuple[str, ...]:
     if unknown:
         said.append(f"fields of config.json that transformers does not know for a {family.model_type} model have no "
                     f"effect: {names(unknown, most=8)}")  # fmt: skip
+    if _contradicted(data.get("id2label") or {}, data.get("label2id") or {}):
+        said.append("'id2label' and 'label2id' of config.json contradict each other: 'id2label' is taken")
     return tuple(said)
+
+
+def _contradicted(by_number: Mapping[str, Any], by_name: Mapping[str, Any]) -> bool:
+    """Whether a label has another number in the one than in the other."""
+    return any(name in by_name and str(by_name[name]) != str(number) for number, name in by_number.items())
 
 
 def _unknown(data: Mapping[str, Any], family: Family) -> list[str]:

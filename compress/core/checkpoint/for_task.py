@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from compress.core.checkpoint.config import library, open_config, remarks
-from compress.core.checkpoint.labels import aligned
+from compress.core.checkpoint.labels import aligned, unlike_its_head
 from compress.core.checkpoint.loaded import Loaded
 from compress.core.checkpoint.masks import check_masks, read_masks
 from compress.core.checkpoint.open import open_shapes, open_weights
@@ -66,9 +66,11 @@ def load_source(
     model, loaded = _opened(checkpoint, model_class, config=config, seed=seed, meta=meta, family=family)
     record = checkpoint.record
     loaded, reason = _judge(model, loaded, own_labels, wanted=wanted, checkpoint=checkpoint, seed=seed)
-    if len(own_labels) != model.config.num_labels:
-        own_labels = tuple(f"LABEL_{number}" for number in range(model.config.num_labels))  # they name another head's
-    notes = (reason,) if reason else () if wanted.names is None else aligned(model, own=own_labels, asked=wanted.names)
+    notes, own_labels = unlike_its_head(checkpoint, own_labels, outputs=model.config.num_labels)
+    if reason:
+        notes = (reason,)
+    elif wanted.names is not None:
+        notes += aligned(model, own=own_labels, asked=wanted.names)
     states: Any = known_states(record.get("states", ())) - {"head_trained"} | (set() if reason else {"head_trained"})
     if storage_of(model) != "fp32":
         states |= {"quantized"}

@@ -13,7 +13,7 @@ from compress.core.checkpoint.resolve import Checkpoint, Reference
 from compress.core.errors import InputError, listed
 from compress.core.families.family import base_model
 
-__all__ = ["aligned", "by_place", "checkpoint_labels", "matching"]
+__all__ = ["aligned", "by_place", "checkpoint_labels", "matching", "unlike_its_head"]
 
 _UNNAMED = re.compile(r"LABEL_\d+")
 _NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
@@ -53,6 +53,25 @@ def matching(ours: Sequence[str], theirs: Sequence[str]) -> tuple[int, ...] | No
     if sorted(mine) != sorted(other) or len(set(mine)) < len(mine):
         return None
     return tuple(other.index(name) for name in mine)
+
+
+def unlike_its_head(
+    checkpoint: Checkpoint, own: tuple[str, ...], *, outputs: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A remark where `config.json` names more or fewer labels than the head has outputs; the names that count.
+
+    Args:
+        checkpoint: whose configuration may name labels.
+        own: those names.
+        outputs: of the model's head.
+    """
+    if len(own) == outputs:
+        return (), own
+    unnamed = tuple(f"LABEL_{number}" for number in range(outputs))
+    if "id2label" not in checkpoint.config or _unnamed(own):
+        return (), unnamed
+    named = f"config.json names {len(own)} labels ({listed(own)})"
+    return (f"{named}, and the head has {outputs} outputs: its names are not used",), unnamed
 
 
 def aligned(model: nn.Module, *, own: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -205,6 +205,20 @@ def test_why_a_head_does_not_count_is_said(change, words, meta, copy):
     assert words in str(bundle.head_note) and bundle.head_note == bundle.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "names 3 labels (a, b, c), and the head has 2 outputs"),
+        ({"label2id": {TWO[0]: 1, TWO[1]: 0}}, "'id2label' and 'label2id' of config.json contradict each other"),
+    ],
+)
+def test_names_that_contradict_the_head_or_each_other_are_said(fields, words, copy):
+    config(**fields)(copy)
+    found = opened(copy)
+    assert "head_trained" in found.states
+    assert any(words in note for note in found.notes)
+
+
 def test_the_head_of_another_task_is_drawn_anew(copy):
     config(architectures=["BertForTokenClassification"])(copy)
     bundle, again = opened(copy), opened(copy)
