@@ -21,7 +21,7 @@ Reference = str | Path | Mapping[str, str]
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$")
 
 
-DESCRIPTION = ("*.json", "*.txt", "*.model", "*.codes", "*.jinja")
+DESCRIPTION = ("*.json", "*.txt", "*.model", "*.codes", "*.spm", "*.tokenizer", "*.jinja")
 WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 """Files of the hub that are fetched: those that describe a model, and those of its weights."""
 
@@ -66,9 +66,21 @@ class Checkpoint:
         return tuple(self.record.get(HALF, ()))
 
     def fetch_weights(self) -> None:
-        """Fetch the weights of a model of the hub, where they are not in the cache."""
-        if self.hub:
-            _fetched(self.hub, WEIGHTS)
+        """Fetch the weights of a model of the hub, where they are not in the cache.
+
+        Raises:
+            InputError: the hub does not give them, or has them in other formats only.
+        """
+        if not self.hub:
+            return
+        _fetched(self.hub, WEIGHTS)
+        if not any(self.found.glob("model*.safetensors*")) and not any(self.found.glob("pytorch_model*.bin")):
+            raise InputError(
+                "the model of the hub has no safetensors, and opening pickled weights can run any code",
+                given=self.hub,
+                advice="where you trust it, convert it once: AutoModelFor....from_pretrained(ID, use_safetensors=False)"
+                ".save_pretrained(NEW), with the class that fits its head, and name NEW",
+            )
 
 
 def resolve(reference: Reference) -> Path | str:

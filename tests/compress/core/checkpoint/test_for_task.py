@@ -212,6 +212,10 @@ def test_models_of_the_hub(tmp_path, monkeypatch):
     (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
     with pytest.raises(InputError, match="pickled"):
         load_source("us/tiny", head=HEAD, labels=TWO, seed=0)
+    (directory / "pytorch_model.bin").unlink()
+    assert load_source("us/tiny", head=HEAD, labels=TWO, seed=0, meta=True).states == {"head_trained"}
+    with pytest.raises(InputError, match="of the hub has no safetensors"):
+        load_source("us/tiny", head=HEAD, labels=TWO, seed=0)
 
 
 def test_fingerprints_follow_the_contents(bert, tmp_path):
