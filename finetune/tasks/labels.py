@@ -95,7 +95,10 @@ def find_labels(table: Table, *, given: Sequence[str], regression: bool | None) 
     Raises:
         InputError: labels that are missing, no single values, or a mixture of numbers and words; with the line.
     """
-    column = _stripped(table.labels)
+    column, given = _stripped(table.labels), _stripped(given)
+    twice = next((name for name in given if given.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"`labels:` lists {shown(twice)} twice", where="task.labels", advice="list every label once")
     refuse_missing(column, table)
     numbers = [as_typed(value, untyped=table.untyped) for value in column]
     if regression is None:

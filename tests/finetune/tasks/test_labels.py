@@ -97,6 +97,13 @@ def test_blanks_and_case_are_pointed_out() -> None:
     )
 
 
+def test_a_list_has_each_label_once() -> None:
+    rows = cells("pos", "neg")
+    assert found(rows, ("pos ", "neg")).names == ("pos", "neg")
+    with pytest.raises(InputError, match="`labels:` lists 'pos' twice"):
+        found(rows, ("pos", "neg", "pos "))
+
+
 def test_a_list_in_another_order_than_the_datas_names_is_matched_by_name() -> None:
     rows = table([0, 1, 0], class_names=("no", "yes"))
     assert found(rows, ("yes", "no")).numbers(rows).tolist() == [1, 0, 1]
