@@ -85,8 +85,8 @@ def renewed_marks(directory: Path, marks: Marks) -> dict[str, Mark]:
 
 def _as_written(path: Path, mark: Mark, *, whole: bool) -> bool:
     try:
-        if path.stat().st_size != mark.bytes:
-            return False
+        if not path.is_file() or path.stat().st_size != mark.bytes:
+            return False  # a device has no end
         if whole or mark.bytes <= SMALL or not _unmoved(path, mark):
             return file_sha256(path) == mark.sha256
     except OSError:

@@ -65,7 +65,10 @@ class Folder:
         facts = _measurement(self.final)
         if facts is None or facts.get("identity") != expected:
             return None
-        marks = {name: Mark.model_validate(mark) for name, mark in facts.get("files", {}).items()}
+        try:
+            marks = {name: Mark.model_validate(mark) for name, mark in facts.get("files", {}).items()}
+        except (ValueError, AttributeError):
+            return None
         return None if damaged_files(self.final, marks, whole=True) else facts
 
     def begin(self, expected: str) -> Path:

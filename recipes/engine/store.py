@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "disk_errors", "identity"]
 
+WRITTEN = ("recipe.yaml", "report.json", "report.md", "report.html", "log.txt", ".lock")
 _HALF_WRITTEN = re.compile(r"\.(recipe\.yaml|report\.(json|md|html))\.\d+")
 """The names that `written_whole` gives to what it has not finished."""
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
@@ -116,6 +117,13 @@ class Store:
             raise InputError(
                 "the output directory is a file", where=str(self.directory), advice="give another with --out"
             )
+        for file in WRITTEN:
+            if (self.directory / file).is_dir():
+                raise InputError(
+                    f"a directory is where the run writes {file}",
+                    where=str(self.directory / file),
+                    advice="remove it, or give another directory with --out",
+                )
         written = self.directory / "recipe.yaml"
         if written.exists():
             from recipes.file.yaml import read

@@ -36,3 +36,8 @@ def test_another_time_alone_is_no_damage_and_is_marked_anew(directory, tmp_path_
     os.utime(copy / "inner" / "large", ns=(1, 1))
     assert damaged_files(copy, marks, whole=False) == []
     assert renewed_marks(copy, marks)["inner/large"].changed == 1 and renewed_marks(directory, marks) == marks
+
+
+def test_what_has_no_end_is_not_read(directory):
+    nothing = marks_of(directory)["small"].model_copy(update={"bytes": 0})
+    assert damaged_files(directory, {"/dev/zero": nothing, "inner": nothing}, whole=True) == ["/dev/zero", "inner"]

@@ -240,6 +240,24 @@ def test_a_measurement_counts_while_its_answers_are_as_written(store):
     assert folder.measured("m") is None and folder.finished("x").record is not None
 
 
+@pytest.mark.parametrize("files", [[1], 1, {"logits.npz": 1}, {"logits.npz": {"bytes": "x"}}])
+def test_a_measurement_of_other_types_does_not_count(store, files):
+    finish(store, "01-a", "x")
+    told = {"identity": "m", "outcome": {}, "files": files}
+    (store.folder("01-a").final / "measurement.json").write_text(json.dumps(told))
+    assert store.folder("01-a").measured("m") is None
+
+
+def test_a_directory_where_a_file_is_written_is_one_message(store):
+    with store.opened("one", "name: one\n", fresh=False):
+        (store.directory / "log.txt").mkdir()
+    with (
+        pytest.raises(InputError, match=r"a directory is where the run writes log\.txt"),
+        store.opened("one", "name: one\n", fresh=False),
+    ):
+        raise RuntimeError("opened")
+
+
 def test_opening_writes_the_recipe_and_fresh_throws_away(store):
     with store.opened("one", "name: one\n", fresh=False):
         finish(store, "01-a", "x")
