@@ -11,8 +11,8 @@ import torch
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import BatchSource, Context
-from finetune.data.batches import Batches, moved
-from finetune.data.predict import predict
+from finetune.batching.batches import Batches, moved
+from finetune.batching.predict import predict
 from finetune.tasks.task import Splits, Task
 from finetune.training.fit import make_fit
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from compress.core.model.bundle import Bundle
 from compress.core.stage.task import answering
+from finetune.batching.example_inputs import example_inputs
 from finetune.cached.reader import Reader, forwards_replaced, last_places
-from finetune.data.example_inputs import example_inputs
 from finetune.inserted.mix.insert import mix_of
 
 __all__ = ["MixReader"]

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from compress.core.families.family import base_model
 from compress.core.low_bit.linear import StoredLinear, product
-from finetune.data.example_inputs import example_inputs
+from finetune.batching.example_inputs import example_inputs
 from finetune.training.scopes import recompute
 
 __all__ = ["Moment", "StepShape", "simulated_peak"]

@@ -15,8 +15,8 @@ from compress.core.fit.hooks import Hook
 from compress.core.fit.plan import DEFAULT_PLAN, NO_RATES, Rate, TrainPlan
 from compress.core.fit.protocol import Fit, FitResult, Objective, Texts, trained_parameters
 from compress.core.model.bundle import Bundle
-from finetune.data.batches import Batches
-from finetune.data.predict import predict
+from finetune.batching.batches import Batches
+from finetune.batching.predict import predict
 from finetune.processes import current
 from finetune.tasks.encoding import text_fingerprint
 from finetune.tasks.task import Splits, Task

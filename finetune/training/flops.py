@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.model.evaluation import evaluating, model_inputs
-from finetune.data.batches import Batches, moved
+from finetune.batching.batches import Batches, moved
 
 __all__ = ["forward_flops", "grid", "training_flops"]
 

@@ -13,9 +13,9 @@ from compress.core.errors import InputError
 from compress.core.fit.hooks import Hook
 from compress.core.fit.protocol import Objective
 from compress.core.model.evaluation import model_inputs
-from finetune.data.batches import Batches
-from finetune.data.loader import WEIGHT, Collated, Loader, Rows
-from finetune.data.sampler import LengthGrouped
+from finetune.batching.batches import Batches
+from finetune.batching.loader import WEIGHT, Collated, Loader, Rows
+from finetune.batching.sampler import LengthGrouped
 from finetune.processes import ALONE, Processes
 from finetune.training.callbacks import Steps
 from finetune.training.checkpoints import load_weights, save_hooks, save_weights, seal, torch_writes, trained_names

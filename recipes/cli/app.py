@@ -195,8 +195,8 @@ def compare(
     with one_message():
         from recipes.report import compare as compare_runs
         from recipes.report import terminal
-        from recipes.report.pairing import pair_named, paired_rows
-        from recipes.report.run_files import read_run
+        from recipes.report.comparing.pairing import pair_named, paired_rows
+        from recipes.report.comparing.run_files import read_run
 
         if pair:
             named = [pair_named(text) for text in pair]
@@ -212,7 +212,7 @@ def report(directory: Directory) -> None:
     """Draw the report of a run again and print it."""
     with one_message():
         from recipes import report as views
-        from recipes.report.run_files import read_run
+        from recipes.report.comparing.run_files import read_run
 
         read = read_run(directory)
         views.write(read, directory)

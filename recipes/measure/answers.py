@@ -39,7 +39,7 @@ def reference_answers(
     """
     import torch
 
-    from finetune.data.predict import predict
+    from finetune.batching.predict import predict
 
     first = rows.select(range(min(rows_used, len(rows))))
     with _on_the_cpu(bundle, threads or available_threads()):
@@ -76,7 +76,7 @@ def model_answers(model: Model, task: Any, rows: Any, *, batch_size: int = BATCH
     if model.bundle is not None:
         import torch
 
-        from finetune.data.predict import predict
+        from finetune.batching.predict import predict
 
         found = predict(model.bundle, task, rows, batch_size=batch_size, device=torch.device(model.device))
     else:

@@ -25,7 +25,7 @@ __all__ = ["serve"]
 IMPORTS = (
     "recipes.measure.worker",
     "finetune.delta.opening",
-    "finetune.data.predict",
+    "finetune.batching.predict",
     "finetune.tasks.task",
     "datasets",
     "transformers.modeling_utils",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.core.model.evaluation import evaluating
-from finetune.data.example_inputs import example_inputs
+from finetune.batching.example_inputs import example_inputs
 
 __all__ = ["forward_flops"]
 

@@ -84,7 +84,7 @@ def check_fit(recipe: Recipe, source: Bundle) -> None:
         recipe: with its task.
         source: the model, on any device, with its tokenizer.
     """
-    from finetune.data.fitting import check_rows
+    from finetune.batching.fitting import check_rows
 
     try:
         check_rows(source, recipe.task, recipe.task.load(recipe.seeds[0]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from compress.core.files import write_whole
 from recipes.record import Report
 from recipes.report import html, markdown, terminal
-from recipes.report.comparison import Comparison, compare
+from recipes.report.comparing.comparison import Comparison, compare
 
 __all__ = ["Comparison", "compare", "terminal", "write"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compress.core.errors import InputError
 from recipes.report import terminal, write
-from recipes.report.run_files import read_run
+from recipes.report.comparing.run_files import read_run
 
 
 def main(arguments: list[str]) -> int:

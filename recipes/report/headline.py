@@ -6,9 +6,9 @@ from collections import Counter
 
 from recipes.record import BudgetLine, Quality, Report, Row, Speed
 from recipes.report import units
-from recipes.report.cells import Cell, mean_cells, no_better
-from recipes.report.speed_points import Point, describe, points, speed_at
-from recipes.report.table import groups, is_prediction
+from recipes.report.table.cells import Cell, mean_cells, no_better
+from recipes.report.table.speed_points import Point, describe, points, speed_at
+from recipes.report.table.table import groups, is_prediction
 
 __all__ = ["achieved", "budget_value", "headline", "is_lost"]
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from recipes.record import BudgetLine, Report
 from recipes.report import units
-from recipes.report.cells import Cell
-from recipes.report.exhibits import sections
+from recipes.report.comparing.neighbours import CAPTION, neighbours
 from recipes.report.facts import Pair, flat
 from recipes.report.headline import achieved, budget_value, headline
-from recipes.report.neighbours import CAPTION, neighbours
-from recipes.report.plots import plots
+from recipes.report.plots.exhibits import sections
+from recipes.report.plots.scatter import plots
 from recipes.report.shipping import shipping
-from recipes.report.speed_points import describe, points
 from recipes.report.stages import as_yaml, stages
-from recipes.report.table import Column, has_seeds, is_prediction, metric, table
+from recipes.report.table.cells import Cell
+from recipes.report.table.speed_points import describe, points
+from recipes.report.table.table import Column, has_seeds, is_prediction, metric, table
 
 __all__ = ["page"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from recipes.record import Report
-from recipes.report.cells import Cell
-from recipes.report.exhibits import sections
+from recipes.report.comparing.neighbours import CAPTION, neighbours
 from recipes.report.headline import budget_value, headline
-from recipes.report.neighbours import CAPTION, neighbours
+from recipes.report.plots.exhibits import sections
 from recipes.report.shipping import shipping
-from recipes.report.table import Column, Table, metric, table
+from recipes.report.table.cells import Cell
+from recipes.report.table.table import Column, Table, metric, table
 
 __all__ = ["page"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from recipes.record import Report, Row
 from recipes.report import units
-from recipes.report.cells import Cell
-from recipes.report.table import Column, Line, Table
+from recipes.report.table.cells import Cell
+from recipes.report.table.table import Column, Line, Table
 
 __all__ = ["memory_table"]
 

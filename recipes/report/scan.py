@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from compress.core.files import write_whole
 from compress.core.stage.exhibit import Heatmap, group_names
 from recipes.report import units
-from recipes.report.heat import heat_map
-from recipes.report.plots import ACCENT, INK, MUTED, SETTINGS, inline
+from recipes.report.plots.heat import heat_map
+from recipes.report.plots.scatter import ACCENT, INK, MUTED, SETTINGS, inline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

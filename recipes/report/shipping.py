@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from recipes.record import Report, Row
 from recipes.report import units
-from recipes.report.cells import no_better
 from recipes.report.headline import achieved, is_lost
-from recipes.report.table import is_prediction, row_name
+from recipes.report.table.cells import no_better
+from recipes.report.table.table import is_prediction, row_name
 
 __all__ = ["Shipping", "shipping"]
 

@@ -9,12 +9,12 @@ from typing import Any
 from recipes.file.stage_ids import stage_entry, stage_ids
 from recipes.record import ChangedInput, Cost, Quality, Report, Row
 from recipes.report import units
-from recipes.report.cells import Cell, difference_cell, quality_cell, speed_cell
-from recipes.report.exhibits import facts_shown, pictures, words
 from recipes.report.facts import Pair, cost_pairs, flat, quality_pairs, size_pairs
-from recipes.report.pictures import Picture
-from recipes.report.speed_points import describe, points, speed_at
-from recipes.report.table import groups
+from recipes.report.plots.exhibits import facts_shown, pictures, words
+from recipes.report.plots.pruned_maps import Picture
+from recipes.report.table.cells import Cell, difference_cell, quality_cell, speed_cell
+from recipes.report.table.speed_points import describe, points, speed_at
+from recipes.report.table.table import groups
 
 __all__ = ["Changed", "Run", "StageView", "as_yaml", "stages"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from recipes.record import Pair, Report
 from recipes.report import units
-from recipes.report.cells import Cell
-from recipes.report.comparison import Comparison, as_table
-from recipes.report.exhibits import sections
+from recipes.report.comparing.comparison import Comparison, as_table
+from recipes.report.comparing.neighbours import as_words, neighbours
 from recipes.report.headline import budget_value, headline
 from recipes.report.memory import memory_table
-from recipes.report.neighbours import as_words, neighbours
-from recipes.report.table import Column, Table, is_prediction, is_reused, metric, table
+from recipes.report.plots.exhibits import sections
+from recipes.report.table.cells import Cell
+from recipes.report.table.table import Column, Table, is_prediction, is_reused, metric, table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,8 +14,8 @@ from torch import nn
 from compress.core.fit.hooks import Hook
 from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
-from finetune.data.batches import Batches
-from finetune.data.sampler import grouped_order
+from finetune.batching.batches import Batches
+from finetune.batching.sampler import grouped_order
 from finetune.tasks.task import Splits
 from finetune.tasks.text_classification import TextClassification
 from finetune.training.fit import make_fit

@@ -11,8 +11,8 @@ import torch
 from compress.core.errors import InputError
 from compress.core.fit.plan import DEFAULT_PLAN, TrainPlan
 from compress.core.stage.stage import Stage
+from finetune.batching.predict import predict
 from finetune.context import make_context
-from finetune.data.predict import predict
 from finetune.method import Method, only_trained
 from finetune.methods.full import Full
 from finetune.stage import Finetune

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.data.fitting import check_rows
-from finetune.data.predict import predict
+from finetune.batching.fitting import check_rows
+from finetune.batching.predict import predict
 from finetune.tasks.task import Splits
 from recipes.engine.source import load
 from recipes.file.recipe import Recipe

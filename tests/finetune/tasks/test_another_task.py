@@ -16,8 +16,8 @@ from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.distill.stage import Distill, Student
+from finetune.batching.predict import predict
 from finetune.context import make_context
-from finetune.data.predict import predict
 from finetune.methods.head import Head
 from finetune.stage import Finetune
 from recipes.measure.answers import compare, model_answers, reference_answers

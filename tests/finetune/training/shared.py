@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from compress.core.fit.plan import TrainPlan
-from finetune.data.predict import predict
+from finetune.batching.predict import predict
 from finetune.processes import joined
 from finetune.tasks.text_classification import TextClassification
 from finetune.training.fit import make_fit

@@ -12,7 +12,7 @@ from compress.core.errors import InputError
 from recipes.engine.run import run
 from recipes.file.recipe import Recipe
 from recipes.record import Report
-from recipes.report.run_files import read_run
+from recipes.report.comparing.run_files import read_run
 from recipes.stage_record import StageRecord
 from tests.recipes.engine.test_run import without_measured_times
 from tests.recipes.engine.test_store import flip

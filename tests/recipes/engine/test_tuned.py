@@ -9,7 +9,7 @@ import pytest
 import finetune
 from compress.core.checkpoint.save import load
 from compress.core.errors import InputError
-from finetune.data.predict import predict
+from finetune.batching.predict import predict
 from recipes.engine.run import run
 from recipes.file.recipe import Recipe
 from recipes.plan.tree import plan

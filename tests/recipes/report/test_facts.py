@@ -1,6 +1,6 @@
 from compress.core.stage.exhibit import loss_curve
-from recipes.report.curves import small_curve
 from recipes.report.facts import flat
+from recipes.report.plots.curves import small_curve
 from recipes.report.stages import as_yaml, stages
 from tests.recipes.report.sample import NASTY, quickstart, row
 

@@ -10,8 +10,8 @@ import torch
 from compress.core.checkpoint.for_task import load_source
 from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
+from finetune.batching.predict import predict
 from finetune.context import make_context
-from finetune.data.predict import predict
 from finetune.stage import Finetune
 from finetune.tasks.sources.reviews import Reviews
 from finetune.tasks.text_classification import TextClassification

@@ -13,8 +13,8 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.embeddings import position_limit
 from compress.core.model.evaluation import NOT_INPUTS, Batch, accepted
 from compress.core.stage.task import DEFAULT_LENGTH
-from finetune.data.fitting import check_encoded
-from finetune.data.sampler import grouped_order
+from finetune.batching.fitting import check_encoded
+from finetune.batching.sampler import grouped_order
 from finetune.tasks.encoding import EncodedText, encode_texts
 from finetune.tasks.task import Encoded, Task
 

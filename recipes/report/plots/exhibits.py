@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from compress.core.stage import exhibit
 from recipes.record import Report, Row
-from recipes.report.curve_plot import curve_plot
-from recipes.report.curves import small_curve
-from recipes.report.heat import heat_map
-from recipes.report.pictures import Picture, kept_map
-from recipes.report.plots import Plot
-from recipes.report.shown_table import shown_table
-from recipes.report.spectrum import cut_pair, spectrum
-from recipes.report.table import Table, row_name
+from recipes.report.plots.curve_plot import curve_plot
+from recipes.report.plots.curves import small_curve
+from recipes.report.plots.heat import heat_map
+from recipes.report.plots.pruned_maps import Picture, kept_map
+from recipes.report.plots.scatter import Plot
+from recipes.report.plots.spectrum import cut_pair, spectrum
+from recipes.report.table.shown_table import shown_table
+from recipes.report.table.table import Table, row_name
 
 __all__ = ["Section", "facts_shown", "pictures", "sections", "words"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.core.stage.exhibit import Curves, Line
 from recipes.report import units
-from recipes.report.plots import ACCENT, INK, MARKERS, MUTED, SETTINGS, Plot, inline
+from recipes.report.plots.scatter import ACCENT, INK, MARKERS, MUTED, SETTINGS, Plot, inline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from compress.core.model.evaluation import Batch
-from finetune.data.batches import Batches
-from finetune.data.sampler import Chosen, LengthGrouped
+from finetune.batching.batches import Batches
+from finetune.batching.sampler import Chosen, LengthGrouped
 
 __all__ = ["WEIGHT", "Collated", "Loader", "Rows"]
 

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from compress.core.errors import InputError, UnknownName
 from recipes.record import Report
-from recipes.report.pairing import pair_named, paired_rows
-from recipes.report.run_files import answers_file, read_run
+from recipes.report.comparing.pairing import pair_named, paired_rows
+from recipes.report.comparing.run_files import answers_file, read_run
 from recipes.report.terminal import show_pairs
 from tests.recipes.report.sample import quickstart
 

@@ -2,7 +2,7 @@ import re
 from typing import Any
 
 from compress.core.stage.exhibit import Heatmap, group_names
-from recipes.report.heat import heat_map
+from recipes.report.plots.heat import heat_map
 
 
 def squares(svg: str) -> int:

@@ -2,7 +2,7 @@ import re
 from typing import Any
 
 from compress.core.stage.exhibit import kept_units
-from recipes.report.pictures import Picture, kept_map
+from recipes.report.plots.pruned_maps import Picture, kept_map
 
 
 def squares(svg: str, kind: str) -> int:

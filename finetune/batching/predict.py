@@ -10,7 +10,7 @@ import torch
 from compress.core.answers import Answers, Known, outside_torch
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import evaluating, model_inputs
-from finetune.data.batches import Batches, moved
+from finetune.batching.batches import Batches, moved
 from finetune.processes import current
 from finetune.tasks.task import Task
 

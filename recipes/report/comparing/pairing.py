@@ -6,8 +6,8 @@ from pathlib import Path
 
 from compress.core.errors import InputError, UnknownName
 from recipes.record import Pair, Report
-from recipes.report.run_files import Judged, answers_file, judged, scoring
-from recipes.report.table import metric
+from recipes.report.comparing.run_files import Judged, answers_file, judged, scoring
+from recipes.report.table.table import metric
 
 __all__ = ["pair_named", "paired_rows"]
 

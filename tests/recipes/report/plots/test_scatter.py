@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from recipes.report.plots import Mark, named, plots
+from recipes.report.plots.scatter import Mark, named, plots
 from tests.recipes.report.sample import quickstart
 
 

@@ -7,7 +7,7 @@ from html import escape
 
 from compress.core.stage.exhibit import Heatmap
 from recipes.report import units
-from recipes.report.pictures import CELL, GAP, LEFT, MOST_CELLS, RIGHT, Picture
+from recipes.report.plots.pruned_maps import CELL, GAP, LEFT, MOST_CELLS, RIGHT, Picture
 
 __all__ = ["heat_map"]
 

@@ -11,7 +11,7 @@ import pytest
 from compress.core.checkpoint.reconcile import reconciled
 from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
-from finetune.data.fitting import check_rows
+from finetune.batching.fitting import check_rows
 from finetune.tasks.text_classification import TextClassification
 from tests.tiny import tiny_bundle, tiny_rows
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from recipes.record import Interval, Report, Row
 from recipes.report import units
-from recipes.report.label_layout import place_labels
-from recipes.report.speed_points import describe, points, speed_at
-from recipes.report.table import groups, metric
+from recipes.report.plots.label_layout import place_labels
+from recipes.report.table.speed_points import describe, points, speed_at
+from recipes.report.table.table import groups, metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

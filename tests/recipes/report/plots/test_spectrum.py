@@ -1,6 +1,6 @@
 from compress.core.stage.exhibit import Cut, Spectrum
 from compress.factorize.stage import Factorize
-from recipes.report.spectrum import cut_pair, spectrum
+from recipes.report.plots.spectrum import cut_pair, spectrum
 from tests.compress.distill.stub import stub_context, trained
 
 

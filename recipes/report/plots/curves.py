@@ -6,7 +6,7 @@ from html import escape
 
 from compress.core.stage.exhibit import Curves
 from recipes.report import units
-from recipes.report.pictures import Picture
+from recipes.report.plots.pruned_maps import Picture
 
 __all__ = ["small_curve"]
 

@@ -10,7 +10,7 @@ import pytest
 from compress.lottery.exhibits import search_exhibits, study_exhibits
 from recipes.record import Report
 from recipes.report import html, markdown
-from recipes.report.exhibits import sections
+from recipes.report.plots.exhibits import sections
 from recipes.report.terminal import show
 from tests.recipes.report.sample import quickstart
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from recipes.record import Pair, Report
 from recipes.report import units
-from recipes.report.cells import Cell, Tone
-from recipes.report.table import metric
+from recipes.report.table.cells import Cell, Tone
+from recipes.report.table.table import metric
 
 __all__ = ["CAPTION", "Neighbours", "as_words", "neighbours"]
 

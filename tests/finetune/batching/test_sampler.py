@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finetune.data.sampler import LengthGrouped, grouped_order
+from finetune.batching.sampler import LengthGrouped, grouped_order
 from finetune.processes import Processes
 from finetune.tasks.splits import draw, fingerprint, select_size, shares
 

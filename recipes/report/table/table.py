@@ -8,8 +8,8 @@ from typing import Literal
 from compress.core.statistics.shares import holm
 from recipes.record import Report, Row
 from recipes.report import units
-from recipes.report.cells import CONSTANT, Cell, constant_cells, mean_cells, no_better, row_cells
-from recipes.report.speed_points import Point, points, short
+from recipes.report.table.cells import CONSTANT, Cell, constant_cells, mean_cells, no_better, row_cells
+from recipes.report.table.speed_points import Point, points, short
 
 __all__ = [
     "Column",

@@ -7,7 +7,7 @@ from html import escape
 
 from compress.core.stage.exhibit import Cut, Spectrum
 from recipes.report import units
-from recipes.report.pictures import Picture
+from recipes.report.plots.pruned_maps import Picture
 
 __all__ = ["cut_pair", "spectrum"]
 

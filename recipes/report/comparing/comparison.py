@@ -8,10 +8,10 @@ from pathlib import Path
 
 from compress.core.errors import InputError
 from recipes.record import Quality, Report, Row
-from recipes.report.cells import Cell, difference_cell, row_cells
-from recipes.report.run_files import Judged, answers_file, judged, read_run, scoring
-from recipes.report.speed_points import Point, points, short
-from recipes.report.table import Column, Line, Table, metric
+from recipes.report.comparing.run_files import Judged, answers_file, judged, read_run, scoring
+from recipes.report.table.cells import Cell, difference_cell, row_cells
+from recipes.report.table.speed_points import Point, points, short
+from recipes.report.table.table import Column, Line, Table, metric
 
 __all__ = ["Compared", "Comparison", "as_table", "compare"]
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from recipes.record import Quality, Row, Speed
 from recipes.report import units
-from recipes.report.speed_points import Point, speed_at
+from recipes.report.table.speed_points import Point, speed_at
 
 __all__ = [
     "CONSTANT",

@@ -2,8 +2,8 @@ from statistics import stdev
 
 from recipes.record import Report, Row, Size, Speed
 from recipes.report.headline import headline
-from recipes.report.speed_points import points
-from recipes.report.table import is_prediction, table
+from recipes.report.table.speed_points import points
+from recipes.report.table.table import is_prediction, table
 from tests.recipes.report.sample import failed, predicted, quickstart, three_seeds
 
 

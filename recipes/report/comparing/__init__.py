@@ -1,0 +1,1 @@
+"""Rows of one run and of several runs, compared on the same examples."""

@@ -1,0 +1,1 @@
+"""Plots and maps as inline SVG, and the exhibits that stages show."""

@@ -1,0 +1,1 @@
+"""The results table that every view draws: its lines, cells and columns."""
