@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from compress.core.answers import Known, read_answers
 from compress.core.checkpoint.guard import guarded, read_object
-from compress.core.errors import InputError
+from compress.core.errors import InputError, listed
+from compress.core.file_marks import damaged_files
 from compress.core.hardware import available_threads
 from recipes.measure.inputs import longest_input
 from recipes.measure.job import Job, Outcome, measure
@@ -48,11 +49,13 @@ def measure_directory(
         device: where the answers and, of a PyTorch model, the timings are computed.
 
     Raises:
-        InputError: there is no model in the directory, or `data` is asked for without a recipe.
+        InputError: there is no model in the directory, a run wrote it and it was damaged since, or `data` is asked for
+            without a recipe.
     """
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError("there is no such directory", given=str(directory))
+    _refuse_damage(directory)
     usual = _usual_length(directory)
     chosen = tuple(lengths) if lengths else (usual,) if recipe is None else (usual, "data")
     recipe = None if recipe is None else settled(recipe, directory=directory)
@@ -140,3 +143,21 @@ def _row(directory: Path, job: Job, outcome: Outcome, answers: Quality | None, r
         sha256=outcome.sha256,
         notes=[*outcome.notes, *remarks],
     )
+
+
+def _refuse_damage(directory: Path) -> None:
+    """Raise `InputError` where a run wrote the directory, or the base of a delta in it, and it was damaged since."""
+    from finetune.delta.record import base_directory
+    from recipes.stage_record import StageRecord  # it imports the counts of this package
+
+    record = StageRecord.read(directory / "stage.json")
+    damaged = damaged_files(directory, record.files, whole=True) if record and record.files else []
+    if damaged:
+        raise InputError(
+            f"files of this stage are missing, or not as they were written: {listed(damaged)}",
+            where=str(directory),
+            advice="run its recipe again: what is damaged is made again, and the rest is reused",
+        )
+    base = base_directory(directory)
+    if base is not None and base.is_dir():
+        _refuse_damage(base)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from compress.core.answers import Answers, read_answers, write_answers
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError, MissingPackage, ParityError, StageFailed
+from compress.core.file_marks import marks_of
 from finetune.tasks.text_classification import TextClassification
 from recipes.measure import Job, measure, measure_directory, reference_answers
 from recipes.measure import job as job_module
@@ -22,7 +23,9 @@ from recipes.measure.inputs import random_batch
 from recipes.measure.quality import quality
 from recipes.measure.runners import Model, open_model
 from recipes.measure.worker import main, work
-from tests.tiny import tiny_bundle, tiny_rows
+from recipes.record import Cost
+from recipes.stage_record import StageRecord
+from tests.tiny import tiny_bundle, tiny_classifier_directory, tiny_rows
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +243,14 @@ def test_a_model_without_a_head_answers_nothing(tmp_path):
     model = open_model(tmp_path, threads=1)
     with pytest.raises(InputError, match="no head that answers: BertModel"):
         model(random_batch(model, batch_size=1, length=8, seed=0))
+
+
+def test_a_damaged_stage_of_a_run_is_not_measured(tmp_path):
+    directory = tiny_classifier_directory(tmp_path)
+    record = StageRecord(
+        id="a", stage="source", settings={}, identity="i", states=[], cost=Cost(seconds=0.0), files=marks_of(directory)
+    )
+    record.write(directory / "stage.json")
+    (directory / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"not as they were written: tokenizer\.json"):
+        measure_directory(directory)
