@@ -24,7 +24,7 @@ def beginnings(texts: Sequence[str], tokenizer: Any, *, tokens: int) -> list[str
         tokenizer: that will truncate them.
         tokens: that stay.
     """
-    if tokenizer.truncation_side == "left":
+    if tokenizer.truncation_side == "left" or tokens < 1:
         return list(texts)
     limit = CHARACTERS * tokens
     return [text if len(text) <= limit else _beginning(text, tokenizer, tokens) for text in texts]

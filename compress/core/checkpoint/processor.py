@@ -66,6 +66,13 @@ def _tokenizer(directory: Path, config: Any) -> Any:
             given=found.model_max_length,
             where=str(directory / SETTINGS[0]),
         )
+    if found.model_max_length < 1:
+        raise InputError(
+            "the tokenizer reads no tokens",
+            given=found.model_max_length,
+            where=str(directory),
+            advice="correct 'model_max_length' in tokenizer_config.json",
+        )
     if not entries:
         raise InputError("the tokenizer of this model has no vocabulary", given=str(directory), advice=BESIDE)
     with guarded("the tokenizer of this model opens, and cannot encode a text", given=str(directory)):

@@ -415,3 +415,11 @@ def test_tied_tensors_that_differ_in_the_file_both_count(tmp_path):
     model = opened(tmp_path).model
     assert torch.equal(model.transformer.encoder.embed_tokens.weight, own)
     assert not torch.equal(model.transformer.shared.weight, own)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_tokenizer_that_reads_nothing_is_refused(copy, length):
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": length}))
+    with pytest.raises(InputError, match="reads no tokens"):
+        opened(copy)
