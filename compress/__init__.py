@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compress.core.stage.artifact import Artifact
     from compress.core.stage.context import Context
     from compress.core.stage.stage import Stage
-    from compress.core.surgery.heads import keep_heads, keep_neurons
+    from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
     from compress.core.surgery.layers import keep_layers
     from compress.core.surgery.width import keep_width
 
@@ -51,9 +51,9 @@ _HOMES = {
     "TrimformerError": "errors",
     "families": "families.family",
     "family_of": "families.family",
-    "keep_heads": "surgery.heads",
+    "keep_heads": "surgery.heads_and_neurons",
     "keep_layers": "surgery.layers",
-    "keep_neurons": "surgery.heads",
+    "keep_neurons": "surgery.heads_and_neurons",
     "keep_width": "surgery.width",
     "load": "checkpoint.save",
     "load_source": "checkpoint.for_task",

@@ -13,7 +13,7 @@ from compress.core.model.change import Change
 from compress.core.model.matrix import matrix
 from compress.core.model.sketch import Sketch
 from compress.core.values import Count
-from compress.factorize.low_rank import decompose
+from compress.factorize.decompositions.low_rank import decompose
 from compress.factorize.put import put_linear, put_table, set_factors, to_one_matrix
 
 __all__ = ["FactorizeLinears", "FactorizeTable", "FactorsMerged", "Ranks"]

@@ -10,7 +10,7 @@ from torch import nn
 from compress.core.choice import Choice
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.factorize.low_rank import Weighting
+from compress.factorize.decompositions.low_rank import Weighting
 
 __all__ = ["Decomposition", "Users", "What"]
 

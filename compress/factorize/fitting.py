@@ -16,7 +16,7 @@ from compress.core.model.matrix import matrix
 from compress.core.stage.context import Context
 from compress.core.stage.exhibit import Cut, Spectrum
 from compress.factorize.decomposition import Decomposition
-from compress.factorize.low_rank import Factors, Weighting, decompose
+from compress.factorize.decompositions.low_rank import Factors, Weighting, decompose
 from compress.factorize.put import put_linear, put_table, set_factors, twins
 from compress.factorize.rank import Rank, saves
 

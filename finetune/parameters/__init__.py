@@ -1,1 +1,1 @@
-"""Named parts of a model's parameters: head, norms, biases, groups by depth."""
+"""Named parts of the parameters (head, norms, biases), and groups by depth: layer-wise rates, gradual unfreezing."""

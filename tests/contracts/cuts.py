@@ -5,7 +5,7 @@ from __future__ import annotations
 from compress.core.families.family import Family, base_model
 from compress.core.model.bundle import Bundle
 from compress.core.model.matrix import matrix
-from compress.core.surgery.heads import neuron_counts
+from compress.core.surgery.heads_and_neurons import neuron_counts
 
 __all__ = ["SOME_WIDTH", "gate", "some_heads", "some_layers", "some_neurons"]
 

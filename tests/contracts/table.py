@@ -18,7 +18,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.embeddings import named_words, word_count
 from compress.core.model.sharing import share_blocks
 from compress.core.surgery.embeddings import keep_positions, keep_words
-from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.heads_and_neurons import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from compress.factorize.stage import Factorize

@@ -11,7 +11,7 @@ import transformers
 from compress.core.checkpoint.save import load, save
 from compress.core.families.family import family_of
 from compress.core.model.bundle import Bundle
-from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.heads_and_neurons import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons

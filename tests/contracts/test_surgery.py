@@ -10,7 +10,7 @@ import torch
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import base_model, families, family_of
 from compress.core.model.bundle import Bundle
-from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.heads_and_neurons import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, gate, some_heads, some_layers, some_neurons

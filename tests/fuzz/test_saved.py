@@ -14,7 +14,7 @@ import finetune
 from compress.core.checkpoint.save import load, save
 from compress.core.model.bundle import Bundle, Tuned
 from compress.core.model.change import Nothing
-from compress.core.surgery.heads import keep_heads
+from compress.core.surgery.heads_and_neurons import keep_heads
 from finetune.delta.opening import open_directory
 from finetune.delta.record import base_fingerprint
 from finetune.method import Method

@@ -1,1 +1,1 @@
-"""Decompositions of a matrix into two factors, one file each."""
+"""Decompositions of a linear into two low-rank factors (SVD and its weightings), one file each."""

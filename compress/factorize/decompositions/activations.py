@@ -16,7 +16,7 @@ from compress.core.model.evaluation import Batch, forward, padding_mask
 from compress.core.stage.context import Context
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
-from compress.factorize.low_rank import Weighting
+from compress.factorize.decompositions.low_rank import Weighting
 
 __all__ = ["Activations", "second_moments"]
 

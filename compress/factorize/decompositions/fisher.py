@@ -19,7 +19,7 @@ from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
 from compress.core.values import Count
 from compress.factorize.decomposition import Decomposition, Users
-from compress.factorize.low_rank import OVERFLOW, Weighting, check_finite
+from compress.factorize.decompositions.low_rank import OVERFLOW, Weighting, check_finite
 
 __all__ = ["Fisher", "row_information", "squared_row_gradients"]
 

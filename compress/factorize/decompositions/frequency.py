@@ -13,7 +13,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import padding_mask
 from compress.core.stage.context import Context
 from compress.factorize.decomposition import Decomposition, Users, What
-from compress.factorize.low_rank import Weighting
+from compress.factorize.decompositions.low_rank import Weighting
 
 __all__ = ["Frequency", "frequency_weights"]
 

@@ -1,1 +1,1 @@
-"""Importance scores, one file each."""
+"""Importance scores of units and of weights (magnitude, Taylor, Wanda, SparseGPT with its solver), one file each."""

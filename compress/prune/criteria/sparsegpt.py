@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor
 
 from compress.core.values import Count, Positive
+from compress.prune.criteria.sparsegpt_solver import Solver
 from compress.prune.plan import Allocation
 from compress.prune.weights.layerwise import LayerwiseCriterion
 from compress.prune.weights.pattern import WeightPattern
 from compress.prune.weights.plan import WeightPlan
-from compress.prune.weights.sparsegpt_solver import Solver
 
 __all__ = ["SparseGPT"]
 

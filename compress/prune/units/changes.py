@@ -7,7 +7,7 @@ from typing import Any
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import Change
 from compress.core.model.sketch import Sketch
-from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
 from compress.core.surgery.masks import cut_with_masks
 from compress.core.surgery.width import keep_width
 from compress.core.values import Count

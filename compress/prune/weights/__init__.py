@@ -1,1 +1,1 @@
-"""Unstructured and n:m pruning: masks of single weights, SparseGPT's solver."""
+"""Unstructured, block and n:m pruning: masks of single weights."""

@@ -12,7 +12,7 @@ import torch
 from compress.core.model.bundle import Bundle
 from compress.core.model.evaluation import Batch
 from compress.core.stage.context import Context
-from compress.core.surgery.heads import head_counts, keep_heads, keep_neurons, neuron_counts
+from compress.core.surgery.heads_and_neurons import head_counts, keep_heads, keep_neurons, neuron_counts
 from compress.export.traceable import input_names
 from tests.tiny import TinyTask, tiny_bundle, tiny_rows
 

@@ -9,8 +9,8 @@ from compress.core.stage.context import Context
 from compress.core.surgery.width import keep_width
 from compress.factorize.decompositions.activations import second_moments
 from compress.factorize.decompositions.fisher import row_information
+from compress.factorize.decompositions.low_rank import Weighting, decompose, output_error
 from compress.factorize.dense import to_dense
-from compress.factorize.low_rank import Weighting, decompose, output_error
 from compress.prune.stage import Prune
 from compress.quantize.store_linears import StoreLinears
 from compress.share.stage import Share

@@ -6,7 +6,7 @@ import torch
 from compress.core.errors import StageFailed
 from compress.core.families.family import base_model
 from compress.factorize.decompositions.activations import second_moments
-from compress.factorize.low_rank import output_error
+from compress.factorize.decompositions.low_rank import output_error
 from tests.compress.distill.stub import encode, stub_context, trained
 from tests.compress.factorize.given import factorize, product_at, product_or_weight, weight_of
 from tests.tiny import tiny_rows

@@ -8,7 +8,7 @@ from torch import nn
 from compress.core.errors import StageFailed
 from compress.factorize.decompositions.fisher import squared_row_gradients
 from compress.factorize.decompositions.frequency import frequency_weights
-from compress.factorize.low_rank import Weighting, decompose, output_error, second_moment_root
+from compress.factorize.decompositions.low_rank import Weighting, decompose, output_error, second_moment_root
 
 
 def drawn(*shape, seed=0):

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from compress.core.errors import Refusal
 from compress.core.stage.context import Context
-from compress.core.surgery.heads import head_counts
+from compress.core.surgery.heads_and_neurons import head_counts
 from compress.factorize.dense import MergeFactors
 from compress.prune.stage import Prune
 from compress.quantize.store_linears import StoreLinears

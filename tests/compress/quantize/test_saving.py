@@ -15,7 +15,7 @@ from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.save import load, save
 from compress.core.errors import InputError
 from compress.core.model.low_bit import dense_weight, storage_of, stored_linears
-from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
 from compress.quantize.store_linears import StoreLinears, to_dense
 from recipes.plan.predict import weight_bytes
 from tests.compress.quantize.given import STORAGES, WIDE, stored_bundle

@@ -12,7 +12,7 @@ from compress.core.errors import Refusal
 from compress.core.families.family import base_model
 from compress.core.low_bit.linear import StoredLinear
 from compress.core.model.low_bit import dense_weight, stored_linears
-from compress.core.surgery.heads import keep_neurons
+from compress.core.surgery.heads_and_neurons import keep_neurons
 from compress.quantize.store_linears import StoreLinears, stored_as, to_dense
 from finetune.parameters.names import head_names
 from tests.compress.quantize.given import STORAGES, hidden_states, stored_bundle

@@ -17,7 +17,7 @@ from compress.core.families.family import base_model, family_of
 from compress.core.model.bundle import Bundle
 from compress.core.model.change import change_from_data
 from compress.core.stage.context import Context
-from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
 from compress.core.surgery.width import keep_width
 from compress.distill.recover import Recover
 from compress.share.convert import ConvertTo

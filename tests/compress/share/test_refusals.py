@@ -7,7 +7,7 @@ import pytest
 from compress.core.errors import InputError, Refusal
 from compress.core.families.family import family_of
 from compress.core.model.sharing import share_blocks
-from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
 from compress.prune.stage import Prune
 from compress.share.stage import Share, Untie
 from tests.compress.share.given import NAMES, shared, trained

@@ -14,7 +14,7 @@ from compress.core.model.bundle import Bundle
 from compress.core.model.change import change_from_data
 from compress.core.model.sharing import is_shared, shared_parts
 from compress.core.stage.context import Context
-from compress.core.surgery.heads import keep_heads, keep_neurons
+from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
 from compress.distill.recover import Recover
 from compress.share.change import ShareBlocks
 from compress.share.origins.first import First

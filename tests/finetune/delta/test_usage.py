@@ -12,7 +12,7 @@ import finetune
 from compress.core.checkpoint.save import load, save
 from compress.core.checkpoint.usage import auto_class, model_usage
 from compress.core.model.bundle import Bundle
-from compress.core.surgery.heads import head_counts, keep_heads
+from compress.core.surgery.heads_and_neurons import head_counts, keep_heads
 from finetune.delta.usage import delta_usage
 from finetune.methods.bitfit import Bitfit
 from finetune.methods.lora import Lora

@@ -79,7 +79,7 @@ def test_before_the_first_step_bitfit_answers_as_its_base(name: str) -> None:
 
 
 def test_added_biases_load_again_also_on_a_cut_model(tmp_path: Path) -> None:
-    from compress.core.surgery.heads import keep_neurons, neuron_counts
+    from compress.core.surgery.heads_and_neurons import keep_neurons, neuron_counts
 
     bundle = tiny_bundle("modernbert")
     counts = neuron_counts(bundle.model, bundle.family)

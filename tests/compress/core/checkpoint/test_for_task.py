@@ -11,7 +11,7 @@ import torch
 from compress.core.checkpoint.for_task import load_source
 from compress.core.checkpoint.save import fingerprint, load, resolve, save
 from compress.core.errors import InputError, Refusal, UnknownName
-from compress.core.surgery.heads import keep_heads
+from compress.core.surgery.heads_and_neurons import keep_heads
 from tests.tiny import tiny_bundle, tiny_classifier_directory, tiny_logits
 
 HEAD = "sequence_classification"

@@ -13,6 +13,7 @@ from compress.core.stage.context import Context
 from compress.prune.criteria.fisher import Fisher
 from compress.prune.criteria.magnitude import Magnitude
 from compress.prune.criteria.sparsegpt import SparseGPT
+from compress.prune.criteria.sparsegpt_solver import Solver, inverse_factor
 from compress.prune.criteria.taylor import Taylor
 from compress.prune.criteria.wanda import Wanda, wanda_scores
 from compress.prune.selection import kept_count, kept_mask
@@ -20,7 +21,6 @@ from compress.prune.stage import Prune
 from compress.prune.weights.blocks import Blocks
 from compress.prune.weights.elements import Elements
 from compress.prune.weights.n_m import NM
-from compress.prune.weights.sparsegpt_solver import Solver, inverse_factor
 from tests.compress.distill.stub import ROWS, encode, stub_context, trained
 from tests.tiny import FAMILIES, IMAGE_FAMILIES, TinyTask
 

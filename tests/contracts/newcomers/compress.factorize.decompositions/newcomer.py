@@ -7,7 +7,7 @@ from typing import ClassVar
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
 from compress.factorize.decomposition import Decomposition, Users, What
-from compress.factorize.low_rank import Weighting
+from compress.factorize.decompositions.low_rank import Weighting
 
 
 class Newcomer(Decomposition):

@@ -15,7 +15,7 @@ from compress.core.checkpoint.save import load, save
 from compress.core.fit.plan import TrainPlan
 from compress.core.model.bundle import Bundle
 from compress.core.stage.context import Context
-from compress.core.surgery.heads import keep_neurons, neuron_counts
+from compress.core.surgery.heads_and_neurons import keep_neurons, neuron_counts
 from finetune.inserted.adapters.biases import AddZeroBiases, Biased
 from finetune.merge.stage import Merge
 from finetune.methods.bitfit import Bitfit

@@ -211,7 +211,7 @@ def test_nothing_is_put_around_what_stands_there() -> None:
 
 
 def test_pruned_blocks_are_adapted_at_their_own_width() -> None:
-    from compress.core.surgery.heads import keep_heads, keep_neurons
+    from compress.core.surgery.heads_and_neurons import keep_heads, keep_neurons
 
     bundle = tiny_bundle("bert")
     keep_heads(bundle.model, bundle.family, ((0,), (0, 1), (0, 1, 2), (3,)))

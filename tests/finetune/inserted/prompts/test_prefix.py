@@ -208,7 +208,7 @@ def test_the_configuration_keeps_its_own_attention(tmp_path: Any) -> None:
 
 
 def test_heads_that_were_cut_have_no_prefix() -> None:
-    from compress.core.surgery.heads import keep_heads
+    from compress.core.surgery.heads_and_neurons import keep_heads
 
     bundle = tiny_bundle("bert")
     keep_heads(bundle.model, bundle.family, ((0, 2), (1,), (0, 1, 2, 3), (3,)))
