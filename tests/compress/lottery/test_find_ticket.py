@@ -185,7 +185,7 @@ def test_the_round_that_is_asked_for_is_the_result(task, tmp_path):
         ({"seeds": [1, 1]}, "given twice"),
         ({"seeds": []}, "at least 1"),
         ({"controls": ["random_mask", "random_mask"]}, "given twice"),
-        ({"controls": ["random"]}, "did you mean"),
+        ({"controls": ["random"]}, "one of: random_mask"),
     ],
 )
 def test_bad_settings_are_found_when_the_stage_is_read(settings, message):

@@ -75,7 +75,7 @@ def test_texts_that_are_cut_otherwise_are_counted(ctx, task, teacher):
     assert facts[ENCODING]["of"] == len(rows) and facts[ENCODING]["rows"] > 0
     assert "cut into other pieces" in warning and "let the model `recover`" in warning
     _, (healed,) = encoding_facts(teacher.processor, small.processor, task, rows, recovered=True)
-    assert "recovered on its new pieces" in healed and "let the model" not in healed
+    assert "trained on its new pieces" in healed and "let the model" not in healed
     assert encoding_facts(teacher.processor, teacher.processor, task, rows) == ({}, [])
     few = rows.select(range(2))
     ctx.texts = lambda part: task.text_columns(few)
