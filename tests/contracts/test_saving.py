@@ -16,7 +16,7 @@ from compress.core.surgery.layers import keep_layers
 from compress.core.surgery.width import keep_width
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
 from tests.contracts.test_surgery import supporting
-from tests.tiny import FAMILIES, IMAGE_FAMILIES, tiny_bundle, tiny_logits
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, few, tiny_bundle, tiny_logits
 
 CUTS = {
     "heads": (keep_heads, some_heads),
@@ -47,7 +47,7 @@ def assert_opens_as_stock(directory, name, expected):
     assert torch.equal(tiny_logits(loaded), expected)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", few())
 def test_one_cut_after_another_loads_again_to_the_bit(name, tmp_path):
     bundle = tiny_bundle(name)
     for number, part in enumerate(part for part in CUTS if part not in bundle.family.refusals):
@@ -68,7 +68,7 @@ def test_untouched_and_fewer_layers_are_stock(name, tmp_path):
     assert_opens_as_stock(save(bundle, tmp_path), name, tiny_logits(bundle))
 
 
-@pytest.mark.parametrize("name", [name for name in supporting("neurons") if "neurons" in family_of(name).config])
+@pytest.mark.parametrize("name", few([name for name in supporting("neurons") if "neurons" in family_of(name).config]))
 def test_the_same_number_of_neurons_everywhere_is_stock(name, tmp_path):
     bundle = tiny_bundle(name)
     kept = tuple(tuple(range(number % 4, 48, 4)) for number, _ in enumerate(neuron_counts(bundle.model, bundle.family)))

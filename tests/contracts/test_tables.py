@@ -17,7 +17,7 @@ from compress.vocabulary.change import KeepWordCount, KeepWords
 from compress.vocabulary.tokenizers.trimming import Vocabulary, new_ids
 from tests.contracts.test_saving import assert_opens_as_stock
 from tests.contracts.test_surgery import supporting
-from tests.tiny import IMAGE_FAMILIES, tiny_bundle, tiny_logits, tiny_rows
+from tests.tiny import IMAGE_FAMILIES, few, tiny_bundle, tiny_logits, tiny_rows
 
 TEXTS = [row["text"] for row in tiny_rows(6, seed=0)]
 
@@ -33,7 +33,7 @@ def answers(bundle: Bundle, texts: list[str] = TEXTS) -> torch.Tensor:
         return bundle.model.eval()(**bundle.processor(texts, padding=True, return_tensors="pt")).logits
 
 
-@pytest.mark.parametrize("name", supporting("vocabulary"))
+@pytest.mark.parametrize("name", few(supporting("vocabulary")))
 def test_fewer_words_give_the_same_logits(name, tmp_path):
     bundle = tiny_bundle(name)
     kept, before = some_words(bundle), bundle.copy()

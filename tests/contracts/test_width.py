@@ -13,7 +13,7 @@ from compress.core.errors import InputError
 from compress.core.model.bundle import Bundle
 from compress.core.surgery.width import hidden_dimensions, keep_width
 from tests.contracts.cuts import SOME_WIDTH
-from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
+from tests.tiny import few, tiny_bundle, tiny_logits
 
 KEPT = torch.tensor(SOME_WIDTH)
 
@@ -50,7 +50,7 @@ def over_the_kept(bundle: Bundle) -> Bundle:
     return found
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", few())
 def test_a_narrower_model_is_the_whole_one_over_fewer_entries(name, tmp_path):
     bundle = tiny_bundle(name)
     before, plain = tiny_logits(bundle), over_the_kept(bundle)

@@ -36,6 +36,7 @@ def answers(bundle: Bundle) -> Tensor:
         return bundle.model.eval()(**{name: x.to(bundle.device) for name, x in tiny_inputs(bundle).items()}).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("base", STORAGES)
 def test_the_lowest_biases_move_after_every_evaluation(base: str, precision: str, context: Make) -> None:

@@ -3,6 +3,7 @@
 from tests.tiny.models import (
     FAMILIES,
     IMAGE_FAMILIES,
+    few,
     tiny_bundle,
     tiny_classifier_directory,
     tiny_config,
@@ -19,6 +20,7 @@ __all__ = [
     "IMAGE_FAMILIES",
     "TinyTask",
     "class_answers",
+    "few",
     "right_answers",
     "tiny_bundle",
     "tiny_classifier_directory",

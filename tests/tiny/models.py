@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from compress.core.checkpoint.open import quiet
@@ -17,6 +19,7 @@ from tests.tiny.tokens import VOCABULARY, tiny_tokenizer
 __all__ = [
     "FAMILIES",
     "IMAGE_FAMILIES",
+    "few",
     "tiny_bundle",
     "tiny_classifier_directory",
     "tiny_config",
@@ -69,9 +72,18 @@ OWN: dict[str, dict[str, Any]] = {
     "vit": IMAGE,
     "deit": IMAGE,
 }
+BUILDS = ("bert", "albert", "gpt2", "t5")
 FAMILIES: tuple[str, ...] = tuple(sorted(families(), key=lambda name: (*OWN, name).index(name)))
 """Every family that there is; one that needs no settings of its own need not stand in `OWN`."""
 IMAGE_FAMILIES = frozenset({"vit", "deit"})
+
+
+def few(names: Iterable[str] = FAMILIES) -> list[Any]:
+    """Families as parameters of a dear test: by default one of each build, all others under `slow`.
+
+    An encoder, one whose layers share, fused and transposed weights, and an encoder with a decoder.
+    """
+    return [pytest.param(name, marks=[] if name in BUILDS else [pytest.mark.slow]) for name in names]
 
 
 def tiny_config(model_type: str, labels: int = 2, **config: Any) -> Any:

@@ -16,14 +16,14 @@ from compress.core.surgery.heads_and_neurons import keep_neurons
 from compress.quantize.store_linears import StoreLinears, stored_as, to_dense
 from finetune.parameters.names import head_names
 from tests.compress.quantize.given import STORAGES, hidden_states, stored_bundle
-from tests.tiny import FAMILIES, tiny_bundle, tiny_logits
+from tests.tiny import FAMILIES, few, tiny_bundle, tiny_logits
 
 ERRORS = {"bf16": 2**-8, "int8": 0.02, "nf4": 0.15, "fp4": 0.2}
 """Largest relative error of a matrix."""
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", few())
 def test_it_answers_as_its_dense_weights_do(name, storage):
     plain, bundle = tiny_bundle(name), stored_bundle(name, storage)
     answers = tiny_logits(bundle)

@@ -30,6 +30,7 @@ def exported(bundle, name, scratch):
     return weights(Path(artifact.directory))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name != "onnx-fp32" else []) for name in FORMATS]
 )

@@ -16,7 +16,7 @@ from finetune.memory_prediction.formula import formula_peak
 from finetune.memory_prediction.optimizer import optimizer_bytes
 from finetune.memory_prediction.simulation import StepShape, simulated_peak
 from finetune.method import Method
-from tests.tiny import FAMILIES, tiny_bundle, tiny_inputs
+from tests.tiny import few, tiny_bundle, tiny_inputs
 
 CPU = torch.device("cpu")
 STEP = StepShape(4, 16, CPU)
@@ -40,7 +40,7 @@ def memory(bundle: Bundle, names: frozenset[str], **plan: Any) -> TrainingMemory
     return TrainingMemory(bundle.model, bundle.family, names, whole, 16, CPU)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", few())
 def test_a_step_of_every_family_is_simulated_without_its_weights(family: str) -> None:
     model = tiny_bundle(family).model.to("meta")
     state = torch.get_rng_state()

@@ -188,6 +188,7 @@ def test_what_cannot_work_is_found_in_the_recipe(settings: dict[str, Any], messa
             Distill.model_validate({"during": during(), **settings})
 
 
+@pytest.mark.slow
 def test_a_check_knows_the_size_the_state_and_the_memory(tmp_path: Path) -> None:
     def stages(criterion: Any) -> list[dict[str, Any]]:
         distilled = {"student": {"layers": 2}, "train": dict(TRAIN), "during": during(deepcopy(criterion), to=0.9)}

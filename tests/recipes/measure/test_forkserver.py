@@ -114,6 +114,7 @@ def test_what_a_job_says_is_its_own(server, tmp_path):
     assert ended.status == 1 and "FileNotFoundError" in ended.said
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_says_so(server, endless):
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(server.run, endless)

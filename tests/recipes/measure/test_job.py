@@ -66,6 +66,7 @@ def changed_copy(directory, target):
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("forkserver")
 def test_a_fresh_process_measures_everything(task, saved, tmp_path):
     directory, reference = saved

@@ -61,6 +61,7 @@ def facts(report: Report) -> dict:
     return {row.id: row.facts for row in report.rows}
 
 
+@pytest.mark.slow
 def test_each_training_has_its_parts_and_nothing_else_has_any(plain):
     found = facts(plain)
     assert {id for id, given in found.items() if "predicted_memory" in given} == set(found) - {
@@ -75,6 +76,7 @@ def test_each_training_has_its_parts_and_nothing_else_has_any(plain):
             )
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_what_the_method_trains(plain):
     rows = {row.id: row for row in plain.rows}
     assert rows["full"].cost.trained_parameters == rows["full"].size.parameters
@@ -84,6 +86,7 @@ def test_what_is_trained_is_what_the_method_trains(plain):
     assert memory["head"]["activations"] == 4 * 32 * 38, "a vector of each train row"
 
 
+@pytest.mark.slow
 def test_what_is_taken_out_after_the_training_counts_while_it_trains(plain):
     rows = {row.id: row for row in plain.rows}
     table, trained = 3 * 32, rows["prompt"].cost.trained_parameters
@@ -93,6 +96,7 @@ def test_what_is_taken_out_after_the_training_counts_while_it_trains(plain):
     assert rows["prompt"].size.delta_bytes < 4 * trained
 
 
+@pytest.mark.slow
 def test_further_models_count(plain):
     memory = {id: given.get("predicted_memory") for id, given in facts(plain).items()}
     assert memory["full"]["copies"] == memory["cached"]["copies"] == 0

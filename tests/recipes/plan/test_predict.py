@@ -15,7 +15,7 @@ from recipes.plan.predict import check, usable_device, weight_bytes
 from recipes.plan.tree import plan
 from recipes.record import Report
 from tests.recipes.front import config_only, recipe_file
-from tests.tiny import FAMILIES, tiny_bundle
+from tests.tiny import FAMILIES, few, tiny_bundle
 from tests.tiny.stages import predicted
 
 pytestmark = pytest.mark.xdist_group("check")  # what they share is dear, and made once
@@ -202,7 +202,7 @@ def test_every_family_is_counted_or_said_not_to_be(family):
     assert flops is None or flops > 0
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", few())
 def test_real_weights_have_the_flops_that_were_predicted(family):
     model = tiny_bundle(family).model
     real = forward_flops(model, length=8)

@@ -19,7 +19,7 @@ from compress.prune.stage import Prune
 from compress.prune.weights.elements import Elements
 from tests.compress.distill.stub import trained
 from tests.contracts.test_saving import auto
-from tests.tiny import FAMILIES, tiny_inputs, tiny_logits
+from tests.tiny import few, tiny_inputs, tiny_logits
 
 
 def pruned(name="bert", sparsity=0.9, **config):
@@ -45,7 +45,7 @@ def test_the_file_holds_bits_and_values_and_is_as_small_as_they_are(tmp_path):
     assert bundle.sketch().bytes == masked + rest
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", few())
 def test_the_directorys_own_code_opens_it_dense(name, tmp_path):
     bundle = pruned(name, 0.7)
     expected = tiny_logits(bundle)

@@ -14,15 +14,9 @@ from compress.export.formats import onnx as onnx_format
 from compress.export.formats.onnx_graph import separate_norms
 from compress.export.stage import Export
 from tests.compress.export.given import context, cut_bundle, logits_of, trained_bundle
-from tests.tiny import FAMILIES, IMAGE_FAMILIES
+from tests.tiny import FAMILIES, IMAGE_FAMILIES, few
 from tests.tiny.stages import declared
 
-HEAVY = frozenset({"deberta", "deberta-v2", "t5", "bart"})
-TEXT_FAMILIES = [
-    pytest.param(family, marks=[pytest.mark.slow] if family in HEAVY else [])
-    for family in FAMILIES
-    if family not in IMAGE_FAMILIES
-]
 COMMON = ("bert", "electra", "mpnet", "distilbert", "roberta")
 TWO_BLOCKS = {"num_hidden_layers": 2}  # the exporter's time grows with them
 
@@ -36,7 +30,7 @@ def operators(directory: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_model(str(directory / "model.onnx")).graph.node)
 
 
-@pytest.mark.parametrize("family", TEXT_FAMILIES)
+@pytest.mark.parametrize("family", few(name for name in FAMILIES if name not in IMAGE_FAMILIES))
 def test_fp32_gives_pytorchs_logits_on_every_family(family: str, tmp_path: Path) -> None:
     ctx = context(tmp_path, rows=40)
     Export(format={"onnx": {"precision": "fp32"}}).run(trained_bundle(family, **TWO_BLOCKS), ctx)
@@ -45,7 +39,7 @@ def test_fp32_gives_pytorchs_logits_on_every_family(family: str, tmp_path: Path)
     assert ctx.facts["rows_compared"] == 41
 
 
-@pytest.mark.parametrize("family", COMMON)
+@pytest.mark.parametrize("family", few(COMMON))
 def test_int8_multiplies_in_integers_and_agrees(family: str, tmp_path: Path) -> None:
     ctx = context(tmp_path)
     artifact = Export(format="onnx", agreement=0.9).run(trained_bundle(family, **TWO_BLOCKS), ctx)
@@ -75,6 +69,7 @@ def test_files_are_those_that_other_clients_expect(tmp_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(artifact.directory)("good film")["input_ids"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fuse", [False, True])
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_blocks_with_their_own_numbers_of_heads_stay_right(family: str, fuse: bool, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_blocks_of_their_own_sizes_are_checked_and_named(exported) -> None:
     assert (manifest["files"], manifest["outputs"], manifest["runtime"]) == ([FILE], ["logits"], "torch")
 
 
+@pytest.mark.slow
 def test_it_is_measured_as_any_export_is(exported) -> None:
     bundle, ctx, artifact = exported
     batch = next(iter(ctx.batches(bundle, part="train", batch_size=5)))

@@ -30,7 +30,7 @@ from compress.prune.weights.n_m import NM, best_n_of_m
 from compress.quantize.store_linears import StoreLinears, to_dense
 from tests.compress.distill.stub import stub_context, trained
 from tests.contracts.cuts import SOME_WIDTH, some_heads, some_layers, some_neurons
-from tests.tiny import FAMILIES, tiny_logits
+from tests.tiny import few, tiny_logits
 from tests.tiny.stages import declared, predicted, refused
 
 SIZES = {"bert": {"intermediate_size": 128}, "gpt2": {"n_inner": 128}}
@@ -50,7 +50,7 @@ def zeros_hold(bundle):
     return bool(found) and all(not torch.count_nonzero(p[~bundle.masks[name]]) for name, p in found.items())
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", few())
 def test_every_family_prunes_guesses_saves_and_loads(name, tmp_path):
     bundle, stage = trained(name), prune(allocation="global", sparsity=0.6)
     before, sketch = tiny_logits(bundle), bundle.sketch()
@@ -219,7 +219,7 @@ def test_only_what_needs_a_trained_head_asks_for_one():
         assert (refused(stage, bundle.sketch()) is not None) == needed and stage.requires().data
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "deberta", "modernbert", "t5", "bart", "mpnet", "vit"])
+@pytest.mark.parametrize("name", few(["bert", "gpt2", "deberta", "modernbert", "t5", "bart", "mpnet", "vit"]))
 def test_a_later_cut_cuts_the_masks_too(name, tmp_path):
     bundle = prune(sparsity=0.7).run(trained(name), Context())
     meta = bundle.copy()
