@@ -22,7 +22,14 @@ TIMINGS = ("speed", "cost", "load_seconds", "resident_bytes")
 def start(recipe: Path, out: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "recipes", "run", str(recipe), "--out", str(out), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with said(out).open("a") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def said(out: Path) -> Path:
+    """What the runs into `out` print."""
+    return out.with_suffix(".said")
 
 
 def rows(out: Path) -> list[dict]:
@@ -38,7 +45,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(recipe_data(tmp_path, [FINETUNE, DISTILL, PRUNE])))
     unbroken = start(recipe, tmp_path / "one" / "unbroken")
-    assert unbroken.wait() == 0, unbroken.stdout.read()
+    assert unbroken.wait() == 0, said(tmp_path / "one" / "unbroken").read_text()
     whole = written(tmp_path / "one" / "unbroken")
     broken = tmp_path / "two" / "broken"
     for share in (0.2, 0.5, 0.8):
@@ -49,7 +56,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     last = start(recipe, broken)
-    assert last.wait() == 0, last.stdout.read()
+    assert last.wait() == 0, said(broken).read_text()
     assert rows(broken) == rows(tmp_path / "one" / "unbroken")
 
 
@@ -62,6 +69,7 @@ def test_a_second_process_is_refused_while_one_works(tmp_path):
     while not (out / "log.txt").exists() and time.monotonic() < until:
         time.sleep(0.05)
     second = start(recipe, out)
-    said, _ = second.communicate()
+    second.wait()
     first.kill()
-    assert second.returncode == 2 and "another process" in said
+    first.wait()
+    assert second.returncode == 2 and "another process" in said(out).read_text()

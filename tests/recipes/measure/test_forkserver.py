@@ -136,10 +136,12 @@ def test_a_server_that_is_killed_takes_its_job_along(endless):
 
 @pytest.mark.slow
 def test_server_and_job_end_with_a_caller_that_is_killed(endless):
-    caller = psutil.Process(subprocess.Popen([sys.executable, "-c", CALLER, str(endless)]).pid)
+    process = subprocess.Popen([sys.executable, "-c", CALLER, str(endless)])
+    caller = psutil.Process(process.pid)
     server = only_child(caller)
     job = only_child(server)
-    caller.kill()
+    process.kill()
+    process.wait()
     assert gone(job) and gone(server)
 
 
