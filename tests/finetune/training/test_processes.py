@@ -24,7 +24,7 @@ def launched(data: Path, out: Path, *stop: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_fit_of_two_processes_is_that_of_one_up_to_the_order_of_sums(data: Path, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     main(str(data), tmp_path / "one")
@@ -41,7 +41,7 @@ def test_a_fit_of_two_processes_is_that_of_one_up_to_the_order_of_sums(data: Pat
         torch.testing.assert_close(others[name], weight, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_an_interrupted_fit_of_two_processes_ends_with_the_bits_of_an_unbroken_one(data: Path, tmp_path: Path) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     assert launched(data, broken, "9").returncode != 0

@@ -18,7 +18,7 @@ from tests.recipes.engine.test_run import without_measured_times
 from tests.recipes.engine.test_store import flip
 from tests.recipes.engine.tiny_run import FINETUNE, LATENCY, recipe_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("damage")]
+pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("damage")]
 SHORT = {"max_steps": 4, "learning_rate": 1e-2}
 TUNED = {"finetune": {**FINETUNE["finetune"], "train": SHORT}}
 BITFIT = {"finetune": {"id": "bitfit", "start": "finetune", "method": "bitfit", "train": SHORT}}

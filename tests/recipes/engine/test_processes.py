@@ -19,7 +19,7 @@ import yaml
 
 from tests.recipes.engine.tiny_run import DISTILL, FINETUNE, PRUNE, recipe_data
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 STAGES = [FINETUNE, DISTILL, PRUNE]
 LIMIT = 400

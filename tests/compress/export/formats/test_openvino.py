@@ -40,7 +40,7 @@ def test_int8_by_nncf(tmp_path: Path) -> None:
     bundle, ctx = trained_bundle("bert", num_hidden_layers=1), context(tmp_path, rows=24)
     artifact = Export(format={"openvino": {"rows": 20}}, agreement=0.8).run(bundle, ctx)
     assert {path.name for path in artifact.directory.iterdir()} == {
-        "openvino_model.xml", "openvino_model.bin", "config.json", "export.json", "tokenizer.json",
+        "openvino_model.xml", "openvino_model.bin", "config.json", "README.md", "export.json", "tokenizer.json",
         "tokenizer_config.json",
     }  # fmt: skip
     assert ctx.facts["integer_nodes"] == 8  # a block of six linears, pooler, classifier
@@ -52,7 +52,7 @@ def test_int8_by_nncf(tmp_path: Path) -> None:
     assert np.array_equal(open_artifact(artifact.directory)(arrays), open_artifact(artifact.directory)(arrays))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("family", TEXT_FAMILIES)
 def test_every_family_in_both_precisions(family: str, tmp_path: Path) -> None:
     ctx = context(tmp_path, rows=40)

@@ -75,7 +75,7 @@ def test_blocks_of_their_own_sizes_are_checked_and_named(exported) -> None:
     assert ctx.facts["attention_heads"] == [1, 2, 3, 4]
     assert ctx.facts["largest_logit_difference"] < 1e-5
     assert {path.name for path in artifact.directory.iterdir()} == {
-        "model.pt2", "config.json", "export.json", "tokenizer.json", "tokenizer_config.json",
+        "model.pt2", "config.json", "README.md", "export.json", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     manifest = json.loads((artifact.directory / "export.json").read_text())
     assert (manifest["files"], manifest["outputs"], manifest["runtime"]) == ([FILE], ["logits"], "torch")

@@ -38,12 +38,12 @@ def task() -> TextClassification:
     return TextClassification(data=Reviews(), max_length=64)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_fine_tuned_encoder_does_well(pretrained, task):
     assert score(pretrained.copy(), task) >= 0.90
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_same_encoder_without_its_pretraining_guesses(pretrained, task):
     torch.manual_seed(0)
     fresh = type(pretrained.model)(copy.deepcopy(pretrained.config))
