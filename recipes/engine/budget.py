@@ -63,9 +63,9 @@ def _of_one(budget: Budget, candidates: list[list[Row]]) -> list[BudgetLine]:
     chosen = max(known, key=lambda n: (_on_select(candidates[n]) or 0.0, -_bytes(candidates[n]))) if known else best[0]
     if budget.metric_drop is None:
         return measured[chosen]
-    how = f"chosen of {len(best)} rows by *select*" if len(best) > 1 and known else ""
+    how = f"chosen of {len(best)} rows by their metric on select" if len(best) > 1 and known else ""
     if len(best) > 1 and not known:
-        how = f"the first of {len(best)} rows, since nothing was measured on *select*"
+        how = f"the first of {len(best)} rows, since nothing was measured on select"
     return [*measured[chosen], _drop(budget.metric_drop, candidates[chosen], how)]
 
 
