@@ -100,7 +100,10 @@ def test_the_row_is_chosen_on_select_and_judged_once_on_evaluation():
     lucky = row("lucky", select=0.88, difference=(0.0, (-0.01, 0.01)))
     better = row("better", select=0.90, difference=(-0.03, (-0.04, -0.026)))
     (line,) = judge(Budget(metric_drop=0.025), [lucky, better])
-    assert (line.row, line.verdict) == ("better", "missed") and "chosen of 2 rows by their metric on select" in line.reason
+    assert (line.row, line.verdict) == (
+        "better",
+        "missed",
+    ) and "chosen of 2 rows by their metric on select" in line.reason
     small = row("small", bytes=5, select=0.5)
     assert {line.row for line in judge(Budget(size=6, metric_drop=0.5), [lucky, better, small])} == {"small"}
     (line,) = judge(Budget(metric_drop=0.025, row="lucky"), [lucky, better])
