@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from compress.core.choice import Choice
 from compress.core.model.linears import Place
 
-__all__ = ["Rank", "cost", "flat_spectra", "saves"]
+__all__ = ["Rank", "above_full_rank", "cost", "flat_spectra", "saves"]
 
 
 class Rank(Choice):
@@ -52,6 +52,22 @@ class Rank(Choice):
         if not cls.is_set():
             return found
         return {"anyOf": [{"type": "integer", "minimum": 1, "description": "that rank for all"}, *found["anyOf"]]}
+
+
+def above_full_rank(places: Sequence[Place], rank: int, *, what: str, advice: Callable[[Place], str]) -> str | None:
+    """Why the narrowest of the matrices cannot have a rank, or None.
+
+    Args:
+        places: the matrices.
+        rank: asked of each.
+        what: the rank in words, which begin the sentence.
+        advice: what to do, given the narrowest matrix.
+    """
+    narrow = min(places, key=lambda place: min(place.shape))
+    if rank <= min(narrow.shape):
+        return None
+    shape = " x ".join(map(str, narrow.shape))
+    return f"{what} is above the full rank of {narrow.path}, which is {shape}; {advice(narrow)}"
 
 
 def flat_spectra(places: Sequence[Place]) -> list[Float[Tensor, " _"]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compress.core.model.linears import Place
 from compress.core.values import Count
-from compress.factorize.rank import Rank
+from compress.factorize.rank import Rank, above_full_rank
 
 __all__ = ["Aligned", "aligned_rank"]
 
@@ -32,14 +32,8 @@ class Aligned(Rank):
     multiple: Count = Field(8, description="m: every rank is a multiple of it")
 
     def refuses(self, places: Sequence[Place]) -> str | None:
-        narrow = min(places, key=lambda place: min(place.shape))
-        if self.multiple <= min(narrow.shape):
-            return None
-        shape = " x ".join(map(str, narrow.shape))
-        return (
-            f"a rank of {self.multiple}, the least multiple of {self.multiple}, is above the width of {narrow.path}, "
-            f"which is {shape}; choose a smaller `multiple`"
-        )
+        what = f"a rank of {self.multiple}, the least multiple of {self.multiple},"
+        return above_full_rank(places, self.multiple, what=what, advice=lambda _: "choose a smaller `multiple`")
 
     def ranks(self, places: Sequence[Place], spectra: Sequence[Tensor]) -> tuple[int, ...]:
         share = Fraction(str(self.ratio))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compress.core.model.linears import Place
 from compress.core.values import Count
-from compress.factorize.rank import Rank
+from compress.factorize.rank import Rank, above_full_rank
 
 __all__ = ["Number"]
 
@@ -21,14 +21,10 @@ class Number(Rank):
     number: Count = Field(description="the rank")
 
     def refuses(self, places: Sequence[Place]) -> str | None:
-        narrow = min(places, key=lambda place: min(place.shape))
-        if self.number <= min(narrow.shape):
-            return None
-        shape = " x ".join(map(str, narrow.shape))
-        return (
-            f"a rank of {self.number} is above the full rank of {narrow.path}, which is {shape}; "
-            f"choose less than {max(1, narrow.size // sum(narrow.shape))}, where factors become smaller"
-        )
+        def advice(narrow: Place) -> str:
+            return f"choose less than {max(1, narrow.size // sum(narrow.shape))}, where factors become smaller"
+
+        return above_full_rank(places, self.number, what=f"a rank of {self.number}", advice=advice)
 
     def ranks(self, places: Sequence[Place], spectra: Sequence[Tensor]) -> tuple[int, ...]:
         return (self.number,) * len(places)

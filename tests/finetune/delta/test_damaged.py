@@ -109,7 +109,7 @@ def test_damaged_tensors(content, delta):
 def test_records_with_odd_values(changes, delta):
     path = delta[0] / "delta_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    refused(delta[0])
+    assert refused(delta[0])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "\xff"])

@@ -296,7 +296,7 @@ def test_small_files_that_are_damaged(name, text, copy):
 )  # fmt: skip
 def test_values_that_no_configuration_can_have(field, value, copy):
     config(**{field: value})(copy)
-    refused(copy)
+    assert refused(copy)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_values_that_no_configuration_can_have(field, value, copy):
 )  # fmt: skip
 def test_records_that_are_damaged(record, copy):
     (copy / "trimformer.json").write_text(json.dumps(record))
-    refused(copy)
+    assert refused(copy)
 
 
 def test_masks_that_fit_no_weight(copy):

@@ -45,7 +45,7 @@ def test_never_below_one_multiple():
 def test_a_multiple_above_the_width_is_refused():
     places = [place(64, 64), place(64, 12, "encoder.layer.3.output.dense")]
     assert Aligned(ratio=0.5, multiple=12).refuses(places) is None
-    assert "of 16, is above the width of encoder.layer.3.output.dense, which is 64 x 12" in Aligned(
+    assert "of 16, is above the full rank of encoder.layer.3.output.dense, which is 64 x 12" in Aligned(
         ratio=0.5, multiple=16
     ).refuses(places)
     assert "choose a smaller `multiple`" in str(
